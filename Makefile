@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` runs a society and asks it questions, `make test` tries it all.
+
+# The newest Python that will do; say PYTHON=... to choose.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check bench-quick clean
+
+demo: $(VENV)/installed
+	@$(BIN)/matrix demo
+
+test: $(VENV)/installed-test
+	@$(BIN)/python -m pytest -n 2 -q
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-quick: $(VENV)/installed-test
+	@for bench in bench/*.py; do $(BIN)/python "$$bench" --quick || exit 1; done
+
+clean:
+	rm -rf $(VENV)
+
+# The stamps make a second `make` quick: nothing is installed again until pyproject.toml changes.
+$(VENV)/created:
+	@test -n "$(PYTHON)" || { echo "Matrix needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@echo "Making a virtual environment in $(VENV) with $(PYTHON)" >&2
+	@"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make virtual environments; install what is missing: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created pyproject.toml
+	@echo "Installing Matrix and what it needs (once)" >&2
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/created pyproject.toml
+	@echo "Installing Matrix and what its tests need (once)" >&2
+	@$(PIP) install -e '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-dev: $(VENV)/created pyproject.toml
+	@echo "Installing Matrix and what its checks need (once)" >&2
+	@$(PIP) install -e '.[dev]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test
