@@ -604,7 +604,9 @@ class Aggregate(Node):
     """One row per group: the keys, then ``time`` with ``per``, then the values.
 
     ``values`` are AggregateCall, Literal and Arith over them. Without keys and ``per`` there is
-    exactly one row, also over no rows at all. Groups come in order of their first row.
+    exactly one row, also over no rows at all. Groups come in order of their keys, left to right,
+    ascending (numbers, then texts by code point, then false and true, then anything else by its
+    JSON text), missing last; with ``per`` then in order of the bucket.
     """
 
     keys: tuple[Column, ...]
