@@ -1,0 +1,130 @@
+"""`matrix query`: ask a store; a shell over `Store.query`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from matrix.cli import output, values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("table", "json", "jsonl", "csv", "arrow", "parquet")
+_BY_SUFFIX = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".arrow": "arrow"}
+_BY_SUFFIX |= {".parquet": "parquet", ".txt": "table"}
+
+
+@click.command(
+    "query",
+    epilog="\b\nExamples:\n  matrix query runs 'goals | count(succeeded) / count as rate by role'\n"
+    "  matrix query runs 'agents where role = $role' --param role=buyer --format csv -o buyers.csv\n"
+    "  echo 'events offer | avg(.price) by role' | matrix query runs -",
+)
+@click.argument("store")
+@click.argument("query", nargs=-1, required=True)
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table on a terminal, else jsonl.")
+@click.option("-o", "--output", "file", metavar="FILE", help="Write the rows here; .csv, .parquet… say the format.")
+def command(store: str, query: tuple[str, ...], params: tuple[str, ...], form: str | None, file: str | None) -> None:
+    """Ask STORE a question; rows go to stdout.
+
+    QUERY is one argument (quote it), or - to read it from stdin. Values of --param are numbers, true or false,
+    durations (5m), times (@2026-01-31), lists (["a", "b"]), else text; put a text in "double quotes" to keep it one.
+
+    A table shows durations as 1m30s and times as ISO text. In json, jsonl and csv a duration is an integer of
+    microseconds, a time ISO text, what is missing null (or empty); arrow (an IPC stream) and parquet keep the types.
+    """
+    if len(query) > 1:
+        raise click.UsageError(f"the query is one argument; put it in quotes: matrix query {store} '{' '.join(query)}'")
+    form = _format(form, file)
+    bound = values.pairs(params, option="--param", of_query=True)
+    text = sys.stdin.read() if query[0] == "-" else query[0]
+
+    import matrix
+
+    begun = time.perf_counter()
+    with matrix.open(store) as opened:
+        result = opened.query(text, **bound)
+    took = time.perf_counter() - begun
+    left_out = _write(result.table, form, file)
+    for line in result.notices:
+        output.notice(line)
+    if form == "table":
+        _footer(result.table, took, left_out)
+
+
+def _format(form: str | None, file: str | None) -> str:
+    """The format asked for, or the one that the file's name or the terminal suggests."""
+    if file is not None:
+        folder = Path(file).parent
+        if not folder.is_dir():
+            raise click.UsageError(f"there is no folder {folder} to write {file} in")
+        return form or _BY_SUFFIX.get(Path(file).suffix.lower(), "jsonl")
+    is_terminal = output.is_terminal(sys.stdout)
+    if form in ("arrow", "parquet") and is_terminal:
+        raise click.UsageError(f"{form} is not for a terminal; add -o FILE, or pipe it on")
+    return form or ("table" if is_terminal else "jsonl")
+
+
+def _write(table: pa.Table, form: str, file: str | None) -> list[str]:
+    from matrix.cli import rows
+
+    with _opened(file) as out:
+        if form != "table":
+            rows.WRITERS[form](table, out)
+            return []
+        return _write_table(table, out, to_terminal=file is None and output.is_terminal(sys.stdout))
+
+
+def _write_table(table: pa.Table, out: BinaryIO, *, to_terminal: bool) -> list[str]:
+    from matrix.cli.table import write_table
+
+    if to_terminal:
+        return write_table(table, sys.stdout, width=shutil.get_terminal_size().columns)
+    text = io.TextIOWrapper(out, encoding="utf-8")
+    try:
+        return write_table(table, text)
+    finally:
+        text.detach()  # flushes, and leaves the bytes below open
+
+
+@contextlib.contextmanager
+def _opened(file: str | None) -> Iterator[BinaryIO]:
+    """Where rows go. A file appears under its name when it is complete, so a stopped query leaves no half of one."""
+    if file is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(file)
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device: nothing to put in place
+        with path.open("wb") as out:
+            yield out
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as out:
+            yield out
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _footer(table: pa.Table, took: float, left_out: list[str]) -> None:
+    text = output.count(table.num_rows, "row") if table.num_rows else "no rows"
+    if took >= 0.005:
+        text += f" · {took:.2f} s"
+    if left_out:
+        text += f" · not shown: {', '.join(left_out)} (choose with | select, or --format json)"
+    if left_out or output.is_terminal(sys.stderr):
+        output.words(text, style="bright_black")

@@ -1,0 +1,116 @@
+"""Rows for machines: a result as JSON Lines, JSON, CSV, an Arrow stream or Parquet.
+
+Written batch by batch, so that a large result never stands in memory a second time as text. In JSON and CSV
+a duration is an integer of microseconds, a clock time is ISO text in UTC, and what is missing is null (JSON)
+or empty (CSV); nested values are JSON in both. Arrow and Parquet keep the types.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from matrix.cli import output
+
+BATCH_ROWS = 4_096
+
+
+def write_jsonl(table: pa.Table, out: BinaryIO) -> None:
+    """One JSON object a line."""
+    for lines in _json_rows(table):
+        out.write(("\n".join(lines) + "\n").encode())
+
+
+def write_json(table: pa.Table, out: BinaryIO) -> None:
+    """One JSON array of objects."""
+    opening = b"[\n"
+    for lines in _json_rows(table):
+        out.write(opening + ",\n".join(lines).encode())
+        opening = b",\n"
+    out.write(b"\n]\n" if opening == b",\n" else b"[]\n")
+
+
+def write_csv(table: pa.Table, out: BinaryIO) -> None:
+    """A header line of the language's field names, then the rows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for batch in batches(table):
+        writer.writerows(zip(*(values(batch, i) for i in range(batch.num_columns))))
+        out.write(text.getvalue().encode())
+        text.seek(0)
+        text.truncate()
+    out.write(text.getvalue().encode())
+
+
+def write_arrow(table: pa.Table, out: BinaryIO) -> None:
+    """An Arrow IPC stream, as `pyarrow.ipc.open_stream` reads it."""
+    with pa.ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table, max_chunksize=65_536)
+
+
+def write_parquet(table: pa.Table, out: BinaryIO) -> None:
+    """A Parquet file."""
+    from pyarrow import parquet
+
+    parquet.write_table(table, out, compression="zstd")
+
+
+WRITERS: dict[str, Callable[[pa.Table, BinaryIO], None]] = {
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "arrow": write_arrow,
+    "parquet": write_parquet,
+}
+
+
+def batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """The table in pieces that are pleasant to turn into text."""
+    yield from table.to_batches(max_chunksize=BATCH_ROWS)
+
+
+def values(batch: pa.RecordBatch, column: int) -> list[Any]:
+    """One column as plain values: durations in microseconds, clock times as ISO text, missing as None."""
+    array = batch.column(column)
+    if pa.types.is_timestamp(array.type):
+        return [None if us is None else output.clock_time(us) for us in _microseconds(array, pa.timestamp("us"))]
+    if pa.types.is_duration(array.type):
+        return _microseconds(array, pa.duration("us"))
+    plain: list[Any] = array.to_pylist()
+    if pa.types.is_floating(array.type):
+        return [None if value is None or not math.isfinite(value) else value for value in plain]
+    return plain
+
+
+def is_json(field: pa.Field) -> bool:
+    """Whether a column's text is JSON: data, and values of mixed types."""
+    return (field.metadata or {}).get(b"matrix") == b"json"
+
+
+def _json_rows(table: pa.Table) -> Iterator[list[str]]:
+    # A JSON column is spliced in as it stands: parsing it only to write it again would cost most of the time.
+    keys = [json.dumps(name, ensure_ascii=False) + ": " for name in table.column_names]
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    for batch in batches(table):
+        cells = []
+        for i, key in enumerate(keys):
+            plain = values(batch, i)
+            if is_json(batch.schema.field(i)):
+                cells.append([key + (value or "null") for value in plain])
+            else:
+                cells.append([key + encode(value) for value in plain])
+        yield ["{" + ", ".join(row) + "}" for row in zip(*cells)]
+
+
+def _microseconds(array: pa.Array, to: pa.DataType) -> list[int | None]:
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        to = pa.timestamp("us", tz=array.type.tz)
+    numbers: list[int | None] = array.cast(to).cast(pa.int64()).to_pylist()
+    return numbers

@@ -1,0 +1,139 @@
+"""Rows for people: a table that fits the terminal.
+
+No borders: bold names over a thin rule, numbers and durations to the right, what is missing left blank.
+Widths come from the first rows, then rows are written as they come, so a long result starts at once.
+On a terminal long cells are cut with an ellipsis, and columns that do not fit are left out, the least telling
+first, and named below; anywhere else nothing is cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import click
+import pyarrow as pa
+from rich.cells import cell_len, set_cell_size
+
+from matrix.cli import output, rows
+
+SAMPLE_ROWS = 1_000  # widths are taken from so many
+CELL_WIDTH_MAX = 60  # of one cell on a terminal, when columns compete for the space
+GAP = "  "
+
+#: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
+SPARE = ("wall", "seq", "simulation", "conversation", "state", "peer", "parent", "reply_to", "cause", "turn", "end")
+
+# Text of other people's making must not move the cursor or colour the terminal.
+_BLANKS = dict.fromkeys(map(ord, "\n\r\t\v\f\u2028\u2029"), " ")
+_CONTROLS = dict.fromkeys([*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_SAFE = {**_CONTROLS, **_BLANKS}
+
+
+@dataclass(slots=True)
+class Column:
+    """One column as shown: how a value becomes text, on which side it stands, how wide it is."""
+
+    name: str
+    index: int
+    show: Callable[[Any], str]
+    is_right: bool
+    width: int = 0
+    is_empty: bool = False
+
+    def fit(self, text: str) -> str:
+        """The text in exactly this column's width."""
+        length = cell_len(text)
+        if length > self.width:
+            return set_cell_size(text, self.width - 1) + "…"
+        pad = " " * (self.width - length)
+        return pad + text if self.is_right else text + pad
+
+
+def write_table(table: pa.Table, out: TextIO, *, width: int | None = None) -> list[str]:
+    """Write the table, at most `width` cells wide; returns the names of columns that were left out."""
+    columns = [_column(field, i) for i, field in enumerate(table.schema)]
+    lines = _cells(table, columns)
+    sample = list(itertools.islice(lines, SAMPLE_ROWS))
+    for column in columns:
+        column.width = max(map(cell_len, (column.name, *(row[column.index] for row in sample))))
+        column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
+    shown = columns if width is None else _fitted(columns, width)
+    if table.num_columns:
+        click.secho(_line([c.fit(c.name) for c in shown]), file=out, bold=True)
+        click.secho(GAP.join("─" * c.width for c in shown), file=out, dim=True)
+    for row in itertools.chain(sample, lines):
+        cells = [_padded(c, row[c.index]) if width is None else c.fit(row[c.index]) for c in shown]
+        out.write(_line(cells) + "\n")
+    return [c.name for c in columns if c not in shown]
+
+
+def _column(field: pa.Field, index: int) -> Column:
+    if pa.types.is_duration(field.type):
+        return Column(field.name, index, output.duration, is_right=True)
+    if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+        return Column(field.name, index, output.number, is_right=True)
+    if pa.types.is_boolean(field.type):
+        return Column(field.name, index, lambda value: "true" if value else "false", is_right=False)
+    return Column(field.name, index, lambda value: str(value).translate(_SAFE), is_right=False)
+
+
+def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
+    for batch in rows.batches(table):
+        texts = [["" if v is None else c.show(v) for v in rows.values(batch, c.index)] for c in columns]
+        yield from map(list, zip(*texts))
+
+
+def _fitted(columns: list[Column], width: int) -> list[Column]:
+    """The columns that fit, each with its final width; long cells give way first, then whole columns."""
+    shown = list(columns)
+    while _total(shown) > width:
+        if _shrink(shown, width):
+            break
+        if len(shown) == 1:
+            shown[0].width = max(2, width)
+            break
+        shown.remove(_least_telling(shown))
+    return shown
+
+
+def _shrink(shown: list[Column], width: int) -> bool:
+    """Take width from the widest until the line fits; False (and nothing taken) when cells would become too narrow."""
+    widths = {column.index: column.width for column in shown}
+    floors = {c.index: min(c.width, max(12, cell_len(c.name)) if not c.is_right else c.width) for c in shown}
+    excess = _total(shown) - width
+    while excess > 0:
+        widest = max(widths, key=lambda i: (widths[i] - floors[i], widths[i]))
+        if widths[widest] <= floors[widest]:
+            return False
+        widths[widest] -= 1
+        excess -= 1
+    for column in shown:
+        column.width = widths[column.index]
+    return True
+
+
+def _least_telling(shown: list[Column]) -> Column:
+    for column in shown:
+        if column.is_empty:
+            return column
+    for name in SPARE:
+        for column in shown[1:]:
+            if column.name == name:
+                return column
+    return shown[-2] if shown[-1].name == "data" and len(shown) > 2 else shown[-1]
+
+
+def _total(shown: list[Column]) -> int:
+    return sum(column.width for column in shown) + len(GAP) * (len(shown) - 1)
+
+
+def _padded(column: Column, text: str) -> str:
+    # Off the terminal nothing is cut: a cell wider than the sample's pushes its line to the right.
+    return text if cell_len(text) > column.width else column.fit(text)
+
+
+def _line(cells: list[str]) -> str:
+    return GAP.join(cells).rstrip()

@@ -1,0 +1,79 @@
+"""Tables for people, and values in words."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix.cli import output
+from matrix.cli.table import write_table
+from matrix.cli.values import query_value
+
+
+def shown(table: pa.Table, width: int | None = None) -> list[str]:
+    out = io.StringIO()
+    write_table(table, out, width=width)
+    return out.getvalue().splitlines()
+
+
+def test_names_stand_over_a_rule_and_numbers_to_the_right() -> None:
+    table = pa.table({"role": ["buyer", "seller"], "count": [900, 7], "rate": [0.41234567, None]})
+    assert shown(table) == [
+        "role    count    rate",
+        "──────  ─────  ──────",
+        "buyer     900  0.4123",
+        "seller      7",
+    ]
+
+
+def test_durations_are_in_the_languages_notation_and_times_are_iso() -> None:
+    table = pa.table(
+        {
+            "duration": pa.array([90_000_000, 1_500], pa.duration("us")),
+            "wall": pa.array([1_767_225_600_500_000, None], pa.timestamp("us", tz="UTC")),
+        }
+    )
+    assert shown(table)[2:] == ["   1m30s  2026-01-01T00:00:00.5Z", "   1.5ms"]
+
+
+def test_text_of_others_cannot_move_the_cursor() -> None:
+    assert shown(pa.table({"text": ["one\ntwo\x1b[31m"]}))[2] == "one two\ufffd[31m"
+
+
+def test_long_cells_are_cut_on_a_terminal_and_nowhere_else() -> None:
+    table = pa.table({"id": ["a"], "text": ["word " * 40]})
+    assert shown(table, width=40)[2] == "a   " + ("word " * 40)[:35] + "…"
+    assert shown(table)[2] == "a   " + ("word " * 40).rstrip()
+
+
+def test_a_narrow_terminal_leaves_out_the_least_telling_columns_and_names_them() -> None:
+    table = pa.table(
+        {name: [f"{name} value"] for name in ("id", "seq", "wall", "kind", "empty", "data")} | {"empty": [None]}
+    )
+    out = io.StringIO()
+    assert write_table(table, out, width=34) == ["seq", "wall", "empty"]
+    assert out.getvalue().splitlines()[0].split() == ["id", "kind", "data"]
+
+
+def test_wide_characters_keep_the_columns_straight() -> None:
+    assert shown(pa.table({"name": ["灯", "lamp"], "n": [1, 2]}))[2:] == ["灯    1", "lamp  2"]
+
+
+def test_no_rows_still_show_the_names() -> None:
+    assert shown(pa.table({"id": pa.array([], pa.string())})) == ["id", "──"]
+
+
+@given(st.integers(0, 10**15))
+def test_a_duration_in_words_reads_back_exactly(microseconds: int) -> None:
+    assert query_value(output.duration(microseconds)) / query_value("1us") == microseconds
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.integers(8, 60))
+def test_no_line_is_wider_than_the_terminal(texts: list[str], width: int) -> None:
+    from rich.cells import cell_len
+
+    table = pa.table({f"column_{i}": [text] for i, text in enumerate(texts)})
+    assert all(cell_len(line) <= width for line in shown(table, width=width))
