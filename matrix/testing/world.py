@@ -4,8 +4,8 @@ A ``World`` is read off plain lists of events by the conventions every log keeps
 a block or a column. It is the ground on which the naive evaluator (``naive.py``) stands, so it
 shares no code with the index or the query room: two independent readings of one convention.
 
-A ``Thing`` is one row of one relation. Its fields are plain values; a ``Link`` is a field that
-leads to another thing and has a value of its own when named bare; ``Links`` are several.
+A ``Thing`` is one row of one relation. Its fields are plain values, or for a link the thing it leads
+to; ``to`` and ``peer`` hold a tuple of things, for there may be several receivers.
 """
 
 from __future__ import annotations
@@ -59,21 +59,6 @@ class Thing:
     def id(self) -> str:
         """The text that names this row in its relation."""
         return str(self.fields["id"])
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A field that leads to another row, and what it is worth when it is named bare."""
-
-    thing: Thing
-    label: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Several links in one field, such as the receivers of one message."""
-
-    items: tuple[Link, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -200,7 +185,7 @@ def read_agent(run: Run, started: Event) -> Thing:
     states = [e.data for e in own if e.kind == STATE_CHANGED]
     fields = {
         "id": started.data["id"],
-        "simulation": Link(run.simulation, run.simulation.id),
+        "simulation": run.simulation,
         "role": started.data.get("role"),
         "status": status,
         "goal": None,
@@ -226,8 +211,8 @@ def read_goal(run: Run, started: Event) -> Thing:
     fields = {
         "id": f"{run.simulation.id}:{started.seq}",
         "name": started.data.get("name"),
-        "simulation": Link(run.simulation, run.simulation.id),
-        "agent": Link(agent, agent.id) if agent else None,
+        "simulation": run.simulation,
+        "agent": agent,
         "role": agent.fields["role"] if agent else None,
         "status": GOAL_ENDS[ended.kind] if ended else "running",
         "start": Duration(started.time),
@@ -264,31 +249,31 @@ def link_goals(run: Run) -> None:
     for goal in run.goals.values():
         assert goal.event is not None, "a goal is made of its goal.started"
         parent = run.goals.get(goal.event.data.get("parent") or 0)
-        goal.fields["parent"] = Link(parent, parent.id) if parent else None
+        goal.fields["parent"] = parent
         owner = run.agents.get(goal.event.agent)
         if owner is not None:
-            owner.fields["goal"] = Link(goal, goal.fields["name"])
+            owner.fields["goal"] = goal
 
 
 def read_event(run: Run, event: Event, relation: str) -> Thing:
     """An event's row, as an event or as a message; links are made once all rows exist."""
     agent, goal = run.agents.get(event.agent), run.goals.get(event.goal)
-    receivers = tuple(Link(run.agents[n], run.agents[n].id) for n in event.to)
+    receivers = tuple(run.agents[n] for n in event.to)
     fields = {
         "id": f"{run.simulation.id}:{event.seq}",
-        "simulation": Link(run.simulation, run.simulation.id),
+        "simulation": run.simulation,
         "seq": event.seq,
         "time": Duration(event.time),
         "wall": Time(event.wall),
-        "agent": Link(agent, agent.id) if agent else None,
+        "agent": agent,
         "role": agent.fields["role"] if agent else None,
-        "goal": Link(goal, goal.fields["name"]) if goal else None,
+        "goal": goal,
         "state": None,
         "kind": event.kind,
         "cause": None,
         "turn": event.turn,
-        "to": Links(receivers) if receivers else None,
-        "peer": Links(receivers) if receivers else None,
+        "to": receivers or None,
+        "peer": receivers or None,
         "data": dict(event.data),
     }
     if relation == "messages":
@@ -305,8 +290,7 @@ def link_event(run: Run, event: Event) -> None:
         things.append(run.message_things[event.seq])
     for thing in things:
         for name, seq in (("state", event.state), ("cause", event.cause)):
-            other = run.event_things.get(seq)
-            thing.fields[name] = Link(other, other.id) if other else None
+            thing.fields[name] = run.event_things.get(seq)
     if event.to:
         run.message_things[event.seq].fields["reply_to"] = reply_to(run, event)
 
@@ -335,7 +319,7 @@ def read_conversations(run: Run) -> None:
         names = [run.agents[n].id for n in sorted(members)]
         fields = {
             "id": f"{run.simulation.id}/{'+'.join(names)}",
-            "simulation": Link(run.simulation, run.simulation.id),
+            "simulation": run.simulation,
             "agents": ", ".join(names),
             "start": Duration(messages[0].time),
             "end": Duration(messages[-1].time),
@@ -347,4 +331,4 @@ def read_conversations(run: Run) -> None:
         thread = Thing("conversations", order, fields, event=messages[0])
         run.conversations[members] = thread
         for message in messages:
-            run.message_things[message.seq].fields["conversation"] = Link(thread, thread.id)
+            run.message_things[message.seq].fields["conversation"] = thread
