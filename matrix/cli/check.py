@@ -16,7 +16,7 @@ from matrix.errors import QueryError
     epilog="\b\nExamples:\n  matrix check 'agents where goal succeeded | count by role'\n"
     "  matrix check --json 'agents where goal succeeded'",
 )
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1, required=True, metavar="QUERY")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a mistake as data: code message line column start end …")
 def command(query: tuple[str, ...], params: tuple[str, ...], as_json: bool) -> None:

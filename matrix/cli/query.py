@@ -32,7 +32,7 @@ _BY_SUFFIX |= {".parquet": "parquet", ".txt": "table"}
     "  echo 'events offer | avg(.price) by role' | matrix query runs -",
 )
 @click.argument("store")
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1, required=True, metavar="QUERY")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table on a terminal, else jsonl.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write the rows here; .csv, .parquet… say the format.")

@@ -42,7 +42,7 @@ def write_csv(table: pa.Table, out: BinaryIO) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.column_names)
     for batch in batches(table):
-        writer.writerows(zip(*(values(batch, i) for i in range(batch.num_columns))))
+        writer.writerows(zip(*(_csv_values(batch, i) for i in range(batch.num_columns))))
         out.write(text.getvalue().encode())
         text.seek(0)
         text.truncate()
@@ -107,6 +107,13 @@ def _json_rows(table: pa.Table) -> Iterator[list[str]]:
             else:
                 cells.append([key + encode(value) for value in plain])
         yield ["{" + ", ".join(row) + "}" for row in zip(*cells)]
+
+
+def _csv_values(batch: pa.RecordBatch, column: int) -> list[Any]:
+    plain = values(batch, column)
+    if pa.types.is_boolean(batch.schema.field(column).type):  # as the language writes them, not as Python does
+        return [None if value is None else str(value).lower() for value in plain]
+    return plain
 
 
 def _microseconds(array: pa.Array, to: pa.DataType) -> list[int | None]:
