@@ -1,0 +1,78 @@
+"""A terminal for tests: runs a shell command on a pty and returns what a person would see at its end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+_TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b.")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What stood on the screen, the exit code, and the raw bytes as text."""
+
+    text: str
+    code: int
+    raw: str
+
+
+def on_terminal(command: str, *, cwd: Path, columns: int = 100, stderr_to: Path | None = None) -> Seen:
+    """Run a shell command with its three streams on a terminal of so many columns."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "TERM": "xterm-256color"}
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        environment.pop(name, None)
+    with open(stderr_to, "wb") if stderr_to else os.fdopen(os.dup(side), "wb") as errors:
+        process = subprocess.Popen(
+            ["bash", "-c", command], cwd=cwd, env=environment, stdin=side, stdout=side, stderr=errors
+        )
+    os.close(side)
+    raw = _everything_from(main)
+    return Seen(text=screen(raw), code=process.wait(timeout=60), raw=raw)
+
+
+def screen(raw: str) -> str:
+    """The lines left on the screen after all carriage returns, erasures and moves up."""
+    lines, row, column = [""], 0, 0
+    for match in _TOKEN.finditer(raw):
+        argument, action, control, text = match.groups()
+        if text is not None:
+            line = lines[row].ljust(column)
+            lines[row] = line[:column] + text + line[column + len(text) :]
+            column += len(text)
+        elif control == "\r":
+            column = 0
+        elif control == "\n":
+            row += 1
+            if row == len(lines):
+                lines.append("")
+        elif action == "A":
+            row = max(0, row - int(argument or 1))
+        elif action == "K":
+            lines[row] = "" if argument == "2" else lines[row][:column]
+    return "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
+
+
+def _everything_from(terminal: int) -> str:
+    pieces = []
+    while True:
+        try:
+            piece = os.read(terminal, 65_536)
+        except OSError:  # Linux reports EIO when the last writer has gone
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    os.close(terminal)
+    return b"".join(pieces).decode()
