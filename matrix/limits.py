@@ -11,6 +11,11 @@ COMMIT_INTERVAL_US = 10_000  # an event waits at most this long before it is han
 SYNC_INTERVAL_US = 100_000  # level "interval": at most this much is lost to a power cut
 CBOR_DEPTH_MAX = 64  # nesting of a payload
 KIND_BYTES_MAX = 255  # a kind's name, in UTF-8
+KINDS_PER_BLOCK_MAX = 4_096
+FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct fields share one column of maps
+RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
+EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
+SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 
 # -- the runtime ------------------------------------------------------------------------------
 MAILBOX_MESSAGES_MAX = 65_536
@@ -27,3 +32,17 @@ QUERY_DEPTH_MAX = 64
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
 assert COMMIT_INTERVAL_US <= SYNC_INTERVAL_US
+
+# -- the index --------------------------------------------------------------------------------
+FOLLOW_EVENTS_MAX = 262_144  # events that the follower applies in one transaction (a compacted segment: all of it)
+CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
+
+# -- imports ----------------------------------------------------------------------------------
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
+IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
+IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
+IMPORT_BATCH_EVENTS = 8_192  # events handed to the writer at a time
+IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
+
+assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX

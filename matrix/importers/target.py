@@ -1,0 +1,98 @@
+"""The store that files are imported into: whose turn it is, what is there already, and the writer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+from matrix.errors import NotAStore
+from matrix.index import Index
+from matrix.log.reader import LogReader
+from matrix.log.writer import Writer
+
+LOCK_FILE = "import.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a simulation of the store came from, as far as its data says."""
+
+    file: str | None
+    file_digest: str | None
+
+
+class Target:
+    """One store during one call of ``import_files``; what it needs of the store is opened when first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._log = folder, folder / "log"
+        self._open = ExitStack()
+        self._writer: Writer | None = None
+        self._index: Index | None = None
+        if folder.exists() and not folder.is_dir():
+            raise NotAStore(f"{folder}: not a folder. A store is a folder")
+        if folder.is_dir() and not self._log.is_dir() and _has_foreign_things(folder):
+            raise NotAStore(f"{folder}: a folder with other things in it. Give a store, or a new folder")
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._open.close()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """This store's turn to import: nobody else's import comes between the look and the write."""
+        lock = self._lock()
+        try:
+            self._follow()
+            yield
+            if self._writer is not None:
+                self._writer.sync()
+        finally:
+            self._unlock(lock)
+
+    def origin_of(self, id: str) -> Origin | None:
+        """Where the store's simulation of this id came from; None when there is none."""
+        raise NotImplementedError
+
+    def writer(self) -> Writer:
+        """The log's writer, opened at the first call."""
+        if self._writer is None:
+            self._writer = self._open.enter_context(Writer.open(self._log))
+        return self._writer
+
+    def _follow(self) -> None:
+        """Bring the index up to what is committed, by whomever; a store that is not there yet has none."""
+        if self._log.is_dir():
+            self._index = self._index or Index.open(self._folder)
+            self._index.follow(LogReader(self._log))
+
+    def _lock(self) -> TextIOWrapper:
+        path = self._folder / LOCK_FILE
+        while True:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    return lock
+            lock.close()  # whoever had it removed an empty store: begin again with a new file
+
+    def _unlock(self, lock: TextIOWrapper) -> None:
+        with lock:
+            if not self._log.is_dir():
+                (self._folder / LOCK_FILE).unlink()
+                with suppress(OSError):  # somebody else has just begun to use the folder
+                    self._folder.rmdir()
+
+
+def _has_foreign_things(folder: Path) -> bool:
+    return any(entry.name != LOCK_FILE for entry in folder.iterdir())
+
+
