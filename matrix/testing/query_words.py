@@ -1,0 +1,211 @@
+"""The words that made-up queries are made of: fields with their types, links, paths and values.
+
+They match what ``strategies.py`` puts into histories, so that conditions are often met and often not.
+"""
+
+from __future__ import annotations
+
+from matrix.testing.strategies import AGENTS, GOALS, KINDS, MODELS, REASONS, ROLES, TEXTS, TOOLS
+
+RELATIONS = ("simulations", "agents", "goals", "events", "messages", "conversations")
+THINGS = {
+    "simulations": "simulation",
+    "agents": "agent",
+    "goals": "goal",
+    "events": "event",
+    "messages": "message",
+    "conversations": "conversation",
+}
+
+_EVENT = {
+    "id": "event id",
+    "seq": "number",
+    "time": "duration",
+    "wall": "time",
+    "role": "role",
+    "kind": "kind",
+    "turn": "number",
+    "agent": "agent",
+    "goal": "goal name",
+    "simulation": "simulation",
+    "cause": "event id",
+    "state": "event id",
+    "to": "agent",
+    "peer": "agent",
+}
+
+#: What a field of a relation holds: a kind of value named below, or number, duration, time, bool.
+FIELDS = {
+    "simulations": {
+        "id": "simulation",
+        "name": "simulation name",
+        "status": "simulation status",
+        "seed": "number",
+        "start": "time",
+        "end": "time",
+        "duration": "duration",
+        "took": "duration",
+        "parent": "simulation",
+    },
+    "agents": {
+        "id": "agent",
+        "simulation": "simulation",
+        "role": "role",
+        "status": "agent status",
+        "goal": "goal name",
+        "start": "duration",
+        "end": "duration",
+        "duration": "duration",
+        "turns": "number",
+    },
+    "goals": {
+        "id": "event id",
+        "name": "goal name",
+        "simulation": "simulation",
+        "agent": "agent",
+        "role": "role",
+        "status": "goal status",
+        "start": "duration",
+        "end": "duration",
+        "duration": "duration",
+        "turns": "number",
+        "steps": "number",
+        "reason": "reason",
+        "parent": "event id",
+    },
+    "events": _EVENT,
+    "messages": {**_EVENT, "from": "agent", "text": "text", "conversation": "conversation", "reply_to": "event id"},
+    "conversations": {
+        "id": "conversation",
+        "simulation": "simulation",
+        "agents": "conversation agents",
+        "start": "duration",
+        "end": "duration",
+        "duration": "duration",
+        "turns": "number",
+        "messages": "number",
+    },
+}
+
+_EVENT_LINKS = {
+    "agent": "agents",
+    "goal": "goals",
+    "simulation": "simulations",
+    "cause": "events",
+    "state": "events",
+    "to": "agents",
+    "peer": "agents",
+}
+LINKS = {
+    "simulations": {},
+    "agents": {"simulation": "simulations", "goal": "goals"},
+    "goals": {"simulation": "simulations", "agent": "agents", "parent": "goals"},
+    "events": _EVENT_LINKS,
+    "messages": {**_EVENT_LINKS, "from": "agents", "conversation": "conversations"},
+    "conversations": {"simulation": "simulations"},
+}
+
+#: Which relations are reached from which by quantifiers and stages.
+REACHED = {
+    "simulations": ("agents", "goals", "events", "messages", "conversations"),
+    "agents": ("goals", "events", "messages", "conversations"),
+    "goals": ("events", "agents"),
+    "events": ("agents", "goals", "simulations", "conversations"),
+    "messages": ("agents", "goals", "simulations", "conversations"),
+    "conversations": ("agents", "messages", "goals"),
+}
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "simulation": ("1-1", "run 1/1", "1-2", "run 1/2"),
+    "simulation name": ("market", "negotiation"),
+    "simulation status": ("running", "finished", "failed", "stopped"),
+    "agent": (*AGENTS, "nobody"),
+    "agent status": ("running", "finished", "failed", "cancelled"),
+    "role": (*(role for role in ROLES if role), "nobody"),
+    "goal name": (*GOALS, "nothing"),
+    "goal status": ("running", "succeeded", "failed", "cancelled"),
+    "kind": (*KINDS, "tool.failed", "goal.started", "message.sent", "state.changed", "note", "agent.started"),
+    "reason": (*REASONS, "simulation ended"),
+    "text": TEXTS,
+    "event id": ("1-1:3", "run 1/1:4", "1-1:5", "run 1/1:7", "1-2:2"),
+    "conversation": ("1-1/alice+bob", "run 1/1/alice", "1-1/bob+carol"),
+    "conversation agents": ("alice, bob", "alice", "bob, carol"),
+}
+
+#: Paths into the data of a relation, and what is mostly there.
+_PAYLOAD = {
+    ".price": "number",
+    ".amount": "number",
+    ".item": "text",
+    ".ok": "bool",
+    ".tags": "list",
+    ".items": "list",
+    ".items[0].price": "number",
+    ".items[-1].sku": "sku",
+    ".args.query": "text",
+    '.args."odd key"[0].price': "number",
+    ".tool": "tool",
+    ".model": "model",
+    ".tokens": "number",
+    ".ms": "number",
+    ".text": "text",
+    ".result": "any",
+    ".reason": "reason",
+    ".nowhere": "any",
+}
+PATHS = {
+    "simulations": {
+        ".buyers": "number",
+        ".parameters.buyers": "number",
+        ".mode": "text",
+        ".price": "number",
+        ".program": "text",
+        ".reason": "reason",
+        ".counts.actions": "number",
+    },
+    "agents": {".budget": "number", ".mood": "mood", ".inventory.apples": "number", ".inventory": "any"},
+    "goals": {".price": "number", ".amount": "number", ".item": "text", ".points": "number", ".tags": "list"},
+    "events": _PAYLOAD,
+    "messages": _PAYLOAD,
+    "conversations": {},
+}
+#: Paths with [*], for predicates and select only.
+MANY_PATHS = {
+    "simulations": {},
+    "agents": {},
+    "goals": {".items[*].price": "number", ".tags[*]": "tag"},
+    "events": {
+        ".items[*].price": "number",
+        ".items[*].sku": "sku",
+        ".tags[*]": "tag",
+        '.args."odd key"[*].price': "number",
+    },
+    "messages": {".items[*].price": "number", ".tags[*]": "tag"},
+    "conversations": {},
+}
+PATH_WORDS: dict[str, tuple[str, ...]] = {
+    "tool": TOOLS,
+    "model": MODELS,
+    "mood": ("angry", "calm"),
+    "sku": ("a", "b", "c"),
+    "tag": ("x", "y", "nope"),
+    "text": TEXTS,
+    "reason": REASONS,
+    "any": ("a", "x", "3"),
+    "list": ("x", "y"),
+    "bool": ("true",),
+}
+
+GOALS_QUOTED = tuple(f'"{goal}"' for goal in GOALS)
+NUMBERS = ("0", "1", "2", "3", "3.0", "5", "0.5", "-1", "10_000", "1e300")
+COUNTS = ("0", "1", "2", "3")
+DURATIONS = ("0s", "1us", "500ms", "1s", "2s", "1m", "1m1s", "1h30m")
+TIMES = (
+    "@2026-01-31",
+    "@2026-01-31T12:00:00Z",
+    "@2026-01-31T12:00:01.5Z",
+    "@2026-01-31T13:00:00",
+    "@2026-02-01T12:00:00Z",
+)
+PATTERNS = ("/deal/", "/^a/", "/e/i", "/refund|money back/i", "/^$/", "/\\d/", "/日/", "/B.b/i", "/y$/", "/\\./")
+EVENT_KINDS = (*KINDS, "tool.failed", "tool.called", "tool.*", "model.completed", "goal.*", "message.sent", "note")
