@@ -1,0 +1,372 @@
+"""Block: the events of one frame, decoded column by column as they are asked for.
+
+What always holds: the frame's checksums were verified before a Block exists; a column is decoded at
+most once and returns ``count`` values; bytes that do not decode raise ``LogCorrupt`` with their place.
+Typed columns are zero-copy views of the bytes read: they are read-only where not unfolded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from matrix.errors import FormatError, LogCorrupt
+from matrix.event import Event
+from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX, KIND_BYTES_MAX, KINDS_PER_BLOCK_MAX, RECEIVERS_MAX
+from matrix.log import cells, items
+from matrix.log.cells import Cells
+from matrix.log.columns import MISSING, Missing
+from matrix.log.items import ARRAY, NULL_BYTE, Cursor
+from matrix.log.pack import BLOCK_COLUMNS
+
+__all__ = ["MISSING", "Block", "BlockRef", "Field", "Missing"]
+
+_PLACE = {name: place for place, name in enumerate(BLOCK_COLUMNS)}
+_DTYPES = {"simulation": "u4", "agent": "u4", "turn": "u4", "to": "u4", "kind": "u2"}
+
+
+class BlockRef(NamedTuple):
+    """Where a block lies. ``generation`` is 0 for a segment as written, one more for each compaction."""
+
+    shard: int
+    segment: int
+    generation: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One payload field of one kind in one block, aligned with ``block.kind_rows(kind)``.
+
+    ``values`` is an Arrow array (int64, uint64, double, bool, string, binary; null where the row lacks the
+    field or holds None) or, for mixed and nested values, a list with ``MISSING`` where the row lacks it.
+    """
+
+    values: Any
+
+    def to_pylist(self) -> list[Any]:
+        """Python values, None where the row lacks the field."""
+        if isinstance(self.values, list):
+            return [None if value is MISSING else value for value in self.values]
+        listed: list[Any] = self.values.to_pylist()
+        return listed
+
+
+class _Kind(NamedTuple):
+    code: int
+    count: int
+    fields: list[str]
+    column: int  # where its first column stands among all columns
+    has_rest: bool
+
+
+class Block:
+    """The events of one frame, as ``LogReader`` returns it.
+
+    ``length`` is the frame's bytes; ``first_position`` and ``last_position`` bound the positions, which
+    are dense in a live block and not in a compacted one (there events are clustered by simulation).
+
+    >>> block.kind_counts                                # doctest: +SKIP
+    {'offer': 6000, 'accept': 2192}
+    >>> block.field("offer", "price").values             # doctest: +SKIP
+    <pyarrow.lib.Int64Array object at 0x7f...>
+    """
+
+    __slots__ = ("_cache", "_data", "_fields", "_kinds", "_path", "_spans", "count", "first_position")
+    __slots__ += ("kind_counts", "kinds", "last_position", "length", "ref")
+
+    def __init__(
+        self, data: bytes, start: int, stop: int, *, path: Path, ref: BlockRef, length: int, first: int, last: int
+    ) -> None:
+        """``data[start:stop]`` is the verified payload of the frame at ``ref.offset`` of ``path``."""
+        self._data, self._path = data, path
+        self.ref, self.length = ref, length
+        self.first_position, self.last_position = first, last
+        self._cache: dict[Any, Any] = {}
+        try:
+            self._open(start, stop)
+        except FormatError as error:
+            raise self._corrupt(error) from error
+
+    def __repr__(self) -> str:
+        return f"<Block {self.ref} events={self.count} positions={self.first_position}..{self.last_position}>"
+
+    # -- the fixed columns --------------------------------------------------------------------
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The position in the shard of every row, int64."""
+        return self._integers("position")
+
+    @property
+    def simulation(self) -> np.ndarray:
+        """Ordinals of the simulations in the shard, uint32."""
+        return self._integers("simulation")
+
+    @property
+    def seq(self) -> np.ndarray:
+        """Dense numbers in the simulation, int64."""
+        return self._integers("seq")
+
+    @property
+    def time(self) -> np.ndarray:
+        """Virtual microseconds since the simulation began, int64."""
+        return self._integers("time")
+
+    @property
+    def wall(self) -> np.ndarray:
+        """Microseconds since 1970 UTC, int64."""
+        return self._integers("wall")
+
+    @property
+    def agent(self) -> np.ndarray:
+        """Numbers of the agents, uint32; 0 is the simulation itself."""
+        return self._integers("agent")
+
+    @property
+    def turn(self) -> np.ndarray:
+        """How many turns the agent had begun, uint32."""
+        return self._integers("turn")
+
+    @property
+    def goal(self) -> np.ndarray:
+        """``seq`` of the goal's start, 0 for none, int64."""
+        return self._integers("goal")
+
+    @property
+    def state(self) -> np.ndarray:
+        """``seq`` of the newest state of the simulation, 0 for none, int64."""
+        return self._integers("state")
+
+    @property
+    def cause(self) -> np.ndarray:
+        """``seq`` of the event that led here, 0 for none, int64."""
+        return self._integers("cause")
+
+    @property
+    def kind(self) -> np.ndarray:
+        """Codes into ``kinds``, uint16."""
+        return self._integers("kind")
+
+    @property
+    def to(self) -> np.ndarray:
+        """The first receiver's number, 0 for none, uint32."""
+        return self._integers("to")
+
+    @property
+    def to_many(self) -> dict[int, tuple[int, ...]]:
+        """All receivers of the rows that have more than one."""
+        return self._once("to_many", self._receivers)
+
+    def bounds(self, name: str) -> tuple[int, int]:
+        """Least and greatest value of a fixed column, mostly without unfolding it: ``block.bounds("time")``."""
+        start, stop = self._spans[_PLACE[name]]
+        try:
+            return cells.integer_bounds(self._data, start, stop, self.count)
+        except FormatError as error:
+            raise self._corrupt(error) from error
+
+    # -- kinds and payloads -------------------------------------------------------------------
+
+    def kind_rows(self, kind: str) -> np.ndarray:
+        """Ascending row numbers of the events of a kind, int64; empty when there are none."""
+        found = self._kinds.get(kind)
+        if found is None:
+            return np.empty(0, np.int64)
+        return self._once(("rows", kind), lambda: self._rows_of(found))
+
+    def fields(self, kind: str) -> list[str]:
+        """The payload fields (top level keys) that events of this kind have in this block."""
+        found = self._kinds.get(kind)
+        if found is None:
+            return []
+        if not found.has_rest:
+            return list(found.fields)
+        return [*found.fields, *dict.fromkeys(name for row in self._rest(kind, found) for name in row)]
+
+    def field(self, kind: str, name: str) -> Field | None:
+        """One payload field, decoding only its column; None when no event of the kind has it here."""
+        column = self.cells(kind, name)
+        return None if column is None else self._once(("field", kind, name), lambda: Field(column.values()))
+
+    def cells(self, kind: str, name: str) -> Cells | None:
+        """One payload field as stored, which tells None from absent (see ``Cells``)."""
+        found = self._kinds.get(kind)
+        if found is None:
+            return None
+        if name in found.fields:
+            place = found.column + found.fields.index(name)
+            return self._once(place, lambda: cells.decode_cells(self._data, *self._spans[place], found.count))
+        if not found.has_rest:
+            return None
+        values = [row.get(name, MISSING) for row in self._rest(kind, found)]
+        there = np.array([value is not MISSING for value in values], np.bool_)
+        if not there.any():
+            return None
+        valid = np.array([value is not MISSING and value is not None for value in values], np.bool_)
+        return Cells(found.count, [value for value, ok in zip(values, valid, strict=True) if ok], there, valid)
+
+    def payloads(self, kind: str) -> list[dict[str, Any]]:
+        """The payload of every event of a kind as dicts, equal to those that were written."""
+        found = self._kinds.get(kind)
+        if found is None:
+            return []
+        names = found.fields
+        columns = [self.cells(kind, name) for name in names]
+        listed = [column.to_pylist(MISSING) for column in columns if column is not None]
+        if not listed:
+            rows: list[dict[str, Any]] = [{} for _ in range(found.count)]
+        elif all(column is None or column.present is None for column in columns):
+            rows = [dict(zip(names, values, strict=True)) for values in zip(*listed, strict=True)]
+        else:
+            together = zip(*listed, strict=True)
+            rows = [{n: v for n, v in zip(names, values, strict=True) if v is not MISSING} for values in together]
+        if found.has_rest:
+            for row, rest in zip(rows, self._rest(kind, found), strict=True):
+                row.update(rest)
+        return rows
+
+    def events(self) -> Iterator[Event]:
+        """Every event, in stored order."""
+        data: list[dict[str, Any]] = [{}] * self.count
+        for kind in self.kinds:
+            for row, payload in zip(self.kind_rows(kind).tolist(), self.payloads(kind), strict=True):
+                data[row] = payload
+        names = ("simulation", "seq", "time", "wall", "agent", "turn", "goal", "state", "cause")
+        fixed = zip(*(self._integers(name).tolist() for name in names), strict=True)
+        kinds, many = [self.kinds[code] for code in self.kind.tolist()], self.to_many
+        for row, (values, kind, to) in enumerate(zip(fixed, kinds, self.to.tolist(), strict=True)):
+            receivers = many.get(row) or ((to,) if to else ())
+            yield Event(*values, kind=kind, to=receivers, data=data[row])
+
+    # -- decoding -----------------------------------------------------------------------------
+
+    def _open(self, start: int, stop: int) -> None:
+        cursor = Cursor(self._data, start, stop)
+        parts = cursor.expect(ARRAY)
+        directory = items.decode_value(cursor.contents())
+        self.count = _checked_count(directory)
+        self._kinds = _checked_kinds(directory["kinds"], self.count)
+        last = list(self._kinds.values())[-1]
+        if parts != 1 + last.column + len(last.fields) + last.has_rest:
+            raise FormatError(f"{parts} columns where the directory names others")
+        self._spans = [cursor.span() for _ in range(parts - 1)]
+        cursor.finish()
+        self.kinds = list(self._kinds)
+        self.kind_counts = {name: kind.count for name, kind in self._kinds.items()}
+
+    def _corrupt(self, error: Exception) -> LogCorrupt:
+        return LogCorrupt(self._path, self.ref.offset, f"the block here does not decode: {error}")
+
+    def _once(self, key: Any, decode: Any) -> Any:
+        found = self._cache.get(key)
+        if found is None:
+            try:
+                found = self._cache[key] = decode()
+            except (FormatError, pa.ArrowInvalid) as error:
+                raise self._corrupt(error) from error
+        return found
+
+    def _integers(self, name: str) -> np.ndarray:
+        return self._once(name, lambda: self._decode_fixed(name))
+
+    def _decode_fixed(self, name: str) -> np.ndarray:
+        values = cells.decode_integers(self._data, *self._spans[_PLACE[name]], self.count)
+        dtype = np.dtype(_DTYPES.get(name, "i8"))
+        if dtype.kind == "u" and values.dtype.itemsize >= dtype.itemsize:
+            highest = len(self.kinds) - 1 if name == "kind" else np.iinfo(dtype).max
+            if int(values.min()) < 0 or int(values.max()) > highest:
+                raise FormatError(f"a value of {name} is out of range")
+        elif name == "kind" and int(values.max()) >= len(self.kinds):
+            raise FormatError("a kind code without a kind")
+        return values.astype(dtype, copy=False)
+
+    def _rows_of(self, kind: _Kind) -> np.ndarray:
+        if kind.count == self.count:
+            return np.arange(self.count)
+        rows = np.flatnonzero(self.kind == kind.code)
+        if len(rows) != kind.count:
+            raise FormatError(f"{len(rows)} rows of a kind that should have {kind.count}")
+        return rows
+
+    def _rest(self, name: str, kind: _Kind) -> list[dict[str, Any]]:
+        return self._once(("rest", name), lambda: self._decode_rest(kind))
+
+    def _decode_rest(self, kind: _Kind) -> list[dict[str, Any]]:
+        values = cells.decode_cells(self._data, *self._spans[kind.column + len(kind.fields)], kind.count)
+        rows = values.to_pylist()
+        if any(type(row) is not dict for row in rows):
+            raise FormatError("the rest of a payload is not a map")
+        return rows
+
+    def _receivers(self) -> dict[int, tuple[int, ...]]:
+        start, stop = self._spans[_PLACE["to_many"]]
+        cursor = Cursor(self._data, start, stop)
+        return _decode_receivers(cursor, self.count)
+
+
+def _decode_receivers(cursor: Cursor, count: int) -> dict[int, tuple[int, ...]]:
+    raw = cells.unwrapped(cursor)
+    parts = raw.expect(ARRAY)
+    if parts == 2:
+        if raw.data[raw.at : raw.end] != bytes((0, 0x41, NULL_BYTE)):  # the constant None: no such rows
+            raise FormatError("expected receivers")
+        return {}
+    row_count, receiver_count = raw.integer(), raw.integer()
+    if parts != 5 or not 0 < row_count <= count or not 0 < receiver_count <= RECEIVERS_MAX:
+        raise FormatError("receivers that cannot be")
+    rows = cells.next_integers(raw, row_count)
+    lengths = cells.next_integers(raw, row_count)
+    receivers = cells.next_integers(raw, receiver_count)
+    raw.finish()
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if int(lengths.min()) < 2 or int(lengths.max()) > receiver_count or int(ends[-1]) != receiver_count:
+        raise FormatError("receivers that do not belong to their rows")
+    if int(rows.min()) < 0 or int(rows.max()) >= count or int(receivers.min()) < 0 or int(receivers.max()) >= 2**32:
+        raise FormatError("receivers out of range")
+    listed, stops = receivers.tolist(), ends.tolist()
+    return {
+        row: tuple(listed[stop - length : stop])
+        for row, length, stop in zip(rows.tolist(), lengths.tolist(), stops, strict=True)
+    }
+
+
+def _checked_count(directory: Any) -> int:
+    if type(directory) is not dict or set(directory) != {"n", "kinds"} or type(directory["kinds"]) is not list:
+        raise FormatError("the directory of a block is not as it should be")
+    count = directory["n"]
+    if type(count) is not int or not 0 < count <= COMPACT_BLOCK_EVENTS_MAX:
+        raise FormatError(f"a block of {count!r:.40} events")
+    return count
+
+
+def _checked_kinds(listed: list[Any], total: int) -> dict[str, _Kind]:
+    kinds: dict[str, _Kind] = {}
+    column = len(BLOCK_COLUMNS)
+    for code, entry in enumerate(listed):
+        name, count, fields, has_rest = _checked_kind(entry)
+        own = fields[:-1] if has_rest else fields
+        kinds[name] = _Kind(code, count, own, column, has_rest)
+        column += len(fields)
+    if not 0 < len(kinds) == len(listed) <= KINDS_PER_BLOCK_MAX or sum(k.count for k in kinds.values()) != total:
+        raise FormatError("the kinds of a block do not make its events")
+    return kinds
+
+
+def _checked_kind(entry: Any) -> tuple[str, int, list[str], bool]:
+    if type(entry) is not list or list(map(type, entry))[:2] != [str, int] or len(entry) != 4:
+        raise FormatError("a kind is not described as it should be")
+    name, count, fields, rest = entry
+    fields = [] if fields is None else fields
+    if type(fields) is not list or not all(type(field) is str for field in fields) or rest not in (0, 1):
+        raise FormatError("the fields of a kind are not described as they should be")
+    if not 0 < len(name.encode()) <= KIND_BYTES_MAX or count < 1 or len(fields) > FIELDS_PER_KIND_MAX + rest:
+        raise FormatError("a kind is out of bounds")
+    if len(set(fields[: len(fields) - rest])) != len(fields) - rest or (rest and not fields):
+        raise FormatError("a field of a kind is named twice")
+    return name, count, fields, bool(rest)
