@@ -7,16 +7,16 @@ A file is a list of ``{dialogue_id, chat_logs[], participant_info{}, annotations
 * **simulation**: id ``casino-<dialogue_id>``, name ``casino``, status finished with the outcome as ``.reason``
   (``deal accepted``, ``walked away``, or ``no outcome recorded``); data ``.dialogue_id .file .file_digest .format``.
 * **agents**: the two participants under their recorded ids, role ``negotiator``, in the order of
-  ``participant_info``; priorities and reasons are their parameters (``.value2issue``, ``.value2reason``, anything else).
+  ``participant_info``; priorities and reasons are their parameters (``value2issue``, ``value2reason``, and the rest).
 * **entries**: one turn of the speaker each, sent to the other: ``message.sent`` with ``.text``; the actions
   ``Submit-Deal``, ``Accept-Deal``, ``Reject-Deal`` and ``Walk-Away`` are ``offer``, ``accept``, ``reject`` and
   ``walk_away``. An offer's data is the split, ``.issue2youget.Food`` and ``.issue2theyget.Food`` (numbers; a count
   that is not digits stays as recorded); what else stands in ``task_data`` is kept by name.
-* **annotations**: the strategies of an utterance as a list, ``.annotations`` of its message (joined with commas they are
-  the recorded text). Those whose utterance is not in the dialogue are ``.annotations`` of the simulation.
-* **goal** ``negotiate`` of each, with ``.priorities`` (``.priorities.High = "Water"``): succeeded when a deal was accepted,
-  failed when somebody walked away, cancelled when neither is recorded; at its end ``.points``, ``.satisfaction``,
-  ``.opponent_likeness`` and whatever else the outcomes say.
+* **annotations**: the strategies of an utterance as a list, ``.annotations`` of its message (joined with commas they
+  are the recorded text). Those whose utterance is not in the dialogue are ``.annotations`` of the simulation.
+* **goal** ``negotiate`` of each, with ``.priorities`` (``.priorities.High = "Water"``): succeeded when a deal was
+  accepted, failed when somebody walked away, cancelled when neither is recorded; at its end ``.points``,
+  ``.satisfaction``, ``.opponent_likeness`` and whatever else the outcomes say.
 * **time**: none is recorded, so each entry takes one virtual second: the first is said at 1 s. ``wall`` is the
   moment of the import.
 """
@@ -156,7 +156,7 @@ def _annotation_pairs(recorded: Record) -> Iterator[tuple[str, str]]:
         raise Refusal(recorded.at("annotations"), f"expected a list, found {named(pairs)}")
     for index, pair in enumerate(pairs):
         if type(pair) is not list or [type(part) for part in pair] != [str, str]:
-            raise Refusal(f"{recorded.at('annotations')}[{index}]", "expected an utterance and its strategies, two texts")
+            raise Refusal(
+                f"{recorded.at('annotations')}[{index}]", "expected an utterance and its strategies, two texts"
+            )
         yield pair[0], pair[1]
-
-

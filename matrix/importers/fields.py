@@ -7,13 +7,13 @@ A field of the wrong type is refused with its path. A record remembers which fie
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from matrix.importers.source import Refusal
 from matrix.limits import INT64_MAX, INT64_MIN
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What has a meaning of its own in the data of built-in events, so the file's own field cannot have the name.
 _TAKEN = frozenset({"id", "name", "seed", "parent", "parameters", "program"})
 _NAMES = {str: "text", bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
@@ -89,9 +89,11 @@ class Record:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise Refusal(self.at(name), f"expected a time such as 2025-08-01T16:20:43.8, found {text[:60]!r}") from None
+            raise Refusal(
+                self.at(name), f"expected a time such as 2025-08-01T16:20:43.8, found {text[:60]!r}"
+            ) from None
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
+            moment = moment.replace(tzinfo=UTC)
         # Whole arithmetic: a float of seconds since 1970 is not exact to the microsecond.
         since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
@@ -146,5 +148,5 @@ def is_same_time(text: str, wall: int) -> bool:
     (True, False)
     """
     seconds, microseconds = divmod(wall, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=microseconds, tzinfo=None)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds, tzinfo=None)
     return moment.isoformat() == text

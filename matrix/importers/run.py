@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.errors import ImportRefused
+from matrix.errors import ImportRefused, UsageError
 from matrix.importers.history import History, rows_of
 from matrix.importers.registry import Importer, importer_of
 from matrix.importers.source import Progress, Refusal, Source
@@ -58,7 +58,9 @@ def import_files(
     importer = importer_of(format)
     with Target(Path(store)) as target:
         return [
-            _import_file(target, importer, Path(file), lambda file: Source(file, wall=clock() // 1000, progress=progress))
+            _import_file(
+                target, importer, Path(file), lambda file: Source(file, wall=clock() // 1000, progress=progress)
+            )
             for file in files
         ]
 
@@ -90,9 +92,19 @@ def _write(target: Target, importer: Importer, source: Source) -> tuple[int, int
             if not simulations:
                 group.enter_context(writer.transaction())
             rows = rows_of(batch, first_simulation=writer.next_simulation)
-            target.append(rows)
+            try:
+                writer.append(rows)
+            except UsageError as error:  # a value that the log cannot hold, such as a text of more bytes than a frame
+                raise Refusal(_largest_event(batch), str(error)) from error
             simulations, events = simulations + len(batch), events + rows.count
     return simulations, events
+
+
+def _largest_event(batch: list[History]) -> str:
+    """Where in a batch the log's bounds were most likely exceeded."""
+    sized = ((len(repr(event.data)), history.id, event) for history in batch for event in history.events)
+    _, id, event = max(sized, key=lambda one: one[0])
+    return f"simulation {id!r}, event {event.seq} ({event.kind})"
 
 
 def _checked(target: Target, importer: Importer, source: Source) -> Iterator[History]:
@@ -121,13 +133,13 @@ def _check_new(target: Target, id: str, source: Source, *, is_first: bool) -> No
 
     Files are imported whole, so the first id tells; that spares looking through a large store for the digest.
     """
-    origin = target.origin_of(id)
-    if origin is None:
+    if not target.has(id):
         return
-    if is_first and origin.file_digest == source.digest:
+    if is_first and target.has(id, file_digest=source.digest):
         raise _AlreadyThere(id)
-    came_from = f"from the file {origin.file!r}" if origin.file else "from a run"
-    raise Refusal(f"simulation {id!r}", f"the store already has a simulation of this id, {came_from}")
+    raise Refusal(
+        f"simulation {id!r}", "the store has a simulation of this id already, from another file or from a run"
+    )
 
 
 def _batches(histories: Iterable[History]) -> Iterator[list[History]]:

@@ -26,7 +26,7 @@ class JsonStream:
     """A cursor in one JSON document.
 
     >>> stream = JsonStream(source)                                                   # doctest: +SKIP
-    >>> for key in stream.keys():                                                     # doctest: +SKIP
+    >>> for key in stream.fields():                                                     # doctest: +SKIP
     ...     if key == "simulations":
     ...         for path, simulation in stream.elements(key): ...
     ...     else:
@@ -47,7 +47,7 @@ class JsonStream:
         if self._text.startswith("\ufeff"):
             self._at = 1
 
-    def keys(self) -> Iterator[str]:
+    def fields(self) -> Iterator[str]:
         """The keys of the object that starts here; read each key's value before asking for the next key."""
         self._expect("{", "expected an object")
         seen: set[str] = set()
@@ -114,8 +114,9 @@ class JsonStream:
             except ValueError as error:
                 raise Refusal(self._place(self._at), f"in the value that starts here: {error}") from None
             else:
-                # A number that touches the end of what was read may go on in the next chunk.
-                if end < len(self._text) or self._is_complete:
+                # A number near the end of what was read may go on in the next chunk: of "1e+5" only "1e+" is there.
+                may_go_on = type(value) in (int, float) and end >= len(self._text) - _TAIL_CHARS
+                if self._is_complete or not may_go_on:
                     return value, end
                 self._grow()
 

@@ -6,24 +6,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
 from matrix.errors import NotAStore
-from matrix.index import Index
+from matrix.index.index import Index
 from matrix.log.reader import LogReader
 from matrix.log.writer import Writer
 
 LOCK_FILE = "import.lock"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a simulation of the store came from, as far as its data says."""
-
-    file: str | None
-    file_digest: str | None
 
 
 class Target:
@@ -57,9 +48,13 @@ class Target:
         finally:
             self._unlock(lock)
 
-    def origin_of(self, id: str) -> Origin | None:
-        """Where the store's simulation of this id came from; None when there is none."""
-        raise NotImplementedError
+    def has(self, id: str, *, file_digest: str = "") -> bool:
+        """Whether the store has a simulation of this id (that came from the file of this digest)."""
+        if self._index is None:
+            return False
+        # The digest stands in the stored data as plain text: SQLite finds it without decoding anything.
+        question = "SELECT 1 FROM simulations WHERE id = ? AND instr(data, ?) > 0"
+        return self._index.connection.execute(question, (id, file_digest.encode())).fetchone() is not None
 
     def writer(self) -> Writer:
         """The log's writer, opened at the first call."""
@@ -70,7 +65,7 @@ class Target:
     def _follow(self) -> None:
         """Bring the index up to what is committed, by whomever; a store that is not there yet has none."""
         if self._log.is_dir():
-            self._index = self._index or Index.open(self._folder)
+            self._index = self._index or self._open.enter_context(Index.open(self._folder))
             self._index.follow(LogReader(self._log))
 
     def _lock(self) -> TextIOWrapper:
@@ -94,5 +89,3 @@ class Target:
 
 def _has_foreign_things(folder: Path) -> bool:
     return any(entry.name != LOCK_FILE for entry in folder.iterdir())
-
-

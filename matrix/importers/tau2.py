@@ -48,7 +48,7 @@ def read(source: Source) -> Iterator[History]:
     """The simulations of a tau2 result file, one by one."""
     run = _Run(source, _header(source))
     stream = JsonStream(source)
-    for key in stream.keys():
+    for key in stream.fields():
         if key != "simulations":
             stream.value(key)
             continue
@@ -64,7 +64,7 @@ def _header(source: Source) -> Record:
         raise Refusal("line 1", "not a tau2 result file: expected an object with info, tasks and simulations")
     header: dict[str, Any] = {}
     has_simulations = False
-    for key in stream.keys():
+    for key in stream.fields():
         if key == "simulations":
             has_simulations = True
             for _ in stream.elements(key, checked=False):
@@ -207,7 +207,9 @@ class _Conversation:
         call_id, is_error = answer.text("id"), answer.flag("error")
         unanswered = self.open_calls.get(call_id)
         if not unanswered:
-            raise Refusal(answer.at("id"), f"answers the call {call_id[:60]!r}, which nobody made or is answered already")
+            raise Refusal(
+                answer.at("id"), f"answers the call {call_id[:60]!r}, which nobody made or is answered already"
+            )
         call, agent, tool = unanswered.pop(0)
         self._begin_turn(answer, agent)
         said: dict[str, Any] = {"tool": tool, "call_id": call_id}
@@ -218,7 +220,9 @@ class _Conversation:
         if self._requestor(answer, "") not in (0, agent):
             said["requestor"] = answer.text("requestor")  # the call's own one is who made it
         said["ms"] = (self.history.time - self.history.events[call - 1].time) / 1000
-        self.history.emit(agent, "tool.failed" if is_error else "tool.completed", joined(said, self._kept(answer, "tool")), cause=call)
+        self.history.emit(
+            agent, "tool.failed" if is_error else "tool.completed", joined(said, self._kept(answer, "tool")), cause=call
+        )
 
     def _tell_end(self, goal: int) -> None:
         recorded, history = self.recorded, self.history

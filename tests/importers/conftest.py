@@ -1,0 +1,97 @@
+"""A small tau2 file and a small CaSiNo file, as data to bend, and a way to write them down."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.event import Event
+from matrix.importers import Source, importer_of
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a value as JSON (or bytes as they are), gzipped if asked for; returns the path."""
+
+    def to_file(value: Any, name: str = "recorded.json", *, zipped: bool = False, **style: Any) -> Path:
+        content = value if isinstance(value, bytes) else json.dumps(value, **style).encode()
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(content) if zipped else content)
+        return path
+
+    return to_file
+
+
+@pytest.fixture
+def told(write: Callable[..., Path]) -> Callable[..., list[list[Event]]]:
+    """The events of each simulation of a recorded value, without a store."""
+
+    def tell(format: str, value: Any, **how: Any) -> list[list[Event]]:
+        return [history.events for history in importer_of(format)(Source(write(value, **how)))]
+
+    return tell
+
+
+def message(role: str, content: str | None, second: float, **more: Any) -> dict[str, Any]:
+    """A recorded message, ``second`` seconds after the start."""
+    return {"role": role, "content": content, "timestamp": f"2025-08-01T12:00:{second:09.6f}", **more}
+
+
+def call(id: str, name: str, requestor: str = "assistant", **arguments: Any) -> dict[str, Any]:
+    return {"id": id, "name": name, "arguments": arguments, "requestor": requestor}
+
+
+@pytest.fixture
+def tau2() -> dict[str, Any]:
+    """A tau2 file with one simulation: greeting, question, a call, its answer, a reply."""
+    messages = [
+        message("assistant", "Hi!", 0.5, turn_idx=0, cost=0.0, usage=None),
+        message("user", "Cancel order 7.", 2, turn_idx=1, cost=0.25, usage={"completion_tokens": 5}),
+        message("assistant", None, 3, turn_idx=2, cost=0.5, tool_calls=[call("c1", "get_order", order_id=7)]),
+        message("tool", '{"order_id": 7, "items": [{"price": 40}]}', 3.25, id="c1", requestor="assistant", error=False),
+        message("assistant", "Done.", 5, turn_idx=4, cost=0.75, raw_data={"finish_reason": "stop"}),
+    ]
+    simulation = {
+        "id": "sim-1", "task_id": "t1", "trial": 0, "seed": 300,
+        "start_time": "2025-08-01T12:00:00", "end_time": "2025-08-01T12:00:06",
+        "duration": 5.99, "termination_reason": "user_stop", "agent_cost": 1.25, "user_cost": 0.25,
+        "reward_info": {"reward": 1.0, "reward_breakdown": {"DB": 1.0}}, "messages": messages,
+    }  # fmt: skip
+    agent = {"implementation": "llm_agent", "llm": "gpt-4.1", "llm_args": {"temperature": 0.0}}
+    user = {"implementation": "user_simulator", "llm": "gpt-4.1-mini", "global_simulation_guidelines": "Be brief."}
+    environment = {"domain_name": "retail", "policy": "Be kind.", "tool_defs": None}
+    return {
+        "timestamp": "2025-08-01T12:00:00",
+        "info": {"git_commit": "b02b", "agent_info": agent, "user_info": user, "environment_info": environment},
+        "tasks": [{"id": "t1", "user_scenario": {"persona": "in a hurry"}}],
+        "simulations": [simulation],
+    }
+
+
+@pytest.fixture
+def casino() -> list[dict[str, Any]]:
+    """A CaSiNo file with one dialogue: two utterances, an offer, an acceptance."""
+    split = {"issue2youget": {"Food": "2", "Water": "1", "Firewood": "0"},
+             "issue2theyget": {"Food": "1", "Water": "2", "Firewood": "3"}}  # fmt: skip
+    logs = [
+        {"text": "Hello, I need food", "task_data": {}, "id": "mturk_agent_2"},
+        {"text": "Hi, take it", "task_data": {}, "id": "mturk_agent_1"},
+        {"text": "Submit-Deal", "task_data": split, "id": "mturk_agent_2"},
+        {"text": "Accept-Deal", "task_data": {"data": "accept_deal"}, "id": "mturk_agent_1"},
+    ]
+
+    def person(high: str, points: int) -> dict[str, Any]:
+        return {
+            "value2issue": {"High": high, "Medium": "Water", "Low": "Firewood"},
+            "value2reason": {"High": "I am hungry", "Medium": "dry", "Low": "warm"},
+            "outcomes": {"points_scored": points, "satisfaction": "Undecided", "opponent_likeness": "Slightly like"},
+        }
+
+    people = {"mturk_agent_1": person("Water", 19), "mturk_agent_2": person("Food", 14)}
+    notes = [["Hello, I need food", "small-talk,self-need"], ["Hi, take it", "non-strategic"]]
+    return [{"dialogue_id": 938, "chat_logs": logs, "participant_info": people, "annotations": notes}]
