@@ -1,0 +1,142 @@
+"""The index of a store: entities, zone maps and catalogue in SQLite, derived from the log.
+
+What always holds: the log is the truth. The file may be deleted, damaged, old, or belong to another log: then it
+is made again, and ``Followed.rebuilt_because`` says why. Only an index that knows more than the log is not
+touched: that is an alarm (``IndexAhead``), and ``rebuild`` is how a person accepts the loss.
+
+SQLite keeps no checksums, so a bit flipped inside a value is beyond its notice, and ours; ``rebuild`` mends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import cbor2
+
+from matrix.errors import StoreError
+from matrix.index import dump, file, follower, schema
+from matrix.limits import FOLLOW_EVENTS_MAX
+
+if TYPE_CHECKING:
+    from matrix.log.reader import LogReader
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What one ``follow`` did. ``rebuilt_because`` is None, or why the index was made again from the log."""
+
+    events: int
+    rebuilt_because: str | None = None
+
+
+class Index:
+    """The index of one store, for one process; several processes may each have it open.
+
+    >>> with Index.open(store) as index:                                        # doctest: +SKIP
+    ...     index.follow(LogReader(store / "log"))
+    ...     index.connection.execute("SELECT count(*) FROM goals WHERE status = 'succeeded'").fetchone()
+    Followed(events=8192, rebuilt_because=None)
+    (812,)
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._lock = threading.Lock()  # one follow at a time on this connection
+        self._opened = file.open_file(store)
+        self._remade_because = self._opened.remade_because
+
+    @classmethod
+    def open(cls, store: Path | str) -> Index:
+        """The store's index; made if it is missing, in memory if the folder cannot be written."""
+        return cls(Path(store))
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """SQLite's connection, for reading. Ask again after each ``follow``: a damaged file is replaced."""
+        return self._opened.connection
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the index is not kept, because the store's folder cannot be written."""
+        return self._opened.inode is None
+
+    def close(self) -> None:
+        """Close the connection; what was followed is kept."""
+        with self._lock:
+            self.connection.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- following ----------------------------------------------------------------------------
+
+    def follow(self, reader: LogReader, *, batch_events: int = FOLLOW_EVENTS_MAX) -> Followed:
+        """Bring the index up to the newest committed block, and say what that took.
+
+        Raises ``IndexAhead`` when the log has lost events that the index knows, ``LogCorrupt`` for a damaged
+        log, ``StoreError`` when the index cannot be written (a full disk, another process that does not let go).
+        """
+        with self._lock, self._as_store_error():
+            if file.was_replaced(self._store, self._opened):
+                self._open_again()
+            because, self._remade_because = self._remade_because, None
+            try:
+                return Followed(self._follow(reader, batch_events), because)
+            except follower.Mismatch as mismatch:
+                because = str(mismatch)
+                self._clear()
+            except (sqlite3.Error, cbor2.CBORError, TypeError, ValueError) as error:
+                # Types and values, too: a damaged file may hand back anything where a number should be.
+                because = file.damage_of(self.connection, error)
+                if because is None:
+                    raise
+                self._open_again(damage=because)
+            return Followed(self._follow(reader, batch_events), because)
+
+    def rebuild(self, reader: LogReader) -> Followed:
+        """Forget everything and read the whole log, whatever the index knew."""
+        with self._lock, self._as_store_error():
+            try:
+                self._clear()
+            except sqlite3.DatabaseError as error:
+                damage = file.damage_of(self.connection, error)
+                if damage is None:
+                    raise
+                self._open_again(damage=damage)
+            self._remade_because = None
+            return Followed(self._follow(reader, FOLLOW_EVENTS_MAX), "asked to")
+
+    def dump_digest(self) -> str:
+        """SHA-256 of what the index says; equal however, and in whatever steps, the log was followed."""
+        with self._lock:
+            return dump.dump_digest(self.connection)
+
+    def _follow(self, reader: LogReader, batch_events: int) -> int:
+        return follower.follow(self.connection, reader, batch_events=batch_events)
+
+    def _clear(self) -> None:
+        with schema.transaction(self.connection):
+            schema.clear(self.connection)
+
+    def _open_again(self, *, damage: str | None = None) -> None:
+        self.connection.close()
+        self._opened = file.open_file(self._store, damage=damage)
+
+    @contextlib.contextmanager
+    def _as_store_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._store / schema.FILE_NAME}: {error}") from error

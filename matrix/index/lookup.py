@@ -1,0 +1,115 @@
+"""What a store and the command line ask of an index besides queries: a simulation by its id, a summary, the catalogue.
+
+Everything here reads; bring the index up with ``Index.follow`` first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSummary:
+    """One simulation at a glance. ``start`` and ``end`` are wall clock, ``duration`` is virtual; all microseconds.
+
+    ``agents`` counts by (role, status), ``goals`` by (name, status).
+    """
+
+    gid: int
+    shard: int
+    ordinal: int
+    id: str
+    name: str | None
+    status: str
+    seed: int | float | None
+    start: int
+    end: int | None
+    duration: int
+    parent: str | None
+    events: int
+    agent_count: int
+    data: Mapping[str, Any]
+    agents: Mapping[tuple[str | None, str], int]
+    goals: Mapping[tuple[str | None, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class KindEntry:
+    """A kind of the catalogue: its events, and of each payload path the types seen with their events."""
+
+    kind: str
+    events: int
+    paths: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSummary:
+    """A store at a glance; ``simulations`` counts by status."""
+
+    shards: int
+    segments: int
+    size_bytes: int
+    events: int
+    agents: int
+    simulations: Mapping[str, int]
+    goals: Mapping[str, int]
+
+
+def simulations_named(connection: sqlite3.Connection, id: str) -> list[int]:
+    """The keys (gid) of all simulations with this id, oldest first; an id that was given may have been given twice."""
+    rows = connection.execute("SELECT gid FROM simulations WHERE id = ? ORDER BY start, gid", (id,))
+    return [gid for (gid,) in rows]
+
+
+def simulation_ids(connection: sqlite3.Connection) -> list[str]:
+    """The ids of all simulations, in the order of the log."""
+    return [id for (id,) in connection.execute("SELECT id FROM simulations ORDER BY gid")]
+
+
+def simulation_summary(connection: sqlite3.Connection, gid: int) -> SimulationSummary | None:
+    """What ``matrix info STORE SIMULATION`` shows; None for a key that the index does not know."""
+    sql = """SELECT gid, shard, ordinal, id, name, status, seed, start, "end", duration, parent, events, agents, data
+             FROM simulations WHERE gid = ?"""
+    row = connection.execute(sql, (gid,)).fetchone()
+    if row is None:
+        return None
+    agents, goals = _counts(connection, "agents", "role", gid), _counts(connection, "goals", "name", gid)
+    return SimulationSummary(*row[:-1], cbor2.loads(row[-1]), agents, goals)
+
+
+def _counts(connection: sqlite3.Connection, table: str, name: str, gid: int) -> dict[tuple[str | None, str], int]:
+    sql = f"SELECT {name}, status, count(*) FROM {table} WHERE simulation = ? GROUP BY 1, 2 ORDER BY 1, 2"
+    return {(found, status): count for found, status, count in connection.execute(sql, (gid,))}
+
+
+def store_summary(connection: sqlite3.Connection) -> StoreSummary:
+    """What ``matrix info STORE`` shows."""
+    segments = "SELECT count(DISTINCT shard), count(*), coalesce(sum(size_bytes), 0) FROM segments"
+    totals = "SELECT coalesce(sum(events), 0), coalesce(sum(agents), 0) FROM simulations"
+    return StoreSummary(
+        *connection.execute(segments).fetchone(),
+        *connection.execute(totals).fetchone(),
+        dict(connection.execute("SELECT status, count(*) FROM simulations GROUP BY 1 ORDER BY 1")),
+        dict(connection.execute("SELECT status, count(*) FROM goals GROUP BY 1 ORDER BY 1")),
+    )
+
+
+def catalogue(connection: sqlite3.Connection, kind: str | None = None) -> list[KindEntry]:
+    """Every kind with its payload paths, most frequent first; or one kind alone."""
+    chosen = "WHERE kind = :kind" if kind is not None else ""
+    paths: dict[str, dict[str, dict[str, int]]] = {}
+    sql = f"SELECT kind, path, type, events FROM paths {chosen} ORDER BY kind, depth, path, type"
+    for name, path, type_, events in connection.execute(sql, {"kind": kind}):
+        paths.setdefault(name, {}).setdefault(path, {})[type_] = events
+    kinds = connection.execute(f"SELECT kind, events FROM kinds {chosen} ORDER BY events DESC, kind", {"kind": kind})
+    return [KindEntry(name, events, paths.get(name, {})) for name, events in kinds]
+
+
+def goal_names(connection: sqlite3.Connection) -> list[str]:
+    """Every name that a goal has, for completion and for "did you mean"."""
+    return [name for (name,) in connection.execute("SELECT DISTINCT name FROM goals WHERE name IS NOT NULL ORDER BY 1")]

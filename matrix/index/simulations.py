@@ -1,0 +1,135 @@
+"""Simulations and states, from the columns of a batch.
+
+Of several ``simulation.started``, or of several ends, the first one counts. A simulation whose
+``simulation.started`` is missing is there all the same, under the name that its place gives it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import cbor2
+import numpy as np
+
+from matrix.event import AGENT_STARTED, SIMULATION_ENDS, SIMULATION_STARTED, STATE_CHANGED
+from matrix.index.batch import Batch, group, packed
+
+_TALLY = """
+    INSERT INTO simulations (gid, shard, ordinal, id, status, started_seq, start, duration, events, agents, data)
+    VALUES (?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, x'a0')
+    ON CONFLICT DO UPDATE SET duration = excluded.duration, events = events + excluded.events,
+        agents = agents + excluded.agents
+"""
+_START = """
+    UPDATE simulations SET id = coalesce(?, id), name = ?, seed = ?, parent = ?, started_seq = ?, start = ?, data = ?
+    WHERE gid = ?
+"""
+_END = 'UPDATE simulations SET status = ?, "end" = ?, ended_at = ?, data = ? WHERE gid = ?'
+_NOT_DATA = ("id", "name", "seed", "parent")
+_INT64 = range(-(2**63), 2**63)
+
+
+def write(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Bring the rows of the batch's simulations up to date."""
+    _write_tallies(connection, batch)
+    _write_starts(connection, batch)
+    for kind, status in SIMULATION_ENDS.items():
+        _write_ends(connection, batch, kind, status)
+
+
+def _write_tallies(connection: sqlite3.Connection, batch: Batch) -> None:
+    codes, count = batch.simulation_codes, len(batch.simulations)
+    first, last = first_and_last(codes, count)
+    events = np.bincount(codes, minlength=count)
+    agents = np.bincount(codes[batch.kind_rows(AGENT_STARTED)], minlength=count)
+    ordinals = batch.simulations.tolist()
+    columns = (
+        batch.gids(np.arange(count)),
+        [batch.shard] * count,
+        ordinals,
+        [f"{batch.shard}-{ordinal}" for ordinal in ordinals],
+        batch.column("wall")[first].tolist(),
+        batch.column("time")[last].tolist(),
+        events.tolist(),
+        agents.tolist(),
+    )
+    connection.executemany(_TALLY, zip(*columns))
+
+
+def first_and_last(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``count`` places, the first and the last row that has it; each occurs."""
+    rows = np.arange(len(places))
+    first, last = np.empty(count, np.int64), np.empty(count, np.int64)
+    last[places] = rows  # of several assignments to one element numpy keeps the last
+    first[places[::-1]] = rows[::-1]
+    return first, last
+
+
+def _write_starts(connection: sqlite3.Connection, batch: Batch) -> None:
+    rows = batch.kind_rows(SIMULATION_STARTED)
+    gids = batch.gids(batch.simulation_codes[rows])
+    seqs, walls = batch.column("seq")[rows].tolist(), batch.column("wall")[rows].tolist()
+    for gid, seq, wall, said in zip(gids, seqs, walls, batch.maps(SIMULATION_STARTED)):
+        started, known = _started_and_data(connection, gid)
+        if started:
+            continue
+        parameters = said.get("parameters")
+        data = dict(parameters) if isinstance(parameters, dict) else {}
+        data.update({name: value for name, value in said.items() if name not in _NOT_DATA})
+        data.update(known)  # from an end that came first, which is how it is merged anyway
+        head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
+        parent = text_or_none(said.get("parent"))
+        connection.execute(_START, (*head, parent, seq, wall, packed(_sorted(data)), gid))
+
+
+def _write_ends(connection: sqlite3.Connection, batch: Batch, kind: str, status: str) -> None:
+    rows = batch.kind_rows(kind)
+    gids = batch.gids(batch.simulation_codes[rows])
+    walls, times = batch.column("wall")[rows].tolist(), batch.column("time")[rows].tolist()
+    for gid, wall, time, said in zip(gids, walls, times, batch.maps(kind)):
+        (now,) = connection.execute("SELECT status FROM simulations WHERE gid = ?", (gid,)).fetchone()
+        if now == "running":
+            _, known = _started_and_data(connection, gid)
+            connection.execute(_END, (status, wall, time, packed(_sorted(known | said)), gid))
+
+
+def _started_and_data(connection: sqlite3.Connection, gid: int) -> tuple[int, dict[str, Any]]:
+    row = connection.execute("SELECT started_seq, data FROM simulations WHERE gid = ?", (gid,)).fetchone()
+    return int(row[0]), cbor2.loads(row[1])
+
+
+def _sorted(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in sorted(data) if data[name] is not None}
+
+
+def text_or_none(value: Any) -> str | None:
+    """The value if it is a text that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | float | None:
+    """A seed as SQLite can hold it: beyond 64 bits it is rounded."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if isinstance(value, float) or value in _INT64 else float(value)
+
+
+_STATE = "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)"
+
+
+def write_states(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Keep the newest ``state.changed`` of each agent, and of the simulation itself (agent 0)."""
+    rows = batch.kind_rows(STATE_CHANGED)
+    if not len(rows):
+        return
+    codes, agents = batch.simulation_codes[rows], batch.column("agent")[rows]
+    _, places = group(codes * (int(agents.max()) + 1) + agents)
+    _, newest = first_and_last(places, int(places.max()) + 1)
+    columns = (
+        batch.gids(codes[newest]),
+        agents[newest].tolist(),
+        batch.column("seq")[rows[newest]].tolist(),
+        map(packed, batch.maps(STATE_CHANGED, picks=newest)),
+    )
+    connection.executemany(_STATE, zip(*columns))
