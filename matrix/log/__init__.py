@@ -1,0 +1,1 @@
+"""The log: bytes on disk. Synchronous, no Trio; see FORMAT.md for what lies in the files."""

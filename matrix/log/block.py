@@ -17,7 +17,13 @@ import pyarrow as pa
 
 from matrix.errors import FormatError, LogCorrupt
 from matrix.event import Event
-from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX, KIND_BYTES_MAX, KINDS_PER_BLOCK_MAX, RECEIVERS_MAX
+from matrix.limits import (
+    COMPACT_BLOCK_EVENTS_MAX,
+    FIELDS_PER_KIND_MAX,
+    KIND_BYTES_MAX,
+    KINDS_PER_BLOCK_MAX,
+    RECEIVERS_MAX,
+)
 from matrix.log import cells, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, Missing

@@ -60,7 +60,9 @@ def pack(rows: Rows, positions: np.ndarray | int, *, is_compact: bool = False) -
     stored += [kind_column, columns.encode_column(rows.to, rows.count, seen), _receivers(rows.to_many, rows.count)]
     described = [[rows.kinds[code], count, *_payload(rows.data.get(code), count, stored)] for code, count in kinds]
     directory = items.encode_value({"n": rows.count, "kinds": described})
-    if len(directory) + sum(map(len, stored)) + 8 * len(stored) > FRAME_BYTES_MAX:  # before zstd: bounds what a reader unpacks
+    if (
+        len(directory) + sum(map(len, stored)) + 8 * len(stored) > FRAME_BYTES_MAX
+    ):  # before zstd: bounds what a reader unpacks
         raise TooLarge(f"{rows.count} events take more than the {FRAME_BYTES_MAX} bytes that a frame holds")
     if is_compact:
         stored = [columns.compress(column) for column in stored]

@@ -1,0 +1,303 @@
+"""Reader: committed blocks of every shard, while writers write and segments are compacted.
+
+What always holds: a reader takes no lock and changes no file; it returns a block only when its checksums
+match and its transaction is whole; what is not whole at the end of the newest segment is "not yet", and
+anywhere else ``LogCorrupt``. One reader may be used from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from matrix.errors import FormatError, LogCorrupt, StoreError
+from matrix.event import Event
+from matrix.log.block import Block, BlockRef
+from matrix.log.disk import DISK, Disk, File, FileId
+from matrix.log.frame import FRAME_PREFIX_BYTES, Frame, FrameKind, decode_prefix, payload_matches
+from matrix.log.segment import (
+    BlockEntry,
+    Place,
+    Seal,
+    Walk,
+    durable_behind,
+    read_seal,
+    segment_numbers,
+    segment_path,
+    shard_numbers,
+)
+
+_OPEN_FILES_MAX: Final = 64
+_PLACE_EVERY_BYTES: Final = 256 * 1024  # how densely a reader remembers places in a segment that grows
+
+
+class StaleBlock(StoreError):
+    """The segment was compacted since the reference was made: plan again from the new generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One segment as it lies; ``blocks`` is its directory, empty while it is active."""
+
+    shard: int
+    number: int
+    path: Path
+    generation: int
+    first_position: int
+    last_position: int
+    is_sealed: bool
+    size_bytes: int
+    blocks: tuple[BlockEntry, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a reader remembers of a segment: valid while the path holds the same file (sealed) or it only grew."""
+
+    id: FileId
+    generation: int
+    salt: int
+    first_position: int
+    chain: int
+    seal: Seal | None
+    places: list[Place]
+
+
+class LogReader:
+    """Reads the log of a store.
+
+    >>> reader = LogReader(Path("runs/log"))                 # doctest: +SKIP
+    >>> for block in reader.blocks(1, after=cursor):
+    ...     cursor = max(cursor, block.last_position)
+    """
+
+    def __init__(self, log: Path, disk: Disk = DISK) -> None:
+        self._log, self._disk = Path(log), disk
+        self._known: dict[tuple[int, int], _Known] = {}
+        self._files: OrderedDict[tuple[int, int, int], File] = OrderedDict()
+        self._files_lock = threading.Lock()
+
+    def close(self) -> None:
+        """Forgets all files."""
+        with self._files_lock:
+            self._files.clear()
+
+    def shards(self) -> list[int]:
+        """Numbers of the shards, ascending: ``[1, 2]``."""
+        return shard_numbers(self._disk, self._log)
+
+    def segments(self, shard: int) -> list[SegmentInfo]:
+        """The shard's segments in order. Only the last may be active; ``LogCorrupt`` when another is not sealed."""
+        numbers = segment_numbers(self._disk, self._log, shard)
+        return [self._info(shard, number, is_last=number == numbers[-1]) for number in numbers]
+
+    def blocks(self, shard: int, *, after: int = 0) -> Iterator[Block]:
+        """Every committed block that holds a position behind ``after``, in stored order, up to the newest.
+
+        The end of what is written so far ends the iteration and is no error: ask again later. Blocks of
+        a compacted segment are clustered by simulation: they overlap in positions, may hold some that are not
+        behind ``after``, and only the end of such a segment moves a cursor (to its ``last_position``).
+        """
+        number = 0
+        for number in segment_numbers(self._disk, self._log, shard):
+            yield from self._blocks_of(shard, number, after)
+        # A roll may have happened meanwhile: then what looked like the end was not.
+        while number and number < len(segment_numbers(self._disk, self._log, shard)):
+            number += 1
+            yield from self._blocks_of(shard, number, after)
+
+    def block(self, ref: BlockRef) -> Block:
+        """The block at a place that an index or ``Block.ref`` remembers; ``StaleBlock`` when it was compacted since."""
+        return self._read_block(self._file(ref), segment_path(self._log, ref.shard, ref.segment), ref)
+
+    def simulation_events(self, shard: int, ordinal: int) -> Iterator[Event]:
+        """All events of one simulation, in ``seq`` order."""
+        for block in self.blocks(shard):
+            low, high = block.bounds("simulation")
+            if low <= ordinal <= high:
+                yield from _events_of(block, ordinal)
+
+    # -- segments -----------------------------------------------------------------------------
+
+    def _info(self, shard: int, number: int, *, is_last: bool) -> SegmentInfo:
+        path = segment_path(self._log, shard, number)
+        known = self._knowledge(shard, number)
+        if known.seal is None and not is_last:
+            known = self._knowledge(shard, number)  # it may have been sealed between two looks
+            if known.seal is None:
+                raise LogCorrupt(path, known.id.size, "a segment that has a successor is not sealed")
+        last = known.seal.last_position if known.seal else self._newest_position(known, path)
+        blocks = tuple(known.seal.blocks) if known.seal else ()
+        sealed = known.seal is not None
+        size = known.id.size
+        return SegmentInfo(shard, number, path, known.generation, known.first_position, last, sealed, size, blocks)
+
+    def _newest_position(self, known: _Known, path: Path) -> int:
+        walk = Walk(self._disk.open(path), path, place=known.places[-1])
+        for _ in walk.frames():
+            if walk.group_start is None:
+                self._remember(known, walk.place)
+        return (walk.group_start or walk.place).position
+
+    def _knowledge(self, shard: int, number: int) -> _Known:
+        """What is known of a segment, read again when the file at its path is another or has changed."""
+        path = segment_path(self._log, shard, number)
+        known = self._known.get((shard, number))
+        found = self._disk.id(path)
+        if known and known.id == found:
+            return known
+        if known and known.seal is None and known.id.inode == found.inode and found.size >= known.id.size:
+            known.id = found
+            known.seal = read_seal(self._disk.open(path), path)
+            return known
+        file = self._disk.open(path)
+        walk = Walk(file, path)
+        if (walk.head.shard, walk.head.segment) != (shard, number):
+            raise LogCorrupt(path, 0, f"this is segment {walk.head.segment} of shard {walk.head.shard}")
+        head = walk.head
+        seal = read_seal(file, path)
+        known = _Known(file.id(), head.generation, walk.salt, head.first_position, head.chain, seal, [walk.place])
+        if number > 1:
+            self._check_link(known, shard, number)
+        self._known[shard, number] = known
+        return known
+
+    def _check_link(self, known: _Known, shard: int, number: int) -> None:
+        """A segment continues the one before it: so none is missing, swapped or from elsewhere."""
+        before = self._knowledge(shard, number - 1)
+        if before.seal is None:
+            path = segment_path(self._log, shard, number - 1)
+            raise LogCorrupt(path, before.id.size, "a segment that has a successor is not sealed")
+        continues = (before.salt, before.seal.live_chain, before.seal.last_position + 1)
+        if continues != (known.salt, known.chain, known.first_position):
+            raise LogCorrupt(
+                segment_path(self._log, shard, number), 0, "the segment does not continue the one before it"
+            )
+
+    def _file(self, ref: BlockRef) -> File:
+        key = (ref.shard, ref.segment, ref.generation)
+        with self._files_lock:
+            file = self._files.get(key)
+            if file:
+                self._files.move_to_end(key)
+                return file
+        path = segment_path(self._log, ref.shard, ref.segment)
+        file = self._disk.open(path)
+        generation = Walk(file, path).head.generation
+        if generation != ref.generation:
+            raise StaleBlock(f"{path}: generation {generation} where {ref.generation} is meant")
+        with self._files_lock:
+            self._files[key] = file
+            while len(self._files) > _OPEN_FILES_MAX:
+                self._files.popitem(last=False)  # closed once no other thread reads from it
+        return file
+
+    # -- blocks -------------------------------------------------------------------------------
+
+    def _blocks_of(self, shard: int, number: int, after: int) -> Iterator[Block]:
+        known = self._knowledge(shard, number)
+        if known.seal and known.seal.last_position <= after:
+            return
+        path = segment_path(self._log, shard, number)
+        walk = Walk(self._disk.open(path), path, place=self._start(known, after))
+        if walk.head.generation != known.generation:  # compacted between two looks
+            known = self._knowledge(shard, number)
+            walk = Walk(self._disk.open(path), path, place=self._start(known, after))
+        yield from self._committed(walk, known, shard, after)
+        if walk.trouble or walk.seal is None:
+            self._judge(walk, shard, number)
+
+    def _start(self, known: _Known, after: int) -> Place | None:
+        """The last remembered place before anything behind ``after``."""
+        if known.generation:
+            return None  # clustered: every block may hold some
+        return next((place for place in reversed(known.places) if place.position <= after), None)
+
+    def _committed(self, walk: Walk, known: _Known, shard: int, after: int) -> Iterator[Block]:
+        path, segment, generation = walk.path, walk.head.segment, walk.head.generation
+        pending: list[BlockRef] = []
+        for frame in walk.frames():
+            is_wanted = frame.header.kind == FrameKind.EVENTS and frame.header.last > after
+            if walk.group_start is None or known.seal:  # a sealed segment holds no open transaction
+                self._remember(known, walk.place)
+                for ref in pending:
+                    yield self._read_block(walk.file, path, ref)
+                pending = []
+                if is_wanted:
+                    yield _block_of(frame, path, BlockRef(shard, segment, generation, frame.offset))
+            elif is_wanted:
+                # Only the reference: the frames of a long transaction would fill the memory.
+                pending.append(BlockRef(shard, segment, generation, frame.offset))
+
+    def _remember(self, known: _Known, place: Place) -> None:
+        places = known.places
+        if known.generation or place.offset <= places[-1].offset:
+            return
+        if len(places) > 1 and place.offset - places[-2].offset < _PLACE_EVERY_BYTES:
+            places[-1] = place
+        else:
+            places.append(place)
+
+    def _judge(self, walk: Walk, shard: int, number: int) -> None:
+        """A walk ended before a seal: is that the end so far, or damage? Damage raises ``LogCorrupt``."""
+        numbers = segment_numbers(self._disk, self._log, shard)
+        place = walk.place
+        if number == numbers[-1] and not walk.seal:
+            if durable_behind(walk.file, salt=walk.salt, offset=place.offset) <= place.position:
+                return
+        # Something behind must be whole, so what was seen may only have been seen too early: look again.
+        self._known.pop((shard, number), None)
+        known = self._knowledge(shard, number)
+        again = Walk(self._disk.open(walk.path), walk.path)
+        for _ in again.frames():
+            pass
+        is_whole = again.seal is not None if number < numbers[-1] else not again.trouble
+        if is_whole or again.head.generation != walk.head.generation or again.place.offset > place.offset:
+            return
+        wanted = again.trouble or "the segment is cut off; it has a successor, so it was sealed"
+        durable = known.seal.last_position if known.seal else walk.durable
+        raise LogCorrupt(
+            walk.path, again.place.offset, f"{wanted}; good up to position {again.place.position}, durable {durable}"
+        )
+
+    def _read_block(self, file: File, path: Path, ref: BlockRef) -> Block:
+        prefix = file.read(FRAME_PREFIX_BYTES, ref.offset)
+        try:
+            if len(prefix) < FRAME_PREFIX_BYTES:
+                raise FormatError("a block is expected, the file ends")
+            header = decode_prefix(prefix, 0, None)
+            data = file.read(header.payload_bytes, ref.offset + FRAME_PREFIX_BYTES)
+            if header.kind != FrameKind.EVENTS or len(data) < header.payload_bytes:
+                raise FormatError("a block is expected here")
+            if not payload_matches(header, data, 0):
+                raise FormatError("the checksum of a frame's payload does not match")
+        except FormatError as error:
+            raise LogCorrupt(path, ref.offset, str(error)) from error
+        return _block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref)
+
+
+def _block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
+    header = frame.header
+    block = Block(
+        frame.data,
+        frame.start,
+        frame.stop,
+        path=path,
+        ref=ref,
+        length=frame.length,
+        first=header.first,
+        last=header.last,
+    )
+    if block.count != header.count:
+        raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.count}")
+    return block
+
+
+def _events_of(block: Block, ordinal: int) -> Iterator[Event]:
+    for event in block.events():
+        if event.simulation == ordinal:
+            yield event
