@@ -1,0 +1,101 @@
+"""Followed in any steps, however the log is cut, compacted and shared: one index, and what the events say."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from matrix.event import Event
+from matrix.index import dump, follower, schema
+from matrix.testing.strategies import Shards, histories
+from tests.index.plain import expected_entities, expected_paths, found_entities, found_paths
+from tests.index.shelf import Shelf
+
+seeds = st.randoms(use_true_random=False)
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def new_index() -> sqlite3.Connection:
+    """An empty index in memory."""
+    connection = schema.connect(None)
+    with schema.transaction(connection):
+        schema.create(connection)
+    return connection
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    """An empty index in memory, closed afterwards."""
+    made = new_index()
+    yield made
+    made.close()
+
+
+def rebuilt_digest(shelf: Shelf) -> str:
+    """The digest of a fresh index of the whole log."""
+    fresh = new_index()
+    follower.follow(fresh, shelf)
+    digest = dump.dump_digest(fresh)
+    fresh.close()
+    return digest
+
+
+
+
+def pieces(events: list[Event], random: st.randoms) -> Iterator[list[Event]]:  # type: ignore[valid-type]
+    """The events in blocks of random size."""
+    at = 0
+    while at < len(events):
+        size = random.randint(1, 12)  # type: ignore[attr-defined]
+        yield events[at : at + size]
+        at += size
+
+
+@quick
+@given(shards=histories(), random=seeds)
+def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards, random: st.randoms) -> None:  # type: ignore[valid-type]
+    shelf, index = Shelf(), new_index()
+    waiting = {shard: list(pieces(events, random)) for shard, events in shards.items()}
+    while any(waiting.values()):
+        shard = random.choice([shard for shard, left in waiting.items() if left])  # type: ignore[attr-defined]
+        shelf.append(shard, waiting[shard].pop(0))
+        if random.random() < 0.4:  # type: ignore[attr-defined]
+            follower.follow(index, shelf, batch_events=random.choice((1, 7, 10_000)))  # type: ignore[attr-defined]
+    follower.follow(index, shelf)
+    assert found_entities(index) == expected_entities(shards)
+    assert found_paths(index) == expected_paths(shards)
+    kinds = Counter(event.kind for events in shards.values() for event in events)
+    assert dict(index.execute("SELECT kind, events FROM kinds")) == kinds
+    assert dump.dump_digest(index) == rebuilt_digest(shelf)
+    index.close()
+
+
+@quick
+@given(shards=histories(), random=seeds)
+def test_compaction_at_any_moment_changes_nothing_but_the_maps(shards: Shards, random: st.randoms) -> None:  # type: ignore[valid-type]
+    live, shelf, index = Shelf(), Shelf(), new_index()
+    for shard, events in shards.items():
+        for block in pieces(events, random):
+            live.append(shard, block)
+            shelf.append(shard, block)
+            if random.random() < 0.3:  # type: ignore[attr-defined]
+                follower.follow(index, shelf, batch_events=5)
+            if random.random() < 0.3:  # type: ignore[attr-defined]
+                shelf.roll(shard)
+            sealed = shelf.log[shard][:-1]
+            if sealed and random.random() < 0.3:  # type: ignore[attr-defined]
+                shelf.compact(shard, random.choice(sealed).number, random.randint(1, 20))  # type: ignore[attr-defined]
+    follower.follow(index, shelf)
+    follower.follow(index, shelf)
+    assert dump.dump_digest(index) == rebuilt_digest(live) == rebuilt_digest(shelf)
+    fresh = new_index()
+    follower.follow(fresh, shelf)
+    for table in ("blocks", "segments"):
+        assert index.execute(f"SELECT * FROM {table}").fetchall() == fresh.execute(f"SELECT * FROM {table}").fetchall()
+    fresh.close()
+    index.close()
