@@ -54,9 +54,7 @@ class Verbs(click.Group):
     def run_to_code(self, arguments: list[str]) -> int:
         """Run one command line; every way it can end becomes an exit code."""
         try:
-            # NO_COLOR is what people set who want none (no-color.org); otherwise each stream decides.
-            color = False if os.environ.get("NO_COLOR") else None
-            with self.make_context("matrix", arguments, color=color) as context:
+            with self.make_context("matrix", arguments) as context:
                 self.invoke(context)
             sys.stdout.flush()
         except click.exceptions.Exit as end:

@@ -18,7 +18,12 @@ _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000))
 
 def words(text: str, *, style: str | None = None, bold: bool = False) -> None:
     """A line for people, to stderr, in colour where stderr is a terminal."""
-    click.secho(text, err=True, fg=style, bold=bold)
+    click.secho(text, err=True, fg=style, bold=bold, color=colour())
+
+
+def colour() -> bool | None:
+    """False for people who set NO_COLOR (no-color.org); else each stream decides by what it is."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def notice(text: str) -> None:
@@ -28,13 +33,13 @@ def notice(text: str) -> None:
 
 def explain(message: str) -> int:
     """Say what is wrong; returns the exit code for an error in the data or the run."""
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True, color=colour())
     return 1
 
 
 def explain_usage(error: click.ClickException) -> None:
     """A wrong command line, in the same form as every other error, with where to read on."""
-    click.echo(click.style("error: ", fg="red", bold=True) + error.format_message(), err=True)
+    explain(error.format_message())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         words(f"see: {context.command_path} --help")

@@ -62,8 +62,8 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None) -> li
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
     shown = columns if width is None else _fitted(columns, width)
     if table.num_columns:
-        click.secho(_line([c.fit(c.name) for c in shown]), file=out, bold=True)
-        click.secho(GAP.join("─" * c.width for c in shown), file=out, dim=True)
+        click.secho(_line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
+        click.secho(GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
         cells = [_padded(c, row[c.index]) if width is None else c.fit(row[c.index]) for c in shown]
         out.write(_line(cells) + "\n")
