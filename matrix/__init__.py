@@ -1,0 +1,67 @@
+"""Matrix: a deterministic runtime for societies of agents, with a complete log and a query language.
+
+>>> import matrix
+>>> outcome = matrix.run(negotiation, store="runs", seed=7, buyers=100)         # doctest: +SKIP
+>>> matrix.open("runs").query("agents where goal succeeded | count by role")    # doctest: +SKIP
+
+Names are loaded when they are first used, so that importing this package costs nearly nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matrix.errors import MatrixError as MatrixError
+    from matrix.errors import QueryError as QueryError
+    from matrix.event import Event as Event
+    from matrix.query.result import Result as Result
+    from matrix.runtime.agent import Agent as Agent
+    from matrix.runtime.goal import Goal as Goal
+    from matrix.runtime.goal import GoalFailed as GoalFailed
+    from matrix.runtime.mailbox import Message as Message
+    from matrix.runtime.outcome import Outcome as Outcome
+    from matrix.runtime.runtime import Runtime as Runtime
+    from matrix.runtime.runtime import open_runtime as open_runtime
+    from matrix.runtime.runtime import run as run
+    from matrix.runtime.simulation import Simulation as Simulation
+    from matrix.store import Store as Store
+    from matrix.store import import_files as import_files
+    from matrix.store import open_store as open
+
+#: Public name -> where it lives, and what it is called there.
+_HOMES = {
+    "Agent": ("matrix.runtime.agent", "Agent"),
+    "Event": ("matrix.event", "Event"),
+    "Goal": ("matrix.runtime.goal", "Goal"),
+    "GoalFailed": ("matrix.runtime.goal", "GoalFailed"),
+    "MatrixError": ("matrix.errors", "MatrixError"),
+    "Message": ("matrix.runtime.mailbox", "Message"),
+    "Outcome": ("matrix.runtime.outcome", "Outcome"),
+    "QueryError": ("matrix.errors", "QueryError"),
+    "Result": ("matrix.query.result", "Result"),
+    "Runtime": ("matrix.runtime.runtime", "Runtime"),
+    "Simulation": ("matrix.runtime.simulation", "Simulation"),
+    "Store": ("matrix.store", "Store"),
+    "import_files": ("matrix.store", "import_files"),
+    "open": ("matrix.store", "open_store"),
+    "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
+    "run": ("matrix.runtime.runtime", "run"),
+}
+
+__all__ = sorted(_HOMES)  # computed: no name is listed that has no home
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'matrix' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,200 @@
+"""A store, opened for reading: where the rooms meet.
+
+A store is a folder: ``log/<shard>/<number>.seg`` is the truth, ``index.sqlite`` is derived from it.
+Every command-line verb is a thin shell over one method here. What always holds: opening and reading
+never create a store and never write to its log; each answer covers everything that was committed
+before the question was asked, whichever process wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import NotAStore, UsageError
+from matrix.event import Event
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from matrix.importers import ImportReport, Progress
+    from matrix.index.index import Followed
+    from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
+    from matrix.log.compact import CompactReport
+    from matrix.log.reader import LogReader
+    from matrix.log.verify import VerifyReport
+    from matrix.query.result import Result
+
+LOG_FOLDER = "log"
+SIMILAR_IDS_MAX = 3  # ids offered in place of one that is not there
+
+
+def open_store(path: str | Path) -> Store:
+    """Open the store in the folder ``path``; ``NotAStore`` when there is none.
+
+    >>> import matrix
+    >>> matrix.open("nowhere")
+    Traceback (most recent call last):
+    matrix.errors.NotAStore: nowhere: there is no such folder; `matrix run` and `matrix import` make a store
+    """
+    return Store(path)
+
+
+def import_files(
+    store: str | Path,
+    format: str,
+    files: Iterable[str | Path],
+    progress: Callable[[Progress], None] | None = None,
+) -> list[ImportReport]:
+    """Import recorded histories into a store, made if need be; each file whole or not at all."""
+    from matrix.importers import import_files as run
+
+    return run(store, format, files, progress)
+
+
+class Store:
+    """A store opened for reading, from one thread.
+
+    >>> with matrix.open("runs") as store:                                      # doctest: +SKIP
+    ...     store.query("agents where goal succeeded | count by role").rows()
+    [{'role': 'buyer', 'count': 5}]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        from matrix.index.index import Index
+        from matrix.log.reader import LogReader
+
+        self.path = Path(path)
+        _check_is_store(self.path)
+        self._reader = LogReader(self.path / LOG_FOLDER)
+        self._index = Index.open(self.path)
+
+    def close(self) -> None:
+        """Let go of the files; closing twice is nothing."""
+        self._reader.close()
+        self._index.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"matrix.open({str(self.path)!r})"
+
+    # -- what a query reads -----------------------------------------------------------------------
+
+    @property
+    def reader(self) -> LogReader:
+        """The log, for reading it block by block."""
+        return self._reader
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The index, for reading; ask again after each ``refresh``."""
+        return self._index.connection
+
+    def refresh(self) -> Followed:
+        """Bring the index up to the newest committed block; says whether it had to be made again, and why."""
+        return self._index.follow(self._reader)
+
+    # -- questions --------------------------------------------------------------------------------
+
+    def query(self, text: str, /, **parameters: Any) -> Result:
+        """Ask a question; ``$name`` in it stands for the parameter ``name``.
+
+        Raises ``QueryError``, with place, hint and fix, for a query that cannot be read, checked or answered.
+        """
+        from matrix.query.check import check
+        from matrix.query.execute import execute
+
+        return execute(check(text, parameters), self)
+
+    def info(self) -> StoreSummary:
+        """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""
+        from matrix.index import lookup
+
+        self.refresh()
+        return lookup.store_summary(self.connection)
+
+    def kinds(self) -> list[KindEntry]:
+        """Every kind of event in the store with its payload paths and their types, most frequent first."""
+        from matrix.index import lookup
+
+        self.refresh()
+        return lookup.catalogue(self.connection)
+
+    def simulation(self, id: str) -> SimulationSummary:
+        """One simulation at a glance; ``UsageError`` with similar ids when there is none.
+
+        When an id was given to several simulations this is the newest.
+        """
+        from matrix.index import lookup
+
+        self.refresh()
+        found = lookup.simulations_named(self.connection, id)
+        if not found:
+            raise UsageError(self._no_simulation(id))
+        summary = lookup.simulation_summary(self.connection, found[-1])
+        assert summary is not None, "an id was found whose row is gone"
+        return summary
+
+    def events(self, simulation: str) -> Iterator[Event]:
+        """Every event of a simulation, in order of ``seq``."""
+        summary = self.simulation(simulation)
+        return self._reader.simulation_events(summary.shard, summary.ordinal)
+
+    def digest(self, simulation: str) -> str:
+        """The simulation's deterministic digest: equal for two runs of one program and seed, wherever they ran."""
+        from matrix.log.digest import simulation_digest
+
+        summary = self.simulation(simulation)
+        return simulation_digest(self._reader, summary.shard, summary.ordinal)
+
+    # -- care -------------------------------------------------------------------------------------
+
+    def verify(self) -> VerifyReport:
+        """Read every byte of the log and check every checksum, count and link; changes nothing."""
+        from matrix.log.verify import verify_log
+
+        return verify_log(self.path / LOG_FOLDER)
+
+    def reindex(self) -> Followed:
+        """Make the index again from the log; also the way to accept a log that has lost events."""
+        return self._index.rebuild(self._reader)
+
+    def compact(self) -> CompactReport:
+        """Rewrite sealed segments clustered by simulation and compressed; safe while others read and write."""
+        from matrix.log.compact import compact_log
+
+        report = compact_log(self.path / LOG_FOLDER)
+        self.refresh()
+        return report
+
+    def _no_simulation(self, id: str) -> str:
+        from difflib import get_close_matches
+
+        from matrix.index import lookup
+
+        known = lookup.simulation_ids(self.connection)
+        if not known:
+            return f"{self.path}: there is no simulation {id!r}; the store is empty"
+        like = get_close_matches(id, known, n=SIMILAR_IDS_MAX, cutoff=0.5) or known[:SIMILAR_IDS_MAX]
+        return (
+            f"{self.path}: there is no simulation {id!r} among {len(known):,}; there is for example {', '.join(like)}"
+        )
+
+
+def _check_is_store(path: Path) -> None:
+    """A store is a folder with a log; nothing else is opened, and nothing is made."""
+    if not path.exists():
+        raise NotAStore(f"{path}: there is no such folder; `matrix run` and `matrix import` make a store")
+    if not path.is_dir():
+        raise NotAStore(f"{path}: a store is a folder, and this is a file")
+    if not (path / LOG_FOLDER).is_dir():
+        raise NotAStore(f'{path}: this folder is not a store: it has no "{LOG_FOLDER}" in it')
