@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matrix.runtime.simulation import Simulation as Simulation
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
-    from matrix.store import open_store as open
+    from matrix.store import open as open
 
 #: Public name -> where it lives, and what it is called there.
 _HOMES = {
@@ -45,7 +45,7 @@ _HOMES = {
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
     "Store": ("matrix.store", "Store"),
     "import_files": ("matrix.store", "import_files"),
-    "open": ("matrix.store", "open_store"),
+    "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
     "run": ("matrix.runtime.runtime", "run"),
 }

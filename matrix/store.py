@@ -31,7 +31,7 @@ LOG_FOLDER = "log"
 SIMILAR_IDS_MAX = 3  # ids offered in place of one that is not there
 
 
-def open_store(path: str | Path) -> Store:
+def open(path: str | Path) -> Store:
     """Open the store in the folder ``path``; ``NotAStore`` when there is none.
 
     >>> import matrix
@@ -185,9 +185,7 @@ class Store:
         if not known:
             return f"{self.path}: there is no simulation {id!r}; the store is empty"
         like = get_close_matches(id, known, n=SIMILAR_IDS_MAX, cutoff=0.5) or known[:SIMILAR_IDS_MAX]
-        return (
-            f"{self.path}: there is no simulation {id!r} among {len(known):,}; there is for example {', '.join(like)}"
-        )
+        return f"{self.path}: there is no simulation {id!r} among {len(known):,}, but {', '.join(like)}"
 
 
 def _check_is_store(path: Path) -> None:
