@@ -379,10 +379,11 @@ class Related(Node):
     """The rows of ``relation`` reached from one row of ``source`` that are of ``kinds`` and meet ``where``.
 
     From a simulation: everything in it. From an agent: its goals, the events it did, the messages
-    it sent or received, its conversations. From a goal: the events under it and its agent. From an
-    event or message: its agent, goal, simulation, conversation. From a conversation: its agents,
-    its messages, the goals of its agents. ``where`` opens a scope: in it ``up=0`` is the row
-    reached, ``up=1`` the row it was reached from. ``kinds`` empty means any.
+    it sent or received, its conversations, and the agents of its simulation (itself among them).
+    From a goal: the events under it and its agent. From an event or message: its agent, goal,
+    simulation, conversation. From a conversation: its agents, its messages, the goals of its
+    agents. ``where`` opens a scope: in it ``up=0`` is the row reached, ``up=1`` the row it was
+    reached from. ``kinds`` empty means any.
     """
 
     source: Relation

@@ -1,0 +1,68 @@
+"""From text to a checked query: names resolved, types agreed, parameters bound; or one clear error.
+
+>>> check("agents where goal succeeded | count by role").columns[0].name
+'role'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from lark import Tree
+
+from ..errors import QueryError
+from . import conditions as _conditions  # noqa: F401  # these register their handlers
+from .columns import default_columns
+from .context import Context
+from .parse import parse
+from .stages import StageChecker
+from .suggest import Refusal, apply
+from .syntax import Query
+
+FIXES_TRIED_MAX = 6
+
+
+def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
+    """The checked form of a query, or a ``QueryError`` with place, cause, hint and fix."""
+    given = params or {}
+    try:
+        return _check(text, given)
+    except Refusal as refusal:
+        start, end = refusal.span
+        raise QueryError(
+            refusal.message,
+            code=refusal.code,
+            text=text,
+            start=start,
+            end=end,
+            hint=refusal.hint,
+            fix=_first_that_passes(text, refusal, given),
+        ) from None
+
+
+def _check(text: str, params: Mapping[str, Any]) -> Query:
+    tree = parse(text)
+    explain, watch, source_tree, *stage_trees = cast(list[Any], tree.children)
+    context = Context(text, params)
+    checker = StageChecker(context, is_watch=watch is not None)
+    source = checker.source(source_tree)
+    stages = tuple(checker.stage(cast(Tree[Any], stage)) for stage in stage_trees)
+    span = (tree.meta.start_pos, tree.meta.end_pos)
+    columns = default_columns(checker.scope, span)
+    relation = checker.scope.relation
+    return Query(span, text, source, stages, columns, relation, explain is not None, watch is not None)
+
+
+def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any]) -> str:
+    """The first proposed fix that is itself a right query."""
+    for edits in refusal.fixes[:FIXES_TRIED_MAX]:
+        candidate = apply(text, edits)
+        if candidate == text:
+            continue
+        try:
+            _check(candidate, params)
+        except Refusal:
+            continue
+        return candidate
+    return ""

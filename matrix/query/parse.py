@@ -1,0 +1,60 @@
+"""Text to tree: the grammar's own tree, with every limit on texts checked on the way."""
+
+from __future__ import annotations
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+from ..limits import QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TOKENS_MAX
+from .grammar import parser
+from .habits import Failure, diagnose
+from .suggest import refusal
+
+
+def parse(text: str) -> Tree[Token]:
+    """The tree of a query, or the refusal that says where it stops being one."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > QUERY_BYTES_MAX:
+        hint = f"{QUERY_BYTES_MAX // 1024} KiB are the most; give long lists as parameters: in $list"
+        raise refusal("too-long", f"the query has {size // 1024 + 1} KiB", (0, 0), hint)
+    tokens: list[Token] = []
+    interactive = parser().parse_interactive(text)
+    try:
+        depth = 0
+        for token in interactive.lexer_thread.lex(interactive.parser_state):  # type: ignore[no-untyped-call]
+            if tokens:
+                _refuse_glued(text, tokens, token)
+            interactive.feed_token(token)
+            tokens.append(token)
+            depth += (token.type == "LPAR") - (token.type == "RPAR")
+            _check_limits(tokens, depth)
+        return interactive.feed_eof(tokens[-1] if tokens else None)  # type: ignore[no-any-return, no-untyped-call]
+    except UnexpectedToken as error:
+        token = error.token
+        at_end = token.type == "$END"
+        place = None if at_end else token.start_pos
+        raise diagnose(Failure.at(text, tokens, place)) from None
+    except UnexpectedCharacters as error:
+        raise diagnose(Failure.at(text, tokens, error.pos_in_stream)) from None
+
+
+def _check_limits(tokens: list[Token], depth: int) -> None:
+    token = tokens[-1]
+    span = (token.start_pos or 0, token.end_pos or 0)
+    if len(tokens) > QUERY_TOKENS_MAX:
+        hint = f"{QUERY_TOKENS_MAX} words and signs are the most; give long lists as parameters: in $list"
+        raise refusal("too-many-words", "the query is too long", span, hint)
+    if depth > QUERY_DEPTH_MAX:
+        raise refusal("too-deep", "the query is nested too deeply", span, f"{QUERY_DEPTH_MAX} levels are the most")
+
+
+def _refuse_glued(text: str, tokens: list[Token], token: Token) -> None:
+    """``agentswhere`` is not two words, though a lexer that looks for ``agents`` would find it."""
+    start = token.start_pos or 0
+    if tokens[-1].end_pos == start and _is_word(text[start - 1]) and _is_word(text[start]):
+        glued = tokens.pop()
+        raise diagnose(Failure.at(text, tokens, glued.start_pos))
+
+
+def _is_word(letter: str) -> bool:
+    return letter == "_" or letter.isalnum()
