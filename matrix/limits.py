@@ -22,6 +22,7 @@ MAILBOX_MESSAGES_MAX = 65_536
 TURNS_PER_YIELD_MAX = 128  # turns between two yield points for Trio
 YIELD_INTERVAL_NS = 1_000_000  # or this much wall time, whichever comes first
 TURNS_WITHOUT_TIME_MAX = 10_000_000  # more is a livelock
+GRACE_US = 5_000_000  # wall time that the cleanup of a stopped simulation may take
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 
 # -- the query language -----------------------------------------------------------------------
@@ -42,7 +43,16 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
 IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
 IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
-IMPORT_BATCH_EVENTS = 8_192  # events handed to the writer at a time
+IMPORT_BATCH_EVENTS = BLOCK_EVENTS_MAX  # events handed to the writer at a time
 IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
+
+# -- executing queries --------------------------------------------------------------------------
+QUERY_BATCH_EVENTS_MAX = 262_144  # events that a scan holds at once, beside those that its filter keeps
+QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
+QUERY_BLOCKS_KEPT_MAX = 64  # blocks kept open for columns that were not read while scanning
+QUERY_RETRIES_MAX = 16  # times a query starts again because segments were compacted under it
+RESULT_ROWS_SHOWN = 40  # of a result shown as text
+RESULT_CELL_CHARS_MAX = 60
+RESULT_WIDTH_MAX = 160

@@ -141,12 +141,11 @@ def joined(said: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
     return said | {f"recorded_{key}" if key in said or key in _TAKEN else key: value for key, value in rest.items()}
 
 
-def is_same_time(text: str, wall: int) -> bool:
-    """Whether the recorded text is just how that moment is written without a zone, so it need not be kept.
+def is_plain_time(text: str) -> bool:
+    """Whether a recorded time is just how its moment is written in UTC, so that the text need not be kept.
 
-    >>> is_same_time("1970-01-01T00:00:01.500000", 1_500_000), is_same_time("1970-01-01T01:00:01.5+01:00", 1_500_000)
+    >>> is_plain_time("1970-01-01T00:00:01.500000"), is_plain_time("1970-01-01T01:00:01.5+01:00")
     (True, False)
     """
-    seconds, microseconds = divmod(wall, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds, tzinfo=None)
-    return moment.isoformat() == text
+    moment = datetime.fromisoformat(text)
+    return moment.tzinfo is None and moment.isoformat() == text

@@ -146,10 +146,10 @@ def _batches(histories: Iterable[History]) -> Iterator[list[History]]:
     batch: list[History] = []
     events = 0
     for history in histories:
-        batch.append(history)
-        events += len(history.events)
-        if events >= IMPORT_BATCH_EVENTS:
+        if batch and events + len(history.events) > IMPORT_BATCH_EVENTS:
             yield batch
             batch, events = [], 0
+        batch.append(history)
+        events += len(history.events)
     if batch:
         yield batch

@@ -53,8 +53,10 @@ class Target:
         if self._index is None:
             return False
         # The digest stands in the stored data as plain text: SQLite finds it without decoding anything.
-        question = "SELECT 1 FROM simulations WHERE id = ? AND instr(data, ?) > 0"
-        return self._index.connection.execute(question, (id, file_digest.encode())).fetchone() is not None
+        question = "SELECT 1 FROM simulations WHERE id = :id AND (:digest = x'' OR instr(data, :digest) > 0)"
+        return (
+            self._index.connection.execute(question, {"id": id, "digest": file_digest.encode()}).fetchone() is not None
+        )
 
     def writer(self) -> Writer:
         """The log's writer, opened at the first call."""

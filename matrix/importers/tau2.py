@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from matrix.event import MESSAGE_SENT, NOTE
-from matrix.importers.fields import Record, is_same_time, joined
+from matrix.importers.fields import Record, is_plain_time, joined
 from matrix.importers.history import History
 from matrix.importers.jsontext import result_fields
 from matrix.importers.source import Refusal, Source
@@ -251,7 +251,7 @@ class _Conversation:
         message.optional_record("usage")
         known = {name: message.value[name] for name in ("turn_idx", "cost", "usage") if message.has(name)}
         timestamp = message.optional_text("timestamp")
-        if timestamp is not None and not is_same_time(timestamp, self.wall):
+        if timestamp is not None and not is_plain_time(timestamp):
             known["timestamp"] = timestamp
         return {"role": role} | known | message.rest()
 

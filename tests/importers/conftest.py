@@ -12,6 +12,7 @@ import pytest
 
 from matrix.event import Event
 from matrix.importers import Source, importer_of
+from tests.importers.recorded import call, message
 
 
 @pytest.fixture
@@ -35,15 +36,6 @@ def told(write: Callable[..., Path]) -> Callable[..., list[list[Event]]]:
         return [history.events for history in importer_of(format)(Source(write(value, **how)))]
 
     return tell
-
-
-def message(role: str, content: str | None, second: float, **more: Any) -> dict[str, Any]:
-    """A recorded message, ``second`` seconds after the start."""
-    return {"role": role, "content": content, "timestamp": f"2025-08-01T12:00:{second:09.6f}", **more}
-
-
-def call(id: str, name: str, requestor: str = "assistant", **arguments: Any) -> dict[str, Any]:
-    return {"id": id, "name": name, "arguments": arguments, "requestor": requestor}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from matrix.importers import Refusal, result_text
-from tests.importers.conftest import call, message
+from tests.importers.recorded import call, message
 
 
 def kinds(events: list[Any]) -> list[str]:
