@@ -7,10 +7,10 @@ Typed columns are zero-copy views of the bytes read: they are read-only where no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ from matrix.log.pack import BLOCK_COLUMNS
 
 __all__ = ["MISSING", "Block", "BlockRef", "Field", "Missing"]
 
+_Decoded = TypeVar("_Decoded")
 _PLACE = {name: place for place, name in enumerate(BLOCK_COLUMNS)}
 _DTYPES = {"simulation": "u4", "agent": "u4", "turn": "u4", "to": "u4", "kind": "u2"}
 
@@ -65,7 +66,7 @@ class Field:
 
 class _Kind(NamedTuple):
     code: int
-    count: int
+    rows: int
     fields: list[str]
     column: int  # where its first column stands among all columns
     has_rest: bool
@@ -83,8 +84,20 @@ class Block:
     <pyarrow.lib.Int64Array object at 0x7f...>
     """
 
-    __slots__ = ("_cache", "_data", "_fields", "_kinds", "_path", "_spans", "count", "first_position")
-    __slots__ += ("kind_counts", "kinds", "last_position", "length", "ref")
+    __slots__ = (
+        "_cache",
+        "_data",
+        "_kinds",
+        "_path",
+        "_spans",
+        "count",
+        "first_position",
+        "kind_counts",
+        "kinds",
+        "last_position",
+        "length",
+        "ref",
+    )
 
     def __init__(
         self, data: bytes, start: int, stop: int, *, path: Path, ref: BlockRef, length: int, first: int, last: int
@@ -207,7 +220,7 @@ class Block:
             return None
         if name in found.fields:
             place = found.column + found.fields.index(name)
-            return self._once(place, lambda: cells.decode_cells(self._data, *self._spans[place], found.count))
+            return self._once(place, lambda: cells.decode_cells(self._data, *self._spans[place], found.rows))
         if not found.has_rest:
             return None
         values = [row.get(name, MISSING) for row in self._rest(kind, found)]
@@ -215,7 +228,7 @@ class Block:
         if not there.any():
             return None
         valid = np.array([value is not MISSING and value is not None for value in values], np.bool_)
-        return Cells(found.count, [value for value, ok in zip(values, valid, strict=True) if ok], there, valid)
+        return Cells(found.rows, [value for value, ok in zip(values, valid, strict=True) if ok], there, valid)
 
     def payloads(self, kind: str) -> list[dict[str, Any]]:
         """The payload of every event of a kind as dicts, equal to those that were written."""
@@ -226,7 +239,7 @@ class Block:
         columns = [self.cells(kind, name) for name in names]
         listed = [column.to_pylist(MISSING) for column in columns if column is not None]
         if not listed:
-            rows: list[dict[str, Any]] = [{} for _ in range(found.count)]
+            rows: list[dict[str, Any]] = [{} for _ in range(found.rows)]
         elif all(column is None or column.present is None for column in columns):
             rows = [dict(zip(names, values, strict=True)) for values in zip(*listed, strict=True)]
         else:
@@ -248,7 +261,7 @@ class Block:
         kinds, many = [self.kinds[code] for code in self.kind.tolist()], self.to_many
         for row, (values, kind, to) in enumerate(zip(fixed, kinds, self.to.tolist(), strict=True)):
             receivers = many.get(row) or ((to,) if to else ())
-            yield Event(*values, kind=kind, to=receivers, data=data[row])
+            yield Event(*values, kind, receivers, data[row])  # type: ignore[call-arg]  # nine fixed columns
 
     # -- decoding -----------------------------------------------------------------------------
 
@@ -264,13 +277,13 @@ class Block:
         self._spans = [cursor.span() for _ in range(parts - 1)]
         cursor.finish()
         self.kinds = list(self._kinds)
-        self.kind_counts = {name: kind.count for name, kind in self._kinds.items()}
+        self.kind_counts = {name: kind.rows for name, kind in self._kinds.items()}
 
     def _corrupt(self, error: Exception) -> LogCorrupt:
         return LogCorrupt(self._path, self.ref.offset, f"the block here does not decode: {error}")
 
-    def _once(self, key: Any, decode: Any) -> Any:
-        found = self._cache.get(key)
+    def _once(self, key: Any, decode: Callable[[], _Decoded]) -> _Decoded:
+        found: _Decoded | None = self._cache.get(key)
         if found is None:
             try:
                 found = self._cache[key] = decode()
@@ -293,18 +306,18 @@ class Block:
         return values.astype(dtype, copy=False)
 
     def _rows_of(self, kind: _Kind) -> np.ndarray:
-        if kind.count == self.count:
+        if kind.rows == self.count:
             return np.arange(self.count)
         rows = np.flatnonzero(self.kind == kind.code)
-        if len(rows) != kind.count:
-            raise FormatError(f"{len(rows)} rows of a kind that should have {kind.count}")
+        if len(rows) != kind.rows:
+            raise FormatError(f"{len(rows)} rows of a kind that should have {kind.rows}")
         return rows
 
     def _rest(self, name: str, kind: _Kind) -> list[dict[str, Any]]:
         return self._once(("rest", name), lambda: self._decode_rest(kind))
 
     def _decode_rest(self, kind: _Kind) -> list[dict[str, Any]]:
-        values = cells.decode_cells(self._data, *self._spans[kind.column + len(kind.fields)], kind.count)
+        values = cells.decode_cells(self._data, *self._spans[kind.column + len(kind.fields)], kind.rows)
         rows = values.to_pylist()
         if any(type(row) is not dict for row in rows):
             raise FormatError("the rest of a payload is not a map")
@@ -359,7 +372,7 @@ def _checked_kinds(listed: list[Any], total: int) -> dict[str, _Kind]:
         own = fields[:-1] if has_rest else fields
         kinds[name] = _Kind(code, count, own, column, has_rest)
         column += len(fields)
-    if not 0 < len(kinds) == len(listed) <= KINDS_PER_BLOCK_MAX or sum(k.count for k in kinds.values()) != total:
+    if not 0 < len(kinds) == len(listed) <= KINDS_PER_BLOCK_MAX or sum(k.rows for k in kinds.values()) != total:
         raise FormatError("the kinds of a block do not make its events")
     return kinds
 

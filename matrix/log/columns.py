@@ -29,13 +29,14 @@ import numpy as np
 import pyarrow as pa
 
 from matrix.errors import UsageError
+from matrix.limits import CBOR_DEPTH_MAX
 from matrix.log import items
 from matrix.log.items import ARRAY, TAG, byte_string, head, integer
 from matrix.log.rows import Column, Runs
 
 CONSTANT, RANGE, RUNS, STEPS, OFFSETS, DICTIONARY, TEXT, BINARY, BOOLS, PLAIN, OPTIONAL, ZSTD = range(12)
 
-TYPED_TAGS: Final = {
+TYPED_TAGS: Final[dict[int, np.dtype[Any]]] = {
     64: np.dtype("<u1"),
     69: np.dtype("<u2"),
     70: np.dtype("<u4"),
@@ -297,7 +298,7 @@ def plain_text(value: str) -> str:
 def encode_plain(values: Sequence[Any]) -> bytes:
     """Mixed or nested values as a CBOR array."""
     listed = list(values)
-    if items.find_trouble(listed, items.CBOR_DEPTH_MAX + 1):
+    if items.find_trouble(listed, CBOR_DEPTH_MAX + 1):
         listed = [items.plain_value(value) for value in listed]
         if len(types := set(map(type, listed))) == 1 and types != {dict} and types != {list}:
             return encode_values(listed)  # all were numpy scalars or enums of one plain type

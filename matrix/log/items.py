@@ -195,10 +195,14 @@ def _plain_key(key: Any) -> str:
 
 
 def _plain_leaf(value: Any) -> Any:
-    for kind in (int, float, str, bytes):
-        if isinstance(value, kind):
-            # The base type's own method: an enum's __str__ would give its name, not its value.
-            return str.__str__(value) if kind is str else bytes(value) if kind is bytes else kind.__new__(kind, value)
+    if isinstance(value, str):
+        return str.__str__(value)  # the base type's own method: an enum's would give its name, not its value
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
     if hasattr(value, "tolist"):  # numpy scalars and arrays

@@ -22,9 +22,8 @@ from matrix.errors import UsageError
 from matrix.limits import FIELDS_PER_KIND_MAX, FRAME_BYTES_MAX, KIND_BYTES_MAX, KINDS_PER_BLOCK_MAX, RECEIVERS_MAX
 from matrix.log import columns, items
 from matrix.log.cells import Cells
-
-from matrix.log.items import ARRAY, byte_string, head
 from matrix.log.columns import MISSING, integers_of
+from matrix.log.items import ARRAY, byte_string, head
 from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs
 
 #: Names of the columns that every block has, in stored order.
@@ -35,7 +34,7 @@ class Packed(NamedTuple):
     """A payload, and what the writer keeps about it."""
 
     payload: bytes
-    count: int
+    events: int
     simulation_first: int
     simulation_last: int
 

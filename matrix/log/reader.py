@@ -246,9 +246,9 @@ class LogReader:
         """A walk ended before a seal: is that the end so far, or damage? Damage raises ``LogCorrupt``."""
         numbers = segment_numbers(self._disk, self._log, shard)
         place = walk.place
-        if number == numbers[-1] and not walk.seal:
-            if durable_behind(walk.file, salt=walk.salt, offset=place.offset) <= place.position:
-                return
+        may_grow = number == numbers[-1] and not walk.seal
+        if may_grow and durable_behind(walk.file, salt=walk.salt, offset=place.offset) <= place.position:
+            return
         # Something behind must be whole, so what was seen may only have been seen too early: look again.
         self._known.pop((shard, number), None)
         known = self._knowledge(shard, number)
@@ -292,8 +292,8 @@ def _block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
         first=header.first,
         last=header.last,
     )
-    if block.count != header.count:
-        raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.count}")
+    if block.count != header.events:
+        raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.events}")
     return block
 
 

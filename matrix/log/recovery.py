@@ -97,7 +97,7 @@ def _entry(frame: Frame, path: Path, shard: int, walk: Walk) -> BlockEntry:
         first=header.first,
         last=header.last,
     )
-    return BlockEntry(frame.offset, frame.length, header.count, header.first, header.last, *block.bounds("simulation"))
+    return BlockEntry(frame.offset, frame.length, header.events, header.first, header.last, *block.bounds("simulation"))
 
 
 def _check_link(disk: Disk, log: Path, shard: int, tail: Tail) -> None:
@@ -125,8 +125,8 @@ def _cut_torn_tail(disk: Disk, tail: Tail) -> None:
         raise LogCorrupt(
             walk.path,
             walk.place.offset,
-            f"{walk.trouble or 'a transaction is cut off'}; positions {good.position + 1} to {durable} were durable here. "
-            "Nothing was changed; the events before can be read",
+            f"{walk.trouble or 'a transaction is cut off'}; positions {good.position + 1} to {durable} were durable "
+            "here. Nothing was changed; the events before can be read",
         )
     size = tail.file.id().size
     _keep_copy(disk, tail.file, walk.path, good, size)

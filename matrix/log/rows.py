@@ -54,8 +54,9 @@ class Rows:
     of the first receiver, 0 for none, and ``to_many`` lists ALL receivers of the rows that have more
     than one. ``data`` is keyed by kind code; a kind whose events all have an empty payload may be absent.
 
+    >>> offers = KindRows(range(2), [{"price": 40}, {"price": 41}])
     >>> Rows(2, simulation=1, seq=np.array([1, 2]), time=0, wall=0, agent=Runs([0], [1]), turn=1, goal=0,
-    ...      state=0, cause=0, kinds=["offer"], kind=0, data={0: KindRows(range(2), [{"price": 40}, {"price": 41}])}).count
+    ...      state=0, cause=0, kinds=["offer"], kind=0, data={0: offers}).count
     2
     """
 

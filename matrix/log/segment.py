@@ -111,7 +111,7 @@ class SegmentHead:
         return cls(**found)
 
 
-_DIRECTORY = ("offset", "length", "count", "first", "last", "simulation_first", "simulation_last")
+_DIRECTORY = ("offset", "length", "events", "first", "last", "simulation_first", "simulation_last")
 
 
 class BlockEntry(NamedTuple):
@@ -119,7 +119,7 @@ class BlockEntry(NamedTuple):
 
     offset: int
     length: int
-    count: int
+    events: int
     first: int
     last: int
     simulation_first: int
@@ -146,10 +146,10 @@ class Seal:
     @property
     def events(self) -> int:
         """Events in all blocks."""
-        return sum(block.count for block in self.blocks)
+        return sum(block.events for block in self.blocks)
 
     def encode(self, offset: int) -> bytes:
-        """As the payload of the frame at ``offset``; its last eight bytes are that offset, so the end finds the start."""
+        """As the payload of the frame at ``offset``, which its last eight bytes repeat: the end finds the start."""
         facts = {
             "first": self.first_position,
             "last": self.last_position,
@@ -244,7 +244,7 @@ class Walk:
                 raise FormatError("the file is too short to be a segment")
             first = decode_prefix(data, 0, None)
             frame = self._payload(first, start)
-            if first.kind != FrameKind.SEGMENT or first.number != 0 or first.count:
+            if first.kind != FrameKind.SEGMENT or first.number != 0 or first.events:
                 raise FormatError("the first frame is not the head of a segment")
             found = SegmentHead.decode(frame.payload)
             decode_prefix(self._data, 0 - self._base, found.chain)
@@ -260,7 +260,7 @@ class Walk:
         return found, first.salt, Place(frame.length, 1, first.chain, first.last, first.epoch)
 
     def _load(self, offset: int, size: int) -> bytes:
-        """Makes ``size`` bytes from ``offset`` be in the data at hand; returns it, or nothing when the file is shorter."""
+        """Has ``size`` bytes from ``offset`` in the data at hand; returns it, or nothing when the file is shorter."""
         at = offset - self._base
         if at < 0 or at + size > len(self._data):
             self._data, self._base = self.file.read(max(size, READ_BYTES), offset), offset
@@ -290,10 +290,10 @@ class Walk:
         if header.kind == FrameKind.EVENTS:
             if self.head.generation == 0 and header.first != place.position + 1:
                 raise FormatError(f"events from position {header.first} behind position {place.position}")
-            if header.last - header.first < header.count - 1 or header.count < 1:
+            if header.last - header.first < header.events - 1 or header.events < 1:
                 raise FormatError("the positions of a frame do not fit its events")
-        elif header.count or header.kind not in (FrameKind.MARK, FrameKind.SEAL, FrameKind.CLOSE):
-            raise FormatError(f"a frame of kind {header.kind} with {header.count} events")
+        elif header.events or header.kind not in (FrameKind.MARK, FrameKind.SEAL, FrameKind.CLOSE):
+            raise FormatError(f"a frame of kind {header.kind} with {header.events} events")
 
     def _payload(self, header: Any, place: Place) -> Frame:
         length = FRAME_PREFIX_BYTES + header.payload_bytes

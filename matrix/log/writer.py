@@ -13,7 +13,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from matrix.log.rows import Rows, cut_rows
 from matrix.log.segment import BlockEntry, Seal, SegmentHead, segment_path, shard_folder, shard_numbers
 
 
-class Durability(str, Enum):
+class Durability(StrEnum):
     """What survives what, once acknowledged.
 
     SYNC: power loss (acknowledged after the sync). INTERVAL: power loss less 100 ms; kill -9 loses nothing
@@ -67,7 +67,9 @@ class Writer:
         self._ended = ""
         self._group: _State | None = None
         self._is_closed_in_order = False
-        self.durable_position = 0
+        self._blocks: list[BlockEntry] = []  # of the active segment, for its seal
+        self._digest: Any = None  # running, over all frame prefixes of the active segment
+        self.last_position = self.durable_position = 0
 
     @classmethod
     def open(
@@ -171,27 +173,27 @@ class Writer:
         return self.last_position
 
     def _packed(self, rows: Rows) -> Iterator[Packed]:
-        """The rows in blocks; ``last_position`` has moved behind a block before the next is asked for, or one behind."""
+        """The rows in blocks, each packed only when it is asked for."""
         position = self.last_position + 1
         for start in range(0, rows.count, BLOCK_EVENTS_MAX):
             whole = rows.count <= BLOCK_EVENTS_MAX
             part = rows if whole else cut_rows(rows, start, min(start + BLOCK_EVENTS_MAX, rows.count))
             for packed in pack_halving(part, position):
                 yield packed
-                position += packed.count
+                position += packed.events
 
     def _write_block(self, packed: Packed, flags: int) -> None:
-        first, last = self.last_position + 1, self.last_position + packed.count
+        first, last = self.last_position + 1, self.last_position + packed.events
         offset = self._offset
-        self._write_frame(FrameKind.EVENTS, packed.payload, flags=flags, count=packed.count, first=first, last=last)
+        self._write_frame(FrameKind.EVENTS, packed.payload, flags=flags, events=packed.events, first=first, last=last)
         length = self._offset - offset
         span = (packed.simulation_first, packed.simulation_last)
-        self._blocks.append(BlockEntry(offset, length, packed.count, first, last, *span))
+        self._blocks.append(BlockEntry(offset, length, packed.events, first, last, *span))
         self._simulations = max(self._simulations, packed.simulation_last)
         self.last_position = last
 
     def _write_frame(
-        self, kind: FrameKind, payload: bytes, *, flags: int = 0, count: int = 0, first: int = -1, last: int = -1
+        self, kind: FrameKind, payload: bytes, *, flags: int = 0, events: int = 0, first: int = -1, last: int = -1
     ) -> None:
         if first < 0:
             first = last = self.last_position
@@ -201,7 +203,7 @@ class Writer:
             payload_bytes=len(payload),
             number=self._number,
             epoch=self._epoch,
-            count=count,
+            events=events,
             first=first,
             last=last,
             salt=self._salt,
@@ -404,7 +406,7 @@ class Writer:
         with self._sync_turn:
             self._file, self._head = file, head
         self._digest = new_digest(prefix)
-        self._blocks: list[BlockEntry] = []
+        self._blocks = []
         self._offset, self._number, self._chain = len(data), 1, new_chain
         self._is_sealed = self._is_closed_in_order = False
 
