@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +104,11 @@ def check_store(folder: Path, shards: Shards, batch_events: int) -> None:
         assert same(list(row[1]), list(want[1])), f"{row[0]}: index {row[1]} world {want[1]}"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "60")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(shards=histories(), block_events=st.sampled_from((1, 7, 1_000)), batch_events=st.sampled_from((3, 10_000)))
 def test_the_index_tells_what_the_events_tell(shards: Shards, block_events: int, batch_events: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

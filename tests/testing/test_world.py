@@ -4,34 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from matrix.event import Event
 from matrix.testing.reach import reached
 from matrix.testing.telling import Telling
 from matrix.testing.world import Duration, Time, World
-
-SECOND = 1_000_000
-
-
-def deal() -> list[Event]:
-    """Alice offers a lamp to Bob, Bob counters, Alice accepts; Carol never acts."""
-    telling = Telling(simulation=1, wall=1_000)
-    telling.start({"id": "r1", "name": "market", "seed": 7, "parameters": {"buyers": 2}})
-    for role, name in (("buyer", "alice"), ("seller", "bob"), (None, "carol")):
-        telling.spawn(0, role, name)
-    alice, bob = telling.agents[1], telling.agents[2]
-    telling.time, alice.turn = SECOND, 1
-    telling.begin_goal(1, "close_deal", {"item": "lamp"})  # seq 5
-    telling.begin_goal(1, "ask", {})  # seq 6
-    telling.send(1, "offer", [1], {"price": 40})  # seq 7, to bob (number 2)
-    telling.end_goal(1, "succeeded", {"reason": "asked", "points": 3})  # seq 8
-    telling.time, bob.turn = 2 * SECOND, 1
-    telling.change_phase(2, {"phase": "bargaining"})  # seq 9
-    telling.reply(2, 0, "counter", {"price": 50})  # seq 10
-    telling.time, alice.turn = 3 * SECOND, 2
-    telling.reply(1, 0, "message.sent", {"text": "fine"})  # seq 11
-    telling.change_state(1, {"budget": 9})  # seq 12
-    telling.send(2, "note.all", [0, 2], {})  # seq 13, to alice and carol
-    return telling.events
+from tests.stories import SECOND, deal
 
 
 @pytest.fixture
