@@ -14,7 +14,7 @@ from typing import Any
 import cbor2
 
 from matrix.event import Event
-from matrix.testing.world import Duration, Link, Time, World
+from matrix.testing.world import Duration, Thing, Time, World
 
 TYPES = {bool: "bool", int: "number", float: "number", str: "text", bytes: "bytes", dict: "map", list: "list"}
 
@@ -24,11 +24,13 @@ def without_nulls(data: Mapping[str, Any] | None) -> str:
     return repr(sorted((name, value) for name, value in (data or {}).items() if value is not None))
 
 
-def plain(value: Any) -> Any:
-    """A world's field as the index keeps it."""
+def plain(name: str, value: Any) -> Any:
+    """A world's field as the queries below give it: a goal by its name, other things by their id."""
     if isinstance(value, Duration | Time):
         return value.us
-    return plain(value.label) if isinstance(value, Link) else value
+    if isinstance(value, Thing):
+        return value.fields["name"] if name == "goal" else value.id
+    return value
 
 
 def expected_entities(shards: Mapping[int, Iterable[Event]]) -> dict[str, list[tuple[Any, ...]]]:
@@ -40,7 +42,7 @@ def expected_entities(shards: Mapping[int, Iterable[Event]]) -> dict[str, list[t
     def rows(relation: str, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
         found = []
         for thing in world.rows(relation):
-            values = [plain(thing.fields[name]) for name in names]
+            values = [plain(name, thing.fields[name]) for name in names]
             number = thing.number or (thing.event.seq if thing.event else 0)
             found.append((thing.order[0], number, *values, without_nulls(thing.fields["data"])))
         return sorted(found, key=lambda row: row[:2])
@@ -76,9 +78,7 @@ def found_entities(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, 
     """The same rows, asked of an index."""
 
     def rows(sql: str) -> list[tuple[Any, ...]]:
-        return [
-            (*row[:-1], without_nulls(cbor2.loads(row[-1]) if row[-1] else {})) for row in connection.execute(sql)
-        ]
+        return [(*row[:-1], without_nulls(cbor2.loads(row[-1]) if row[-1] else {})) for row in connection.execute(sql)]
 
     return {"simulations": rows(_SIMULATIONS), "agents": rows(_AGENTS), "goals": rows(_GOALS)}
 

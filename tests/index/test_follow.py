@@ -45,8 +45,6 @@ def rebuilt_digest(shelf: Shelf) -> str:
     return digest
 
 
-
-
 def pieces(events: list[Event], random: st.randoms) -> Iterator[list[Event]]:  # type: ignore[valid-type]
     """The events in blocks of random size."""
     at = 0
