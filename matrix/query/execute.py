@@ -1,0 +1,121 @@
+"""Execute a checked query: the first relation's rows, then stage after stage, then Arrow.
+
+    >>> execute(check("agents where goal succeeded | count by role"), source).rows()   # doctest: +SKIP
+    [{'role': 'buyer', 'count': 812}, {'role': 'seller', 'count': 340}]
+
+The index is brought up to the newest committed block first, and read in one transaction. A segment
+may be compacted while a query reads it; then the query starts again, on the new blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from matrix.errors import StoreError
+from matrix.limits import QUERY_RETRIES_MAX
+from matrix.log.reader import StaleBlock
+
+from . import syntax as q
+from .evaluate import Evaluator
+from .frame import Frame, Scope
+from .groups import grouped, needs_order
+from .needs import needs_of
+from .not_yet import refuse_unexecuted
+from .output import arrow_column
+from .pipeline import followed, sampled, sorted_rows
+from .result import Result
+from .rows import read_rows
+from .world import World
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from .scan import Source
+
+
+def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Result:
+    """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock."""
+    refuse_unexecuted(query)
+    moment = time.time_ns() // 1000 if now_us is None else now_us
+    for _ in range(QUERY_RETRIES_MAX):
+        source.refresh()
+        try:
+            with _one_moment(source.connection):
+                world = World(source.connection, source.reader, text=query.text, now_us=moment, needs=needs_of(query))
+                return _answer(query, world)
+        except StaleBlock:
+            continue  # compacted under our feet: the index has the new blocks after a refresh
+    raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
+
+
+@contextlib.contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """One read transaction: what other processes write to the index meanwhile is not seen."""
+    is_ours = not connection.in_transaction
+    if is_ours:
+        connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if is_ours:
+            connection.execute("ROLLBACK")
+
+
+def _answer(query: q.Query, world: World) -> Result:
+    evaluator = Evaluator(world)
+    first = query.source
+    frame = read_rows(evaluator, first.relation, first.kinds, first.where)
+    is_ordered = False
+    for stage in query.stages:
+        if not is_ordered and not _keeps_order(stage):
+            frame, is_ordered = frame.ordered(), True
+        frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+    if not is_ordered:
+        frame = frame.ordered()
+    return _result(evaluator, query, frame)
+
+
+def _keeps_order(stage: q.Stage) -> bool:
+    """Whether a stage can take rows before they are ordered."""
+    return isinstance(stage, (q.Where, q.Select, q.Follow)) or (
+        isinstance(stage, q.Aggregate) and not needs_order(stage)
+    )
+
+
+def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool) -> tuple[Frame, bool]:
+    """The rows after one stage, and whether they are in order."""
+    match stage:
+        case q.Where(condition=condition):
+            return frame.keep(evaluator.holds(condition, Scope((frame,)))), is_ordered
+        case q.Select(columns=columns):
+            values = {column.name: evaluator.value(column.expr, Scope((frame,))) for column in columns}
+            return Frame(frame.table, frame.rows, frame.seen, values), is_ordered
+        case q.Aggregate():
+            return grouped(evaluator, stage, frame), True
+        case q.Sort(keys=keys):
+            return sorted_rows(evaluator, keys, frame), True
+        case q.Limit(count=count):
+            return (frame.take(np.arange(count)) if count < frame.count else frame), True
+        case q.Sample(count=count, seed=seed):
+            return sampled(frame, count, seed), True
+        case q.Follow(to=source):
+            return followed(evaluator, frame, source), False
+    assert isinstance(stage, q.Shape), f"{type(stage).__name__} was refused before"
+    return frame, is_ordered
+
+
+def _result(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
+    scope = Scope((frame,))
+    columns = [arrow_column(column, evaluator.value(column.expr, scope)) for column in query.columns]
+    schema = pa.schema([column.field for column in columns])
+    table = pa.Table.from_arrays([column.values for column in columns], schema=schema)
+    if not columns:
+        table = pa.table({})
+    objects = {column.field.name: column.objects for column in columns if column.objects is not None}
+    return Result(table, evaluator.world.notices.as_texts(), objects)
