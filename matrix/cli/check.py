@@ -30,7 +30,7 @@ def command(query: tuple[str, ...], params: tuple[str, ...], as_json: bool) -> N
     bound = values.pairs(params, option="--param", of_query=True)
     text = sys.stdin.read() if query[0] == "-" else query[0]
 
-    from matrix.query import check
+    from matrix.query.check import check
 
     try:
         check(text, bound)

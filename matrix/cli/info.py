@@ -1,0 +1,155 @@
+"""`matrix info`: a store, or one simulation of it, at a glance; a shell over `Store.info`, `kinds` and `simulation`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from matrix.cli import output
+
+if TYPE_CHECKING:
+    from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
+    from matrix.store import Store
+
+PATHS_SHOWN_MAX = 8
+
+
+@click.command(
+    "info",
+    epilog="\b\nExamples:\n  matrix info runs\n  matrix info runs 1-1\n  matrix info runs 1-1 --json",
+)
+@click.argument("store")
+@click.argument("simulation", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object; durations in microseconds.")
+def command(store: str, simulation: str | None, as_json: bool) -> None:
+    """Show what is in STORE: simulations, agents, goals, kinds of events and what they carry.
+
+    With SIMULATION (an id): how that one went, and its digest, which is the same for every run of
+    one program with one seed and the same parameters.
+    """
+    import matrix
+
+    with matrix.open(store) as opened:
+        if simulation is None:
+            _store(opened, as_json)
+        else:
+            _simulation(opened, simulation, as_json)
+
+
+def _store(store: Store, as_json: bool) -> None:
+    summary, kinds = store.info(), store.kinds()
+    if as_json:
+        _print_json({"path": str(store.path), **dataclasses.asdict(summary), "kinds": [_plain(k) for k in kinds]})
+        return
+    heading(str(store.path))
+    facts(_store_facts(summary))
+    if kinds:
+        click.echo()
+        _show_kinds(kinds)
+
+
+def _store_facts(summary: StoreSummary) -> dict[str, str]:
+    where = f"{output.count(summary.shards, 'shard')}, {output.count(summary.segments, 'segment')}"
+    return {
+        "log": f"{where}, {output.size(summary.size_bytes)}",
+        "simulations": _total(summary.simulations),
+        "agents": f"{summary.agents:,}",
+        "goals": _total(summary.goals),
+        "events": f"{summary.events:,}",
+    }
+
+
+def _show_kinds(kinds: Iterable[KindEntry]) -> None:
+    import shutil
+    import sys
+
+    import pyarrow as pa
+
+    from matrix.cli.table import write_table
+
+    columns: dict[str, list[Any]] = {"kind": [], "events": [], "data": []}
+    for entry in kinds:
+        names = list(entry.paths)
+        more = f", and {len(names) - PATHS_SHOWN_MAX} more" if len(names) > PATHS_SHOWN_MAX else ""
+        columns["kind"].append(entry.kind)
+        columns["events"].append(entry.events)
+        columns["data"].append(", ".join(f".{name}" for name in names[:PATHS_SHOWN_MAX]) + more)
+    is_terminal = output.is_terminal(sys.stdout)
+    write_table(pa.table(columns), sys.stdout, width=shutil.get_terminal_size().columns if is_terminal else None)
+
+
+def _simulation(store: Store, id: str, as_json: bool) -> None:
+    summary = store.simulation(id)
+    digest = store.digest(id) if summary.end is not None else None
+    if as_json:
+        _print_json({**_plain(summary), "digest": digest})
+        return
+    heading(f"{summary.id}  {summary.name or ''}")
+    facts(_simulation_facts(summary) | ({"digest": digest} if digest else {}))
+
+
+def _simulation_facts(summary: SimulationSummary) -> dict[str, str]:
+    reason = summary.data.get("reason")
+    took = f", took {output.duration(summary.end - summary.start)}" if summary.end is not None else ""
+    parameters = summary.data.get("parameters")
+    found = {
+        "status": f"{summary.status} ({reason})" if reason else summary.status,
+        "seed": "" if summary.seed is None else str(summary.seed),
+        "parent": summary.parent or "",
+        "began": output.clock_time(summary.start) + took,
+        "lasted": f"{output.duration(summary.duration)} of its own time",
+        "with": _pairs(parameters) if isinstance(parameters, Mapping) else "",
+        "agents": f"{summary.agent_count:,}   {_grouped(summary.agents)}",
+        "goals": _grouped(summary.goals),
+        "events": f"{summary.events:,}",
+    }
+    return {name: text for name, text in found.items() if text.strip()}
+
+
+def heading(text: str) -> None:
+    """The line that says what follows."""
+    click.secho(text.rstrip(), bold=True, color=output.colour())
+
+
+def facts(found: Mapping[str, str]) -> None:
+    """Names and what they are, in two columns."""
+    width = max(map(len, found))
+    for name, text in found.items():
+        click.echo(f"  {click.style(name.ljust(width), dim=True)}  {text.rstrip()}", color=output.colour())
+
+
+def _total(counts: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    return f"{sum(counts.values()):,}" + (f"   {parts}" if parts else "")
+
+
+def _grouped(counts: Mapping[tuple[str | None, str], int]) -> str:
+    """Counts by name and status as one line: ``buyer: 800 finished; seller: 200 cancelled``."""
+    by_name: dict[str, list[str]] = {}
+    for (name, status), count in counts.items():
+        by_name.setdefault(name or "(none)", []).append(f"{count:,} {status}")
+    return "; ".join(f"{name}: {', '.join(parts)}" for name, parts in by_name.items())
+
+
+def _pairs(parameters: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in parameters.items())
+
+
+def _plain(summary: SimulationSummary | KindEntry) -> dict[str, Any]:
+    """As JSON can hold it: counts by (name, status) become nested maps."""
+    plain = dataclasses.asdict(summary)
+    for key, value in plain.items():
+        if isinstance(value, dict) and any(isinstance(k, tuple) for k in value):
+            nested: dict[str, dict[str, int]] = {}
+            for (name, status), count in value.items():
+                nested.setdefault(name or "", {})[status] = count
+            plain[key] = nested
+    return plain
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
