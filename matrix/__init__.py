@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from matrix.event import Event as Event
     from matrix.query.result import Result as Result
     from matrix.runtime.agent import Agent as Agent
+    from matrix.runtime.blocking import run as run
+    from matrix.runtime.call import CallFailed as CallFailed
     from matrix.runtime.goal import Goal as Goal
     from matrix.runtime.goal import GoalFailed as GoalFailed
     from matrix.runtime.mailbox import Message as Message
     from matrix.runtime.outcome import Outcome as Outcome
+    from matrix.runtime.outcome import SimulationFailed as SimulationFailed
     from matrix.runtime.runtime import Runtime as Runtime
     from matrix.runtime.runtime import open_runtime as open_runtime
-    from matrix.runtime.runtime import run as run
     from matrix.runtime.simulation import Simulation as Simulation
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 #: Public name -> where it lives, and what it is called there.
 _HOMES = {
     "Agent": ("matrix.runtime.agent", "Agent"),
+    "CallFailed": ("matrix.runtime.call", "CallFailed"),
     "Event": ("matrix.event", "Event"),
     "Goal": ("matrix.runtime.goal", "Goal"),
     "GoalFailed": ("matrix.runtime.goal", "GoalFailed"),
@@ -43,11 +46,12 @@ _HOMES = {
     "Result": ("matrix.query.result", "Result"),
     "Runtime": ("matrix.runtime.runtime", "Runtime"),
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
+    "SimulationFailed": ("matrix.runtime.outcome", "SimulationFailed"),
     "Store": ("matrix.store", "Store"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
-    "run": ("matrix.runtime.runtime", "run"),
+    "run": ("matrix.runtime.blocking", "run"),
 }
 
 __all__ = sorted(_HOMES)  # computed: no name is listed that has no home

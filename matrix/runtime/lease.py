@@ -1,0 +1,205 @@
+"""Leases: real, parked Trio tasks in whose name coroutines of agents are stepped.
+
+The one file that uses private names of Trio, and why. The scheduler resumes an agent's coroutine
+itself, with ``coroutine.send``: that costs 0.3 us where a task switch of Trio costs 5 to 10, and it
+keeps the order in our hands (Trio shuffles ready tasks). But what the coroutine calls of Trio
+(``CancelScope.__enter__``, ``Lock.acquire_nowait``, ...) asks ``current_task()``, and that answer is
+``GLOBAL_RUN_CONTEXT.task``, which Trio's run loop sets for each of its own steps and offers no public
+way to set. So the scheduler writes it around each step. The name has been the same in every release
+from 0.22 to 0.35; ``check_hook`` tries it when a runtime opens, and says so clearly if it is gone.
+``Task._cancel_status`` is read to see whether a scope was left open.
+
+What always holds: a lease is parked whenever no coroutine is stepped in its name. A clean one (no
+open scope, never cancelled) is shared by all coroutines in turn, for one step each; a coroutine that
+opens a scope keeps the lease until it has left it, one that is cancelled keeps it to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from outcome import Value
+from trio.lowlevel import Abort, RaiseCancelT, Task, cancel_shielded_checkpoint, reschedule, wait_task_rescheduled
+
+from matrix.errors import UsageError
+
+if TYPE_CHECKING:
+    from matrix.runtime.activity import Activity
+
+try:
+    from trio._core._run import GLOBAL_RUN_CONTEXT as _run_context  # the private name; see above
+except ImportError:  # told by check_hook, which every runtime calls before its first step
+    _run_context = None  # type: ignore[assignment]
+
+run_context: Any = _run_context
+
+_STOP, _REARM = object(), object()
+
+
+def _traps() -> tuple[Any, type]:
+    """The two messages with which a Trio task suspends: a checkpoint's, and the type of a wait's."""
+    checkpoint = cancel_shielded_checkpoint()
+    sentinel = checkpoint.send(None)
+    checkpoint.close()
+    wait = wait_task_rescheduled(lambda _: Abort.FAILED)
+    kind = type(wait.send(None))
+    wait.close()
+    return sentinel, kind
+
+
+CHECKPOINT, FOREIGN_WAIT = _traps()
+
+
+def check_hook(other: Task) -> None:
+    """Raise one clear error when this release of Trio cannot be scheduled this way; runs inside a Trio task."""
+    mine = trio.lowlevel.current_task()
+    try:
+        run_context.task = other
+        is_followed = trio.lowlevel.current_task() is other
+    except AttributeError:
+        is_followed = False
+    finally:
+        if run_context is not None:
+            run_context.task = mine
+    if not is_followed or not hasattr(other, "_cancel_status"):
+        raise UsageError(
+            f"trio {trio.__version__} has no GLOBAL_RUN_CONTEXT.task or Task._cancel_status that works as in 0.22 to 0.35; "
+            "agents with coroutines cannot be scheduled. Install a release of trio that this version of matrix knows"
+        )
+
+
+class Lease:
+    """One parked task, and whose coroutine runs in its name."""
+
+    __slots__ = ("_waker", "activity", "base", "foreign", "raise_cancel", "scope", "task")
+
+    def __init__(self) -> None:
+        self.activity: Activity | None = None  # who keeps it; None while it is shared
+        self.raise_cancel: RaiseCancelT | None = None  # a cancellation that arrived and was not delivered yet
+        self.foreign: Callable[[RaiseCancelT], Abort] | None = None  # a wait of Trio's own that this park stands for
+        self.scope = trio.CancelScope()
+        self._waker: Task | None = None
+        self.task: Any = None
+        self.base: Any = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether another coroutine may be stepped in its name next."""
+        return self.task._cancel_status is self.base and self.raise_cancel is None and not self.scope.cancel_called
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether a wait in the innermost open scope must raise Cancelled now."""
+        return bool(self.task._cancel_status.effectively_cancelled)
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """The task's own life: park, and park again."""
+        self.task = trio.lowlevel.current_task()
+        with self.scope:
+            self.base = self.task._cancel_status
+            task_status.started()
+            while True:
+                value, error = None, None
+                try:
+                    value = await wait_task_rescheduled(self._abort)
+                except BaseException as caught:
+                    error = caught
+                if value is _STOP:
+                    return
+                if value is _REARM:
+                    assert self._waker is not None, "whoever asks for a new park waits for it"
+                    reschedule(self._waker)  # runs in a later batch than this task's next park
+                    continue
+                self._foreign_ended(value, error)
+
+    def _foreign_ended(self, value: Any, error: BaseException | None) -> None:
+        activity = self.activity
+        assert activity is not None and self.foreign is not None, "only a foreign wait is woken from outside"
+        self.foreign = None
+        activity.agent._scheduler.foreign_ended(activity, value, error)
+
+    def _abort(self, raise_cancel: RaiseCancelT) -> Abort:
+        """Trio's side of a cancellation: remember it, and let the scheduler give it its turn."""
+        if self.foreign is not None:
+            return self.foreign(raise_cancel)
+        self.raise_cancel = raise_cancel
+        if self.activity is not None:
+            self.activity.agent._scheduler.cancel_arrived(self.activity)
+        return Abort.FAILED
+
+    def cancelled(self) -> BaseException:
+        """The ``trio.Cancelled`` to throw; the cancellation counts as delivered."""
+        raise_cancel, self.raise_cancel = self.raise_cancel, None
+        assert raise_cancel is not None, "nothing was cancelled"
+        return _caught(raise_cancel)
+
+    async def rearm(self) -> None:
+        """Park anew: a cancelled park takes no second cancellation. Returns when it is parked.
+
+        If its scope is still cancelled, ``_abort`` has been called again by then: cancellation is a level, not an edge.
+        """
+        self._waker = trio.lowlevel.current_task()
+        reschedule(self.task, Value(_REARM))
+        await wait_task_rescheduled(lambda _: Abort.FAILED)
+
+    def stop(self) -> None:
+        """Let the task end: nobody will be stepped in its name again."""
+        reschedule(self.task, Value(_STOP))
+
+
+class LeasePool:
+    """The leases of a runtime: one clean one that is shared step by step, and spare ones to follow it."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._spare: list[Lease] = []
+        self.clean: Lease | None = None
+
+    async def refill(self) -> None:
+        """Make sure that there is a clean lease to step with."""
+        while self.clean is None:
+            lease = await self.take()
+            if self.clean is None:
+                self.clean = lease
+            else:
+                self._spare.append(lease)
+
+    async def take(self) -> Lease:
+        """A clean lease for one coroutine alone."""
+        if self._spare:
+            return self._spare.pop()
+        lease = Lease()
+        await self._nursery.start(lease.run)
+        return lease
+
+    def keep(self, activity: Activity) -> None:
+        """The shared lease stays with ``activity``; a spare one follows, or ``refill`` makes one."""
+        lease = self.clean
+        assert lease is not None, "it was stepped in some lease's name"
+        lease.activity, activity.lease = activity, lease
+        self.clean = self._spare.pop() if self._spare else None
+
+    def give_back(self, lease: Lease) -> None:
+        """Nobody keeps it any more."""
+        if lease.activity is not None:
+            lease.activity.lease = None
+            lease.activity = None
+        if lease.is_clean and len(self._spare) < 16:
+            self._spare.append(lease)
+        else:
+            lease.stop()
+
+    def close(self) -> None:
+        """Let all parked tasks end."""
+        for lease in (*self._spare, *([self.clean] if self.clean is not None else ())):
+            lease.stop()
+        self._spare, self.clean = [], None
+
+
+def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:
+    try:
+        raise_cancel()
+    except BaseException as error:
+        return error

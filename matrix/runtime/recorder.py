@@ -1,0 +1,333 @@
+"""The recorder: events wait here in plain lists until a commit hands them to the log writer as columns.
+
+One recorder serves all simulations of a runtime, one turn at a time. What is constant within a turn
+(agent, turn, cause, goal, wall) is pushed once per turn into ``runs``; what changes more rarely
+(simulation, time, state) into ``places``. An event itself costs two appends: a number that holds
+its kind and receiver, and its payload.
+
+What always holds: row ``len(codes)`` is the next event, its ``seq`` is ``base + len(codes)``; the
+newest run and place describe it. The lists keep their identity for life (loops hold their
+``append``). After the writer failed nothing more is accepted.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from matrix.errors import LogWriteError, ProgramError
+from matrix.event import BUILT_IN_KINDS, MESSAGE_SENT, RESERVED_PREFIXES
+from matrix.limits import BLOCK_EVENTS_MAX, KIND_BYTES_MAX
+from matrix.log.rows import Column, KindRows, Rows, Runs
+from matrix.runtime.inputs import wall_ns
+from matrix.runtime.values import SCALARS, snapshot_payload
+
+if TYPE_CHECKING:
+    from matrix.runtime.activity import Activity
+    from matrix.runtime.agent import Agent
+    from matrix.runtime.scheduler import Scheduler
+
+RUN_FIELDS = 6  # row, agent, turn, cause, goal, wall in ns
+PLACE_FIELDS = 5  # row, simulation, time, state, base
+CODE_BITS = 16  # a row's number is kind code | receiver << 16
+CODE_MASK = (1 << CODE_BITS) - 1
+BATCH_ROWS_MIN = 256  # fewer rows of emit_batch join the waiting events instead of making a block of their own
+
+
+class Sink(Protocol):
+    """What a recorder writes to: ``matrix.log.writer.Writer``, or a list in a test."""
+
+    def append(self, rows: Rows, /) -> int: ...
+
+
+class Recorder:
+    """The events of a runtime that wait for a commit, and the turn they happen in."""
+
+    __slots__ = (
+        "_code_of",
+        "_kinds",
+        "_sink",
+        "activity",
+        "agent",
+        "base",
+        "cause",
+        "codes",
+        "emit_codes",
+        "error",
+        "names",
+        "now",
+        "owner",
+        "payloads",
+        "places",
+        "position",
+        "runs",
+        "send_codes",
+        "to_many",
+    )
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.agent: Agent | None = None  # whose turn it is
+        self.activity: Activity | None = None  # the coroutine that is being stepped
+        self.owner: Scheduler | None = None  # whose simulation's slice it is
+        self.names: dict[str, Agent] = {}  # the owner's agents by id
+        self.now = self.cause = self.base = 0
+        self.codes: list[int] = []
+        self.payloads: list[dict[str, Any]] = []
+        self.runs: list[int] = []
+        self.places: list[int] = []
+        self.to_many: dict[int, tuple[int, ...]] = {}
+        self._kinds: list[str] = list(BUILT_IN_KINDS)
+        self._code_of: dict[str, int] = {kind: code for code, kind in enumerate(BUILT_IN_KINDS)}
+        # (kind, type of each value) of every payload met so far that needs no copy -> the kind's code
+        self.emit_codes: dict[tuple[Any, ...], int] = {}
+        self.send_codes: dict[tuple[Any, ...], int] = {}
+        self.position = 0  # of the newest event that was handed to the log
+        self.error: LogWriteError | None = None
+
+    # -- the turn ------------------------------------------------------------------------------
+
+    def enter(self, owner: Scheduler) -> None:
+        """From here on events belong to ``owner``'s simulation."""
+        if self.owner is not owner:
+            self.leave()
+            self.owner, self.names, self.now = owner, owner.names, owner.now
+            self.base = owner.next_seq - len(self.codes)
+            self.place()
+
+    def leave(self) -> None:
+        """No simulation has its slice: the owner takes its next seq along."""
+        if self.owner is not None:
+            self.owner.next_seq = self.next_seq()
+            self.owner = None
+
+    def place(self) -> None:
+        """Simulation, time or state changed."""
+        owner = self.owner
+        assert owner is not None, "a place is somebody's"
+        self.places.extend((len(self.codes), owner.ordinal, self.now, owner.state_seq, self.base))
+
+    def context(self) -> None:
+        """Agent, cause or goal changed within a turn."""
+        agent = self.agent
+        if agent is not None:
+            runs = self.runs
+            wall = runs[-1] if runs else wall_ns()
+            runs.extend((len(self.codes), agent._number, agent._turns, self.cause, agent._goal_seq, wall))
+
+    def next_seq(self) -> int:
+        """The seq that the next event gets."""
+        return self.base + len(self.codes)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def add(self, kind: str, data: dict[str, Any], to: int = 0) -> int:
+        """Record an event of the current turn; ``data`` is already a copy. Returns its seq."""
+        codes = self.codes
+        seq = self.base + len(codes)
+        codes.append(self._code_of[kind] | to << CODE_BITS)
+        self.payloads.append(data)
+        if len(codes) >= BLOCK_EVENTS_MAX:
+            self.commit()
+        return seq
+
+    def add_for(
+        self, kind: str, data: dict[str, Any], *, agent: int, turn: int = 0, cause: int = 0, goal: int = 0
+    ) -> int:
+        """Record an event outside the agent's own turn: its start, its end, an arrival."""
+        self.runs.extend((len(self.codes), agent, turn, cause, goal, wall_ns()))
+        seq = self.add(kind, data)
+        self.context()
+        return seq
+
+    def admit_emit(self, kind: str, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The code of a user's kind and its payload, copied where it could change. The slow way into ``emit_codes``."""
+        code = self._code_of.get(kind) if isinstance(kind, str) else None
+        if code is None or code < len(BUILT_IN_KINDS):
+            check_kind(kind)
+            code = self._code(kind)
+        return self._admit(self.emit_codes, kind, code, data)
+
+    def admit_send(self, kind: str, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Likewise for a message's kind, which may be ``message.sent``."""
+        if kind != MESSAGE_SENT:
+            check_kind(kind)
+        return self._admit(self.send_codes, kind, self._code(kind), data)
+
+    def _admit(
+        self, known: dict[tuple[Any, ...], int], kind: str, code: int, data: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        types = tuple(map(type, data.values()))
+        if SCALARS.issuperset(types):
+            known[(kind, *types)] = code
+            return code, data
+        return code, snapshot_payload(data, kind)
+
+    def _code(self, kind: str) -> int:
+        code = self._code_of.get(kind)
+        if code is None:
+            code = len(self._kinds)
+            if code > CODE_MASK:
+                raise ProgramError(f"{kind!r} would be kind number {code}; a kind is a name, put what varies into data")
+            self._kinds.append(kind)
+            self._code_of[kind] = code
+        return code
+
+    def add_batch(self, kind: str, columns: Mapping[str, Any]) -> int:
+        """Record as many events of ``kind`` as the columns are long, all in the current turn. Returns that number."""
+        check_kind(kind)
+        code = self._code(kind)
+        count = _length_of(columns, kind)
+        if count < BATCH_ROWS_MIN:
+            self._add_few(code, columns, count)
+            return count
+        self.commit()
+        assert self.owner is not None, "a batch belongs to a turn"
+        agent = self.agent
+        assert agent is not None, "a batch belongs to a turn"
+        self._write(
+            Rows(
+                count=count,
+                simulation=self.owner.ordinal,
+                seq=np.arange(self.base, self.base + count, dtype=np.int64),
+                time=self.now,
+                wall=self.runs[-1] // 1000,
+                agent=agent._number,
+                turn=agent._turns,
+                goal=agent._goal_seq,
+                state=self.owner.state_seq,
+                cause=self.cause,
+                kinds=[kind],
+                kind=0,
+                data={0: KindRows(range(count), columns=columns)} if columns else {},
+            )
+        )
+        self._restart(count)
+        return count
+
+    def _add_few(self, code: int, columns: Mapping[str, Any], count: int) -> None:
+        names = list(columns)
+        lists = [
+            v.tolist() if hasattr(v, "tolist") else v.to_pylist() if hasattr(v, "to_pylist") else v
+            for v in columns.values()
+        ]
+        kind = self._kinds[code]
+        for row in range(count):
+            data = {name: values[row] for name, values in zip(names, lists, strict=True)}
+            self.add(kind, snapshot_payload({n: v for n, v in data.items() if v is not None}, kind))
+
+    def count_goal(self, status: str) -> None:
+        """A goal ended: for the outcome."""
+        assert self.owner is not None, "a goal belongs to a turn"
+        counts = self.owner.goal_counts
+        counts[status] = counts.get(status, 0) + 1
+
+    # -- commit --------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Hand everything that waits to the log writer."""
+        count = len(self.codes)
+        if count:
+            rows = self._rows(count)
+            self._restart(count)
+            self._write(rows)
+        elif len(self.runs) > RUN_FIELDS * BLOCK_EVENTS_MAX:
+            self._restart(0)  # many turns that emitted nothing
+
+    def _restart(self, count: int) -> None:
+        self.base += count
+        for waiting in (self.codes, self.payloads, self.runs, self.places, self.to_many):
+            waiting.clear()
+        if self.owner is not None:
+            self.place()
+        self.context()
+
+    def _write(self, rows: Rows) -> None:
+        if self.error is not None:
+            raise self.error
+        try:
+            self.position = self._sink.append(rows)
+        except LogWriteError as error:
+            self.error = error
+            raise
+
+    def _rows(self, count: int) -> Rows:
+        packed = np.frombuffer(array("q", self.codes), np.int64)
+        runs, places = _table(self.runs, RUN_FIELDS, count), _table(self.places, PLACE_FIELDS, count)
+        lengths = np.diff(places[:, 0], append=count)
+        kind_of_row = packed & CODE_MASK
+        used = np.flatnonzero(np.bincount(kind_of_row))
+        kind = np.searchsorted(used, kind_of_row) if len(used) > 1 else 0
+        return Rows(
+            count=count,
+            simulation=_column(places, 1),
+            seq=np.repeat(places[:, 4], lengths) + np.arange(count),
+            time=_column(places, 2),
+            wall=_column(runs, 5, 1000),
+            agent=_column(runs, 1),
+            turn=_column(runs, 2),
+            goal=_column(runs, 4),
+            state=_column(places, 3),
+            cause=_column(runs, 3),
+            kinds=[self._kinds[code] for code in used.tolist()],
+            kind=kind,
+            to=packed >> CODE_BITS,
+            to_many=dict(self.to_many),
+            data=self._data(kind, len(used), count),
+        )
+
+    def _data(self, kind: Any, used: int, count: int) -> dict[int, KindRows]:
+        payloads = self.payloads
+        if used == 1:
+            return {0: KindRows(range(count), list(payloads))}
+        data = {}
+        for code in range(used):
+            rows = np.flatnonzero(kind == code)
+            of_kind = itemgetter(*rows.tolist())(payloads)
+            data[code] = KindRows(rows, list(of_kind) if len(rows) > 1 else [of_kind])
+        return data
+
+
+def check_kind(kind: Any) -> None:
+    """Refuse what cannot be the kind of a user's event."""
+    if not isinstance(kind, str) or not kind:
+        raise ProgramError(f"the kind of an event is a text such as 'offer', not {kind!r}")
+    if len(kind.encode("utf-8", "surrogatepass")) > KIND_BYTES_MAX:
+        raise ProgramError(f"the kind {kind[:40]!r}... is longer than {KIND_BYTES_MAX} bytes")
+    for prefix in RESERVED_PREFIXES:
+        if kind.startswith(prefix):
+            raise ProgramError(f"the kind {kind!r} may not be emitted: {prefix}* are kinds of the runtime's own")
+
+
+def _length_of(columns: Mapping[str, Any], kind: str) -> int:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if not lengths:
+        raise ProgramError(f"emit_batch({kind!r}) needs at least one column")
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ProgramError(f"the columns of emit_batch({kind!r}) differ in length: {said}")
+    for name in columns:
+        if not isinstance(name, str):
+            raise ProgramError(f"emit_batch({kind!r}) has the column {name!r}; names of fields are text")
+    return next(iter(lengths.values()))
+
+
+def _table(flat: list[int], fields: int, count: int) -> Any:
+    """Runs as a table, without the empty ones: of those that begin at one row, the newest holds."""
+    table = np.frombuffer(array("q", flat), np.int64).reshape(-1, fields)
+    starts = table[:, 0]
+    kept = np.append(starts[1:] != starts[:-1], True) & (starts < count)
+    return table if kept.all() else table[kept]
+
+
+def _column(table: Any, field: int, divisor: int = 1) -> Column:
+    """One field of a table of runs, joining neighbours that are equal."""
+    values = table[:, field] if divisor == 1 else table[:, field] // divisor
+    changed = np.append(True, values[1:] != values[:-1])
+    if np.count_nonzero(changed) == 1:
+        return int(values[0])
+    return Runs(np.ascontiguousarray(table[changed, 0]), np.ascontiguousarray(values[changed]))

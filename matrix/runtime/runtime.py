@@ -1,0 +1,382 @@
+"""The runtime: many simulations in one Trio program, and the one shard of the log they share.
+
+It owns the writer, the recorder, the leased tasks and the nursery in which simulations, and their
+calls to the outside, run. A keeper commits what waits when nobody else does, syncs at the level
+that was asked for, and lets the index follow; it never makes a turn wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from matrix.errors import LogWriteError, MatrixError, ProgramError
+from matrix.limits import COMMIT_INTERVAL_US, INDEX_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, THREADS_MAX
+from matrix.log.writer import Durability, Writer
+from matrix.runtime.call import Call
+from matrix.runtime.lease import LeasePool, check_hook
+from matrix.runtime.outcome import Outcome, SimulationFailed
+from matrix.runtime.recorder import Recorder
+from matrix.runtime.simulation import Pace, Program, Simulation, check_program
+
+_diagnostics = logging.getLogger("matrix")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Where a runtime stands: what a progress hook is given."""
+
+    simulations_started: int
+    simulations_done: int
+    events: int
+    agents_alive: int
+
+
+Progress = Callable[[Statistics], None]
+
+
+class Runtime:
+    """Hosts simulations; open one with ``open_runtime``.
+
+    async with matrix.open_runtime("runs") as runtime:
+        simulation = await runtime.start(negotiation, seed=7, buyers=100)
+        outcome = await simulation.wait()
+    """
+
+    def __init__(
+        self, store: Path, writer: Writer, *, durability: Durability, progress: Progress | None, index: bool
+    ) -> None:
+        self.store, self.writer, self.durability = store, writer, durability
+        self.shard = writer.shard
+        self.recorder = Recorder(writer)
+        self.threads = trio.CapacityLimiter(THREADS_MAX)
+        self.failure: LogWriteError | None = None
+        self.is_interrupted = False
+        self.leases: LeasePool
+        self._nursery: trio.Nursery
+        self._next_ordinal = writer.next_simulation
+        self._progress = progress
+        self._index = _IndexFollower(store) if index else None
+        self._running: dict[int, Simulation] = {}
+        self._started = self._done = self._events_done = 0
+        self._syncing: trio.Event | None = None
+        self._waiting = trio.Event()  # events wait for a commit
+        self._all_done = trio.Event()
+        self._closing = trio.Event()
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        program: Program,
+        /,
+        *,
+        seed: int = 0,
+        id: str = "",
+        until: float | timedelta | None = None,
+        turns_max: int | None = None,
+        events_max: int | None = None,
+        pace: Pace = "pace",
+        **parameters: Any,
+    ) -> Simulation:
+        """Start a simulation of ``program`` and return while it runs.
+
+        ``until`` (virtual seconds), ``turns_max`` and ``events_max`` end it normally when reached. ``pace`` says how virtual
+        time goes on while calls are in flight: with the wall clock ("pace"), not at all ("freeze"), or to the next timer ("free").
+        """
+        if self.failure is not None:
+            raise self.failure
+        simulation = Simulation(
+            self,
+            program,
+            parameters,
+            ordinal=self._next_ordinal,
+            seed=seed,
+            id=id,
+            until=until,
+            turns_max=turns_max,
+            events_max=events_max,
+            pace=pace,
+        )
+        self._running[self._next_ordinal] = simulation
+        self._next_ordinal += 1
+        self._started += 1
+        self._nursery.start_soon(simulation.run, name=f"matrix simulation {simulation.id}")
+        return simulation
+
+    async def run(self, program: Program, /, **options: Any) -> Outcome:
+        """Run one simulation to its end; the options are those of ``start``. Raises ``SimulationFailed``."""
+        simulation = await self.start(program, **options)
+        try:
+            outcome = await simulation.wait()
+        except trio.Cancelled:
+            simulation.stop("cancelled")
+            raise
+        if outcome.status == "failed":
+            raise SimulationFailed(outcome) from outcome.error
+        return outcome
+
+    def run_many(
+        self, program: Program, /, *, seeds: Iterable[int], at_once: int = 100, **options: Any
+    ) -> AsyncIterator[Outcome]:
+        """Run one simulation per seed, ``at_once`` of them side by side; outcomes come as they end, failed ones too.
+
+        async for outcome in runtime.run_many(negotiation, seeds=range(10_000), at_once=1_000): ...
+        """
+        check_program(program)
+        if at_once < 1:
+            raise ProgramError(f"at_once is {at_once}; it is at least 1")
+        return _Many(self, program, seeds, at_once, options)
+
+    def statistics(self) -> Statistics:
+        """Where the runtime stands."""
+        running = self._running.values()
+        events = self._events_done + sum(simulation.events for simulation in running)
+        return Statistics(self._started, self._done, events, sum(simulation.alive for simulation in running))
+
+    def interrupt(self) -> None:
+        """Stop all simulations in order, and start no more of a series: what the first Ctrl-C does."""
+        self.is_interrupted = True
+        for simulation in list(self._running.values()):
+            simulation.stop("interrupted")
+
+    # -- the log -------------------------------------------------------------------------------
+
+    async def commit(self) -> None:
+        """Wait until all that was recorded so far, by every simulation of this runtime, is durable."""
+        self.recorder.commit()
+        await self._synced(self.recorder.position)
+
+    async def before_outside(self) -> None:
+        """The request is in the log, and durable at level sync, before the outside is touched."""
+        self.recorder.commit()
+        if self.durability is Durability.SYNC:
+            await self._synced(self.recorder.position)
+
+    async def _synced(self, position: int) -> None:
+        """Group commit: those who wait while a sync runs share the next one."""
+        while self.writer.durable_position < position:
+            if self._syncing is not None:
+                await self._syncing.wait()
+                continue
+            self._syncing = trio.Event()
+            try:
+                await trio.to_thread.run_sync(self.writer.sync)
+            finally:
+                self._syncing.set()
+                self._syncing = None
+
+    def log_failed(self, error: LogWriteError) -> None:
+        """The log takes nothing more: every simulation stops, and whoever waits for one is told."""
+        if self.failure is None:
+            self.failure = self.recorder.error = error
+            for simulation in list(self._running.values()):
+                simulation.stop("the log could not be written")
+
+    def events_wait(self) -> None:
+        """Some simulation left events behind that no commit has taken yet."""
+        self._waiting.set()
+
+    # -- for simulations -----------------------------------------------------------------------
+
+    def start_call(self, call: Call) -> None:
+        """Let a call touch the outside, beside everything else."""
+        self._nursery.start_soon(call.run, name=f"matrix call {call.name}")
+
+    def ended(self, simulation: Simulation) -> None:
+        """A simulation is over."""
+        self._running.pop(simulation.ordinal, None)
+        self._done += 1
+        self._events_done += simulation.events
+        if not self._running:
+            self._all_done.set()
+
+    # -- its own life --------------------------------------------------------------------------
+
+    async def live(self, nursery: trio.Nursery) -> None:
+        """Set up what simulations need."""
+        self._nursery = nursery
+        await nursery.start(self._home_of_leases)
+        await self.leases.refill()
+        assert self.leases.clean is not None, "it was just refilled"
+        check_hook(self.leases.clean.task)
+        nursery.start_soon(self._keep)
+        if self._progress is not None:
+            nursery.start_soon(self._tell)
+        if self._index is not None:
+            nursery.start_soon(self._index.keep, self.writer)
+
+    async def _home_of_leases(self, task_status: trio.TaskStatus[None]) -> None:
+        # Shielded: leased tasks are cancelled by the scheduler, in its order, never by what is around the runtime.
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as home:
+                self.leases = LeasePool(home)
+                task_status.started()
+                await self._closing.wait()
+
+    async def _keep(self) -> None:
+        """Commit what waits after at most 10 ms, and sync every 100 ms (or after each commit, at level sync)."""
+        try:
+            synced_at = trio.current_time()
+            while True:
+                await self._waiting.wait()
+                self._waiting = trio.Event()
+                await trio.sleep(COMMIT_INTERVAL_US / 1e6)
+                self.recorder.commit()
+                if self.durability is Durability.OS:
+                    continue
+                if self.durability is Durability.INTERVAL:
+                    await trio.sleep_until(synced_at + SYNC_INTERVAL_US / 1e6)
+                    self.recorder.commit()
+                await self._synced(self.recorder.position)
+                synced_at = trio.current_time()
+        except LogWriteError as error:
+            self.log_failed(error)
+
+    async def _tell(self) -> None:
+        assert self._progress is not None, "it was asked for"
+        while True:
+            await trio.sleep(PROGRESS_INTERVAL_US / 1e6)
+            self._progress(self.statistics())
+
+    async def wait_all(self) -> None:
+        """Wait until no simulation runs."""
+        while self._running:
+            self._all_done = trio.Event()
+            await self._all_done.wait()
+
+    async def close(self) -> None:
+        """Stop what runs, commit, sync, and give the shard back."""
+        for simulation in list(self._running.values()):
+            simulation.stop("the runtime was closed")
+        await self.wait_all()
+        self.leases.close()
+        self._closing.set()
+        try:
+            self.recorder.commit()
+            await trio.to_thread.run_sync(self.writer.close)
+        except LogWriteError as error:
+            if self.failure is None:
+                self.failure = error
+        if self._progress is not None:
+            self._progress(self.statistics())
+        if self._index is not None:
+            await self._index.follow()
+
+
+class _Many:
+    """Outcomes of a series of simulations, as they end."""
+
+    def __init__(
+        self, runtime: Runtime, program: Program, seeds: Iterable[int], at_once: int, options: dict[str, Any]
+    ) -> None:
+        self._runtime, self._program, self._options = runtime, program, options
+        self._seeds, self._at_once = iter(seeds), at_once
+        self._running = 0
+        self._ended, self._outcomes = trio.open_memory_channel[Outcome | LogWriteError](math.inf)
+
+    def __aiter__(self) -> _Many:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        while self._running < self._at_once and not self._runtime.is_interrupted:
+            seed = next(self._seeds, None)
+            if seed is None:
+                break
+            simulation = await self._runtime.start(self._program, seed=seed, **self._options)
+            simulation.when_done(self._ended.send_nowait)
+            self._running += 1
+        if not self._running:
+            raise StopAsyncIteration
+        outcome = await self._outcomes.receive()
+        self._running -= 1
+        if isinstance(outcome, LogWriteError):
+            raise outcome
+        return outcome
+
+
+class _IndexFollower:
+    """Keeps the derived index near the log's end, in a worker thread; its troubles never reach a simulation."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._one_at_a_time = trio.CapacityLimiter(1)
+        self._position = 0
+
+    async def keep(self, writer: Writer) -> None:
+        """Follow now and then, when there is something to follow."""
+        while True:
+            await trio.sleep(INDEX_INTERVAL_US / 1e6)
+            if writer.last_position > self._position:
+                self._position = writer.last_position
+                await self.follow()
+
+    async def follow(self) -> None:
+        """Bring the index up to the newest committed block."""
+        await trio.to_thread.run_sync(self._follow, limiter=self._one_at_a_time)
+
+    def _follow(self) -> None:
+        from matrix.index.index import Index
+        from matrix.log.reader import LogReader
+
+        try:
+            Index.open(self._store).follow(LogReader(self._store / "log"))
+        except (MatrixError, OSError, sqlite3.Error) as error:
+            # The index is derived: the next query brings it up to date, or says what is wrong.
+            _diagnostics.warning("the index of %s was not brought up to date: %s", self._store, error)
+
+
+@asynccontextmanager
+async def open_runtime(
+    store: str | Path = "runs",
+    *,
+    durability: str | Durability = "interval",
+    progress: Progress | None = None,
+    index: bool = True,
+) -> AsyncIterator[Runtime]:
+    """A runtime that writes into the store ``store``, which is made when it is not there.
+
+    Leaving the block normally waits for the simulations that still run; an exception stops them.
+    """
+    level = durability_of(durability)
+    folder = Path(store)
+    writer = await trio.to_thread.run_sync(Writer.open, folder / "log")
+    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index)
+    error: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            await runtime.live(nursery)
+            try:
+                yield runtime
+                await runtime.wait_all()
+            except trio.Cancelled:
+                raise
+            except BaseException as caught:
+                error = caught  # raised below as it is, not as a group around it
+            finally:
+                with trio.CancelScope(shield=True):
+                    await runtime.close()
+            nursery.cancel_scope.cancel()
+    finally:
+        writer.close()
+    if error is not None:
+        raise error
+    if runtime.failure is not None:
+        raise runtime.failure
+
+
+def durability_of(level: str | Durability) -> Durability:
+    """The level that a text names."""
+    try:
+        return Durability(level)
+    except ValueError:
+        raise ProgramError(f"durability is one of {', '.join(d.value for d in Durability)}, not {level!r}") from None

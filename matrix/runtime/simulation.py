@@ -1,0 +1,372 @@
+"""A simulation: one execution of a program, with a seed.
+
+The program holds it to spawn agents and to steer; whoever started it holds it to wait for the end.
+What it does in the society (emit, send, sleep, call, goals) it does as agent 0, through ``Host``,
+in turns that are scheduled like those of every other agent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import platform
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+
+from matrix.errors import LogWriteError, ProgramError
+from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
+from matrix.runtime.activity import PROCESS, Activity
+from matrix.runtime.agent import Agent, unknown_agent
+from matrix.runtime.goal import Goal
+from matrix.runtime.inputs import Stream
+from matrix.runtime.mailbox import Message
+from matrix.runtime.outcome import Outcome
+from matrix.runtime.scheduler import Scheduler, microseconds
+from matrix.runtime.state import State
+from matrix.runtime.values import snapshot_payload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from matrix.runtime.runtime import Runtime
+
+Pace = Literal["pace", "freeze", "free"]
+Program = Callable[..., Coroutine[Any, Any, Any]]
+_PACES = ("pace", "freeze", "free")
+
+
+class Host(Agent):
+    """The program as agent 0."""
+
+    role = "program"
+
+    def __init__(self, simulation: Simulation, program: Program, parameters: dict[str, Any]) -> None:
+        self._the_simulation, self._program, self._parameters = simulation, program, parameters
+
+    async def run(self) -> None:
+        await self._program(self._the_simulation, **self._parameters)
+
+
+class Simulation:
+    """One execution of a program.
+
+    async def negotiation(simulation: matrix.Simulation, buyers: int = 10) -> None:
+        simulation.spawn(Seller, "seller", stock=5)
+        for n in range(buyers):
+            simulation.spawn(Buyer, f"buyer-{n}", limit=simulation.random.randint(30, 90))
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        program: Program,
+        parameters: dict[str, Any],
+        *,
+        ordinal: int,
+        seed: int,
+        id: str = "",
+        until: float | timedelta | None = None,
+        turns_max: int | None = None,
+        events_max: int | None = None,
+        pace: Pace = "pace",
+    ) -> None:
+        if pace not in _PACES:
+            raise ProgramError(f"pace is one of {', '.join(_PACES)}, not {pace!r}")
+        if not isinstance(seed, int):
+            raise ProgramError(f"a seed is a whole number, not {seed!r}")
+        check_program(program)
+        self.runtime, self.program, self.parameters = runtime, program, parameters
+        self.id, self.seed, self.pace = id or f"{runtime.shard}-{ordinal}", seed, pace
+        self._ordinal = ordinal
+        self._started = {"id": self.id, **describe(program, parameters), "seed": seed}
+        scheduler = Scheduler(self, runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
+        scheduler.until = None if until is None else microseconds(until)
+        scheduler.turns_max, scheduler.events_max = _bound("turns_max", turns_max), _bound("events_max", events_max)
+        self._scheduler = scheduler
+        self._host = self._make_host()
+        self._state = State(self._record_state)
+        self._done = trio.Event()
+        self._outcome: Outcome | None = None
+        self._when_done: Callable[[Any], None] | None = None
+
+    def _make_host(self) -> Host:
+        scheduler = self._scheduler
+        host = Host(self, self.program, self.parameters)
+        scheduler.equip(host, 0, PROCESS)
+        host._id, host._lane = "", scheduler.lane(0)
+        host._main = Activity(host, None, None, 1)
+        host._lane.append((host._main, None))
+        scheduler.host = host
+        scheduler.open_count = 1
+        return host
+
+    # -- for the program -----------------------------------------------------------------------
+
+    def spawn(self, cls: type[Agent], id: str | None = None, /, **parameters: Any) -> Agent:
+        """Start an agent: ``simulation.spawn(Buyer, "buyer-1", limit=40)``; parameters become its attributes.
+
+        Belongs to the turn it is called in, the program's or an agent's.
+        """
+        if self._scheduler.recorder.owner is not self._scheduler or self._scheduler.recorder.agent is None:
+            raise ProgramError(f"agents of {self.id} are started in its turns: by the program or by an agent")
+        return self._scheduler.spawn(cls, id, parameters)
+
+    @property
+    def agents(self) -> Iterable[Agent]:
+        """All agents ever started, in that order."""
+        return tuple(self._scheduler.agents)
+
+    def agent(self, id: str) -> Agent:
+        """The agent with this id."""
+        found = self._scheduler.names.get(id)
+        if found is None:
+            raise unknown_agent(id, self._scheduler.names)
+        return found
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the simulation began."""
+        return self._host.now
+
+    @property
+    def random(self) -> Stream:
+        """The simulation's own stream of chance, beside those of the agents."""
+        return self._host.random
+
+    def stream(self, purpose: str) -> Stream:
+        """A stream of chance for one purpose."""
+        return self._host.stream(purpose)
+
+    def numpy_stream(self, purpose: str = "") -> np.random.Generator:
+        """A numpy generator for one purpose."""
+        return self._host.numpy_stream(purpose)
+
+    @property
+    def state(self) -> State:
+        """The small state map of the whole simulation: ``simulation.state["phase"] = "bargaining"``."""
+        return self._state
+
+    def _record_state(self, whole: dict[str, Any]) -> None:
+        scheduler, recorder = self._scheduler, self._scheduler.recorder
+        if recorder.owner is not scheduler or recorder.agent is None:
+            raise ProgramError(f"the state of {self.id} is changed in its turns: by the program or by an agent")
+        # By agent 0, whoever set it: the state is the simulation's. Its cause tells what led to it.
+        host = self._host
+        scheduler.state_seq = recorder.next_seq()
+        recorder.place()
+        recorder.add_for(STATE_CHANGED, whole, agent=0, turn=host._turns, cause=recorder.cause, goal=host._goal_seq)
+
+    def emit(self, kind: str, /, **data: Any) -> None:
+        """Record that something happened, as the simulation itself."""
+        self._host.emit(kind, **data)
+
+    def emit_batch(self, kind: str, columns: Any, /) -> int:
+        """Record one event per row of columns, as the simulation itself."""
+        return self._host.emit_batch(kind, columns)
+
+    def note(self, text: str | None = None, /, **data: Any) -> None:
+        """Record a remark, as the simulation itself."""
+        self._host.note(text, **data)
+
+    def send(self, to: str | Agent | Iterable[str | Agent], /, kind: str = MESSAGE_SENT, **data: Any) -> Message:
+        """Send a message from the program (nobody can reply to it)."""
+        return self._host.send(to, kind, **data)
+
+    def goal(self, name: str, /, **parameters: Any) -> Goal:
+        """A goal of the program."""
+        return self._host.goal(name, **parameters)
+
+    async def sleep(self, duration: float | timedelta) -> None:
+        """Let virtual time pass, in the program."""
+        await self._host.sleep(duration)
+
+    async def join(self, *others: Agent | str) -> None:
+        """Wait, in the program, until those agents have ended."""
+        await self._host.join(*others)
+
+    async def call(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        """Ask the outside, in the program; recorded as a call of agent 0."""
+        return await self._host.call(function, *arguments, **options)
+
+    def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
+        """Start a child task of the program."""
+        return self._host.start(child, *arguments)
+
+    def cancel(self, agent: str | Agent) -> None:
+        """Cancel one agent, from a turn of this simulation."""
+        found = self.agent(agent) if isinstance(agent, str) else agent
+        self._scheduler.cancel_agent(found)
+
+    # -- for whoever started it ----------------------------------------------------------------
+
+    def inject(self, to: str | Agent, /, kind: str = MESSAGE_SENT, **data: Any) -> None:
+        """A message from outside: from a person, or another program. Recorded, as from the simulation itself.
+
+        May be called at any time in the runtime's Trio program; it takes its place in the order when the loop sees it.
+        """
+        name = to._id if isinstance(to, Agent) else to
+        if name not in self._scheduler.names:
+            raise unknown_agent(name, self._scheduler.names)
+        payload = snapshot_payload(data, kind)
+
+        def arrival() -> None:
+            host, recorder = self._host, self._scheduler.recorder
+            before, recorder.agent, recorder.cause = recorder.agent, host, 0
+            recorder.context()
+            try:
+                host.send(name, kind, **payload)
+            finally:
+                recorder.agent = before
+
+        self._scheduler.arrive(arrival)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the simulation from ending while nothing happens in it: ``with simulation.hold(): ...inject...``."""
+        self._scheduler.holds += 1
+        try:
+            yield
+        finally:
+            self._scheduler.holds -= 1
+            self._scheduler.attention = True
+            self._scheduler.wake()
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End it: agents are cancelled in the order they were started, and it is recorded as stopped."""
+        self._scheduler.end("stopped", reason)
+
+    async def wait(self) -> Outcome:
+        """Wait for the end; the log is synced by then."""
+        await self._done.wait()
+        if self._outcome is None:
+            assert self.runtime.recorder.error is not None, "a simulation without outcome lost its log"
+            raise self.runtime.recorder.error
+        return self._outcome
+
+    async def commit(self) -> None:
+        """Wait until everything recorded so far is durable. Not for agents: their turns do not wait for the disk."""
+        await self.runtime.commit()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome, once it has ended."""
+        return self._outcome
+
+    @property
+    def alive(self) -> int:
+        """Agents that have not ended."""
+        return self._scheduler.alive if self._outcome is None else 0
+
+    # -- the runtime's side --------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """The simulation's life, in a task of the runtime's nursery."""
+        scheduler, recorder = self._scheduler, self._scheduler.recorder
+        try:
+            recorder.enter(scheduler)
+            recorder.add_for(SIMULATION_STARTED, self._started, agent=0)
+            await scheduler.run()
+        except LogWriteError:
+            pass  # the runtime's own failure: it is told to everybody who waits
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._finish()
+
+    async def _finish(self) -> None:
+        scheduler = self._scheduler
+        try:
+            await self.runtime.commit()
+        except LogWriteError as error:
+            self.runtime.log_failed(error)
+        else:
+            self._outcome = Outcome(
+                id=self.id,
+                status=scheduler.ending or "stopped",
+                reason=scheduler.reason,
+                seed=self.seed,
+                events=scheduler.next_seq - 1,
+                agents=len(scheduler.agents),
+                turns=scheduler.turns,
+                duration=scheduler.now,
+                goals=dict(sorted(scheduler.goal_counts.items())),
+                error=scheduler.error,
+                store=self.runtime.store,
+                shard=self.runtime.shard,
+                ordinal=self._ordinal,
+            )
+        self.runtime.ended(self)
+        self._done.set()
+        if self._when_done is not None:
+            error = self.runtime.recorder.error
+            self._when_done(self._outcome if self._outcome is not None or error is None else error)
+
+    @property
+    def ordinal(self) -> int:
+        """Its number in the shard."""
+        return self._ordinal
+
+    @property
+    def events(self) -> int:
+        """Events recorded so far."""
+        scheduler = self._scheduler
+        recorder = scheduler.recorder
+        return (recorder.next_seq() if recorder.owner is scheduler else scheduler.next_seq) - 1
+
+    def when_done(self, tell: Callable[[Any], None]) -> None:
+        """Have the outcome, or the log's failure, told when it has ended."""
+        self._when_done = tell
+
+    def __repr__(self) -> str:
+        return f"<Simulation {self.id} of {self.program.__name__}, seed {self.seed}>"
+
+
+def _bound(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise ProgramError(f"{name} is {value}; it is at least 1")
+    return value
+
+
+def check_program(program: Any) -> None:
+    """Refuse what is not an async function that takes a simulation."""
+    if not inspect.iscoroutinefunction(program):
+        raise ProgramError(
+            f"a program is an async function: async def program(simulation, **parameters), not {program!r}"
+        )
+
+
+def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What simulation.started says about a program: enough to run it again."""
+    name = getattr(program, "__name__", type(program).__name__)
+    described: dict[str, Any] = {"name": name, "program": f"{program.__module__}:{program.__qualname__}"}
+    if parameters:
+        described["parameters"] = snapshot_payload(parameters, f"parameters of {name}")
+    described["versions"] = _versions()
+    described["hash_seed"] = os.environ.get("PYTHONHASHSEED", "random")
+    if code := _code_hash(program):
+        described["code"] = code
+    return described
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "matrix": version("matrix-runtime")}
+    return found | {name: version(name) for name in ("trio", "cbor2", "numpy")}
+
+
+@cache
+def _code_hash(program: Program) -> str:
+    """A hash of the module that holds the program, where its source can be had."""
+    module = sys.modules.get(program.__module__)
+    try:
+        source = inspect.getsource(module) if module is not None else inspect.getsource(program)
+    except (OSError, TypeError):
+        return ""
+    return blake2b(source.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -1,0 +1,75 @@
+"""What may be said: payload values are CBOR values with text keys, copied when they are said.
+
+Later changes of a list or a map that was emitted do not change history; a value that the log cannot
+hold is refused where it is said, with the field's name, not at a commit much later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matrix.errors import ProgramError
+from matrix.limits import CBOR_DEPTH_MAX
+
+#: Exactly these types go into the log as they are; they cannot change, so they are not copied.
+SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+
+
+def snapshot(value: Any, place: str, depth: int = 1) -> Any:
+    """A copy of ``value`` in plain CBOR types, or a ``ProgramError`` that names ``place``.
+
+    >>> snapshot({"price": 40, "items": ("lamp", "rug")}, "offer.deal")
+    {'price': 40, 'items': ['lamp', 'rug']}
+    >>> snapshot({1, 2}, "offer.deal")
+    Traceback (most recent call last):
+    matrix.errors.ProgramError: offer.deal is a set, whose order differs between processes; give sorted(...) instead
+    """
+    kind = type(value)
+    if kind in SCALARS:
+        return value
+    if depth > CBOR_DEPTH_MAX:
+        raise ProgramError(f"{place} is nested deeper than {CBOR_DEPTH_MAX} levels")
+    if kind is list or kind is tuple:
+        return [v if type(v) in SCALARS else snapshot(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {_key(k, place): snapshot(v, f"{place}.{k}", depth + 1) for k, v in value.items()}
+    return _unusual(value, place, depth)
+
+
+def snapshot_payload(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A copy of a whole payload of ``kind``."""
+    return {name: v if type(v) in SCALARS else snapshot(v, f"{kind}.{name}") for name, v in data.items()}
+
+
+def _key(key: Any, place: str) -> str:
+    if not isinstance(key, str):
+        raise ProgramError(f"{place} has the key {key!r}; the keys of a map in the log are text")
+    return key if type(key) is str else str.__str__(key)
+
+
+def _unusual(value: Any, place: str, depth: int) -> Any:
+    """Kin of the plain types: enums, named tuples, numpy scalars; anything else is refused."""
+    for plain in (bool, int, float, str, bytes):
+        if isinstance(value, plain):
+            return plain(value) if plain is not str else str.__str__(value)
+    if isinstance(value, (list, tuple)):
+        return snapshot(list(value), place, depth)
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if type(value).__module__ == "numpy":
+        return _numpy(value, place, depth)
+    if isinstance(value, (set, frozenset)):
+        raise ProgramError(
+            f"{place} is a {type(value).__name__}, whose order differs between processes; give sorted(...) instead"
+        )
+    raise ProgramError(
+        f"{place} is a {type(value).__name__}; the log holds numbers, text, bytes, true, false, None, lists and maps of them"
+    )
+
+
+def _numpy(value: Any, place: str, depth: int) -> Any:
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if type(plain) is not type(value) and (type(plain) in SCALARS or type(plain) is list):
+        return snapshot(plain, place, depth)
+    raise ProgramError(f"{place} is a {type(value).__name__} that has no plain value; convert it first")
