@@ -110,7 +110,7 @@ class Block:
         try:
             self._open(start, stop)
         except FormatError as error:
-            raise self._corrupt(error) from error
+            raise self.corrupt(error) from error
 
     def __repr__(self) -> str:
         return f"<Block {self.ref} events={self.count} positions={self.first_position}..{self.last_position}>"
@@ -188,7 +188,7 @@ class Block:
         try:
             return cells.integer_bounds(self._data, start, stop, self.count)
         except FormatError as error:
-            raise self._corrupt(error) from error
+            raise self.corrupt(error) from error
 
     # -- kinds and payloads -------------------------------------------------------------------
 
@@ -279,7 +279,8 @@ class Block:
         self.kinds = list(self._kinds)
         self.kind_counts = {name: kind.rows for name, kind in self._kinds.items()}
 
-    def _corrupt(self, error: Exception) -> LogCorrupt:
+    def corrupt(self, error: object) -> LogCorrupt:
+        """The error that says where this block lies and what is wrong with it."""
         return LogCorrupt(self._path, self.ref.offset, f"the block here does not decode: {error}")
 
     def _once(self, key: Any, decode: Callable[[], _Decoded]) -> _Decoded:
@@ -288,7 +289,7 @@ class Block:
             try:
                 found = self._cache[key] = decode()
             except (FormatError, pa.ArrowInvalid) as error:
-                raise self._corrupt(error) from error
+                raise self.corrupt(error) from error
         return found
 
     def _integers(self, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ views of the bytes read, without a copy.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,6 +85,27 @@ class Cells:
         full = np.zeros(self.count, self.dense.dtype)
         full[self.valid] = self.dense
         return pa.array(full, mask=~self.valid)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether any row has the field, be it None."""
+        return self.present is None or bool(self.present.any())
+
+    def take(self, rows: np.ndarray) -> Cells:
+        """The cells of these rows, in their order."""
+        if self.valid is None:
+            return Cells(len(rows), self._take_dense(rows))
+        valid = self.valid[rows]
+        places = (np.cumsum(self.valid, dtype=np.int64) - 1)[rows[valid]]
+        present = None if self.present is None else self.present[rows]
+        return Cells(len(rows), self._take_dense(places), present, valid)
+
+    def _take_dense(self, places: np.ndarray) -> Any:
+        if isinstance(self.dense, np.ndarray):
+            return self.dense[places]
+        if isinstance(self.dense, list):
+            return [self.dense[place] for place in places.tolist()]
+        return self.dense.take(pa.array(places))
 
     def to_pylist(self, missing: Any = None) -> list[Any]:
         """All rows as Python values: None for None, ``missing`` where the row lacks the field."""
@@ -386,3 +408,33 @@ def unwrapped(cursor: Cursor) -> Cursor:
         return inner
     cursor.at = at
     return cursor
+
+
+def join_cells(parts: list[Cells | None], counts: list[int]) -> Cells:
+    """Columns of one field in several blocks as one column; None stands for a block without the field."""
+    known = [part for part in parts if part is not None]
+    total = sum(counts)
+    pairs = list(zip(parts, counts, strict=True))
+    whole = all(part is not None and part.present is None for part in parts)
+    present = None if whole else np.concatenate([_flags(part, n, "present") for part, n in pairs])
+    full = all(part is not None and part.valid is None for part in parts)
+    valid = None if full else np.concatenate([_flags(part, n, "valid") for part, n in pairs])
+    return Cells(total, _join_dense([part.dense for part in known if len(part.dense)]), present, valid)
+
+
+def _flags(part: Cells | None, count: int, which: str) -> np.ndarray:
+    if part is None:
+        return np.zeros(count, np.bool_)
+    flags: np.ndarray | None = getattr(part, which)
+    return np.ones(count, np.bool_) if flags is None else flags
+
+
+def _join_dense(parts: list[Any]) -> Any:
+    if not parts:
+        return []
+    if all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
+        return np.concatenate(parts)
+    if all(isinstance(part, pa.Array) and part.type == parts[0].type for part in parts):
+        with contextlib.suppress(pa.ArrowInvalid):  # more than 2 GiB of text do not fit one array
+            return pa.concat_arrays(parts)
+    return [value for part in parts for value in (part if isinstance(part, list) else part.tolist())]

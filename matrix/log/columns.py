@@ -360,6 +360,20 @@ def _encode_arrow_dense(values: Any, kind: Any) -> bytes:
     return encode_values(values.to_pylist())
 
 
+def encode_text_array(values: Any) -> bytes:
+    """An Arrow string array, through a dictionary where few values recur; slower than ``encode_array``."""
+    if not len(values):
+        return encode_plain([])
+    found = values.dictionary_encode()
+    distinct = found.dictionary
+    if len(distinct) == 1:
+        return constant(distinct[0].as_py())
+    if len(distinct) * 4 > len(values) or len(distinct) > _DICTIONARY_SIZE_MAX:
+        return _encode_arrow_dense(values, values.type)
+    codes = encode_integers(found.indices.to_numpy())
+    return _form(DICTIONARY, integer(len(distinct)), _encode_arrow_dense(distinct, distinct.type), codes)
+
+
 def compress(column: bytes) -> bytes:
     """The column under zstd, if that makes it smaller."""
     if len(column) < 64:

@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from matrix.errors import UsageError
 from matrix.limits import FIELDS_PER_KIND_MAX, FRAME_BYTES_MAX, KIND_BYTES_MAX, KINDS_PER_BLOCK_MAX, RECEIVERS_MAX
@@ -155,6 +156,8 @@ def _payload(of_kind: KindRows | None, count: int, stored: list[bytes]) -> tuple
 
 
 def _payload_columns(given: Any, count: int, stored: list[bytes]) -> list[str] | None:
+    if len(given) > FIELDS_PER_KIND_MAX:
+        raise UsageError(f"{len(given)} payload columns, at most {FIELDS_PER_KIND_MAX} fit")
     for name, values in given.items():
         if (values.count if isinstance(values, Cells) else len(values)) != count:
             raise UsageError(f"the column {name!r} has not {count} values, one for each row of its kind")
@@ -207,7 +210,10 @@ def encode_cells(cells: Cells) -> bytes:
     """A decoded column, encoded again."""
     if isinstance(cells.dense, list):
         return columns.encode_values(cells.to_pylist(MISSING))
-    dense = columns.encode_array(cells.dense)
+    if isinstance(cells.dense, pa.Array) and cells.dense.type == pa.string():
+        dense = columns.encode_text_array(cells.dense)
+    else:
+        dense = columns.encode_array(cells.dense)
     if cells.valid is None:
         return dense
     if cells.present is None:

@@ -135,6 +135,8 @@ class Writer:
         self._offset, self._number = place.offset, place.number
         assert place.chain is not None and walk.digest is not None, "a walk from the head knows both"
         self._chain, self._digest = place.chain, walk.digest
+        if walk.seal and walk.seal.live_chain:
+            self._chain = walk.seal.live_chain  # compacted since: the next segment continues the original
         self._is_closed_in_order = walk.is_closed
         self._is_sealed = walk.seal is not None
 

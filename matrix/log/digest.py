@@ -1,0 +1,170 @@
+"""Digest: what happened in one simulation, as 32 hexadecimal digits.
+
+What always holds: it depends on the simulation's events alone: not on wall times, on its ordinal, on
+where blocks begin, on what other simulations share them, on how columns are encoded or on the order
+of map keys. So two runs of one program and seed have one digest, live or compacted, on any machine.
+
+It is blake2b over streams, one per fixed column (int64, little endian) and several per payload field:
+which events of the kind have it, of which type, and the values of each type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import cbor2
+import numpy as np
+import pyarrow as pa
+
+from matrix.log.block import Block
+from matrix.log.cells import Cells
+from matrix.log.reader import LogReader
+
+_FIXED: Final = ("seq", "time", "agent", "turn", "goal", "state", "cause")
+_NONE, _INT, _FLOAT, _BOOL, _TEXT, _BYTES, _OTHER = range(1, 8)
+_CODE_OF: Final = {type(None): _NONE, int: _INT, float: _FLOAT, bool: _BOOL, str: _TEXT, bytes: _BYTES}
+_INT64 = range(-(2**63), 2**63)
+_SIZE: Final = 16
+
+
+def simulation_digest(reader: LogReader, shard: int, ordinal: int) -> str:
+    """The digest of a simulation's events so far: ``'5f2a...'``, the same for the same history.
+
+    >>> simulation_digest(LogReader(Path("runs/log")), 1, 1)          # doctest: +SKIP
+    '0c5c9a8c3f0d4be1e7b2b7b1f0c0a6d4'
+    """
+    streams = _Streams()
+    for block in reader.blocks(shard):
+        low, high = block.bounds("simulation")
+        if low <= ordinal <= high:
+            everything = low == high
+            rows = np.arange(block.count) if everything else np.flatnonzero(block.simulation == ordinal)
+            if len(rows):
+                streams.feed(block, rows)
+    return streams.digest()
+
+
+class _Streams:
+    def __init__(self) -> None:
+        self._streams: dict[str, Any] = {}
+        self._kinds: dict[str, int] = {}  # numbered as they first occur in the simulation
+        self._of_kind: dict[str, int] = {}  # events of the kind so far
+        self._count = 0
+
+    def feed(self, block: Block, rows: np.ndarray) -> None:
+        """The simulation's rows of one block."""
+        for name in _FIXED:
+            self._update(name, getattr(block, name)[rows].astype("<i8", copy=False))
+        self._feed_kinds(block, rows)
+        self._feed_receivers(block, rows)
+        wanted = np.zeros(block.count, np.bool_)
+        wanted[rows] = True
+        for kind in block.kinds:
+            chosen = np.flatnonzero(wanted[block.kind_rows(kind)])
+            for name in block.fields(kind) if len(chosen) else ():
+                column = block.cells(kind, name)
+                if column is not None:
+                    self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), column.take(chosen))
+            self._of_kind[kind] = self._of_kind.get(kind, 0) + len(chosen)
+        self._count += len(rows)
+
+    def digest(self) -> str:
+        """All streams and the names of kinds and fields as one digest."""
+        whole = hashlib.blake2b(digest_size=_SIZE)
+        for name in sorted(self._streams):
+            whole.update(cbor2.dumps([name, self._streams[name].digest()]))
+        whole.update(cbor2.dumps(list(self._kinds)))
+        return whole.hexdigest()
+
+    def _update(self, stream: str, data: Any) -> None:
+        found = self._streams.get(stream)
+        if found is None:
+            found = self._streams[stream] = hashlib.blake2b(digest_size=_SIZE)
+        found.update(np.ascontiguousarray(data) if isinstance(data, np.ndarray) else data)
+
+    def _feed_kinds(self, block: Block, rows: np.ndarray) -> None:
+        codes = block.kind[rows]
+        used, first = np.unique(codes, return_index=True)
+        for code in used[np.argsort(first)].tolist():
+            self._kinds.setdefault(block.kinds[code], len(self._kinds))
+        numbers = np.zeros(len(block.kinds), "<i8")
+        for code in used.tolist():
+            numbers[code] = self._kinds[block.kinds[code]]
+        self._update("kind", numbers[codes])
+
+    def _feed_receivers(self, block: Block, rows: np.ndarray) -> None:
+        self._update("to", block.to[rows].astype("<i8"))
+        if not block.to_many:
+            return
+        place_of = {row: place for place, row in enumerate(rows.tolist())}
+        many = [[self._count + place_of[row], *to] for row, to in sorted(block.to_many.items()) if row in place_of]
+        for entry in many:
+            self._update("to_many", cbor2.dumps(entry))
+
+    # -- payload fields -----------------------------------------------------------------------
+
+    def _feed_field(self, name: str, before: int, column: Cells) -> None:
+        there = np.arange(column.count) if column.present is None else np.flatnonzero(column.present)
+        if not len(there):
+            return
+        self._update(f"{name}/rows", (there + before).astype("<i8"))
+        codes, values = _typed(column.dense)
+        if column.valid is None:
+            self._update(f"{name}/types", codes)
+        else:
+            full = np.full(column.count, _NONE, np.uint8)
+            full[column.valid] = codes
+            self._update(f"{name}/types", full[there])
+        for code, data in values:
+            self._update(f"{name}/{code}", data)
+
+
+def _typed(dense: Any) -> tuple[np.ndarray, list[tuple[str, Any]]]:
+    """The type of every value, and the values of each type as bytes."""
+    if isinstance(dense, list):
+        return _typed_list(dense)
+    if isinstance(dense, pa.Array):
+        code = _TEXT if dense.type == pa.string() else _BYTES
+        return np.full(len(dense), code, np.uint8), _texts(code, dense)
+    if dense.dtype.kind == "f":
+        return np.full(len(dense), _FLOAT, np.uint8), [(str(_FLOAT), _floats(dense))]
+    if dense.dtype.kind == "b":
+        return np.full(len(dense), _BOOL, np.uint8), [(str(_BOOL), dense.view(np.uint8))]
+    if dense.dtype == np.uint64:
+        return _typed_list(dense.tolist())
+    return np.full(len(dense), _INT, np.uint8), [(str(_INT), dense.astype("<i8", copy=False))]
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    # One NaN for all: which bits it has is not a matter of the history.
+    return np.where(np.isnan(values), np.nan, values).astype("<f8")
+
+
+def _texts(code: int, values: Any) -> list[tuple[str, Any]]:
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+    text = memoryview(data)[ends[0] : ends[-1]] if data is not None and len(values) else b""
+    return [(f"{code}/lengths", np.diff(ends).astype("<i8")), (str(code), text)]
+
+
+def _typed_list(values: list[Any]) -> tuple[np.ndarray, list[tuple[str, Any]]]:
+    codes = np.array([_code(value) for value in values], np.uint8)
+    by_code: dict[int, list[Any]] = {}
+    for value, code in zip(values, codes.tolist(), strict=True):
+        by_code.setdefault(code, []).append(value)
+    streams: list[tuple[str, Any]] = []
+    for code, some in by_code.items():
+        if code == _OTHER:
+            streams.append((str(code), b"".join(cbor2.dumps(value, canonical=True) for value in some)))
+        elif code in (_TEXT, _BYTES):
+            streams += _texts(code, pa.array(some, pa.string() if code == _TEXT else pa.binary()))
+        elif code != _NONE:
+            dtype = {_INT: np.int64, _FLOAT: np.float64, _BOOL: np.bool_}[code]
+            streams += _typed(np.array(some, dtype))[1]
+    return codes, streams
+
+
+def _code(value: Any) -> int:
+    code = _CODE_OF.get(type(value), _OTHER)
+    return _OTHER if code == _INT and value not in _INT64 else code
