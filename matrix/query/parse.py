@@ -6,8 +6,9 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from ..limits import QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TOKENS_MAX
+from .failure import Failure
 from .grammar import parser
-from .habits import Failure, diagnose
+from .habits import diagnose
 from .suggest import refusal
 
 

@@ -342,5 +342,6 @@ def _kind_counted(context: Context, tree: Any, scope: Scope) -> Related:
     if str(token) in RELATION_OF_WORD:
         plural = RELATION_OF_WORD[str(token)].value
         raise refusal("nothing-to-count", f'say "{plural}" here', span_of(token), "", Edit(*span_of(token), plural))
-    pattern: TokenTree = Tree("pattern", [Tree("kind", [token], tree.meta), where], tree.meta)
+    kind: Any = Tree("kind", [token], tree.meta)
+    pattern: TokenTree = Tree("pattern", cast(Any, [kind, where]), tree.meta)
     return reach_kind(context, pattern, scope)

@@ -57,6 +57,8 @@ def distance(a: str, b: str) -> int:
 def nearest(word: str, choices: Collection[str]) -> str:
     """The choice a hand most likely meant, or "" when none is near enough."""
     word = word.lower()[:64]
+    if len(word) < 3:  # of so few letters only their order or case can be wrong
+        return next((choice for choice in sorted(choices) if sorted(choice.lower()) == sorted(word)), "")
     best, best_distance = "", 1 + max(1, len(word) // 3)
     for choice in sorted(choices):
         far = distance(word, choice.lower())
