@@ -81,7 +81,7 @@ class _Streams:
         found = self._streams.get(stream)
         if found is None:
             found = self._streams[stream] = hashlib.blake2b(digest_size=_SIZE)
-        found.update(np.ascontiguousarray(data) if isinstance(data, np.ndarray) else data)
+        found.update(np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data)
 
     def _feed_kinds(self, block: Block, rows: np.ndarray) -> None:
         codes = block.kind[rows]

@@ -14,6 +14,7 @@ from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.log.block import Block, BlockRef
 from matrix.log.disk import DISK, Disk
 from matrix.log.frame import Frame, FrameKind
+from matrix.log.rows import FIXED_COLUMNS
 from matrix.log.segment import Seal, Walk, durable_behind, segment_numbers, segment_path, shard_numbers
 
 
@@ -106,28 +107,13 @@ def _block(frame: Frame, path: Path, walk: Walk) -> Block:
     span = (frame.data, frame.start, frame.stop)
     block = Block(*span, path=path, ref=ref, length=frame.length, first=header.first, last=header.last)
     if block.count != header.events:
-        raise LogCorrupt(
-            path, frame.offset, f"a block of {block.count} events under a header that says {header.events}"
-        )
+        raise block.corrupt(f"{block.count} events under a header that says {header.events}")
     return block
 
 
 def verify_block(block: Block) -> None:
     """Decodes every column; ``LogCorrupt`` when one does not decode or contradicts the header."""
-    for name in (
-        "simulation",
-        "seq",
-        "time",
-        "wall",
-        "agent",
-        "turn",
-        "goal",
-        "state",
-        "cause",
-        "kind",
-        "to",
-        "to_many",
-    ):
+    for name in (*FIXED_COLUMNS, "kind", "to", "to_many"):
         getattr(block, name)
     if (int(block.positions.min()), int(block.positions.max())) != (block.first_position, block.last_position):
         raise block.corrupt("its positions are not those of its header")

@@ -194,7 +194,7 @@ class MemoryDisk(Disk):
 
 
 def torn(synced: bytes, written: bytes, draw: random.Random) -> bytes:
-    """Bytes as a power cut may leave them: each unsynced sector new, old, zeroed or noise; the length old or new or between."""
+    """Bytes as a power cut may leave them: an unsynced sector is new, old, zeros or noise; so is the length."""
     size = draw.choice((len(written), len(synced), draw.randint(*sorted((len(synced), len(written))))))
     result = bytearray(synced[:size].ljust(size, b"\0"))
     for start in range(0, size, SECTOR_BYTES):
