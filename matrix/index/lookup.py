@@ -79,7 +79,7 @@ def simulation_summary(connection: sqlite3.Connection, gid: int) -> SimulationSu
     if row is None:
         return None
     agents, goals = _counts(connection, "agents", "role", gid), _counts(connection, "goals", "name", gid)
-    return SimulationSummary(*row[:-1], cbor2.loads(row[-1]), agents, goals)
+    return SimulationSummary(*(*row[:-1], cbor2.loads(row[-1]), agents, goals))
 
 
 def _counts(connection: sqlite3.Connection, table: str, name: str, gid: int) -> dict[tuple[str | None, str], int]:
@@ -91,12 +91,10 @@ def store_summary(connection: sqlite3.Connection) -> StoreSummary:
     """What ``matrix info STORE`` shows."""
     segments = "SELECT count(DISTINCT shard), count(*), coalesce(sum(size_bytes), 0) FROM segments"
     totals = "SELECT coalesce(sum(events), 0), coalesce(sum(agents), 0) FROM simulations"
-    return StoreSummary(
-        *connection.execute(segments).fetchone(),
-        *connection.execute(totals).fetchone(),
-        dict(connection.execute("SELECT status, count(*) FROM simulations GROUP BY 1 ORDER BY 1")),
-        dict(connection.execute("SELECT status, count(*) FROM goals GROUP BY 1 ORDER BY 1")),
-    )
+    facts = (*connection.execute(segments).fetchone(), *connection.execute(totals).fetchone())
+    simulations = dict(connection.execute("SELECT status, count(*) FROM simulations GROUP BY 1 ORDER BY 1"))
+    goals = dict(connection.execute("SELECT status, count(*) FROM goals GROUP BY 1 ORDER BY 1"))
+    return StoreSummary(*(*facts, simulations, goals))
 
 
 def catalogue(connection: sqlite3.Connection, kind: str | None = None) -> list[KindEntry]:
