@@ -73,7 +73,7 @@ def _show_kinds(kinds: Iterable[KindEntry]) -> None:
 
     columns: dict[str, list[Any]] = {"kind": [], "events": [], "data": []}
     for entry in kinds:
-        names = list(entry.paths)
+        names = [path for path in entry.paths if not any(other.startswith(f"{path}.") for other in entry.paths)]
         more = f", and {len(names) - PATHS_SHOWN_MAX} more" if len(names) > PATHS_SHOWN_MAX else ""
         columns["kind"].append(entry.kind)
         columns["events"].append(entry.events)
@@ -94,14 +94,14 @@ def _simulation(store: Store, id: str, as_json: bool) -> None:
 
 def _simulation_facts(summary: SimulationSummary) -> dict[str, str]:
     reason = summary.data.get("reason")
-    took = f", took {output.duration(summary.end - summary.start)}" if summary.end is not None else ""
+    took = f", took {output.rough_duration(summary.end - summary.start)}" if summary.end is not None else ""
     parameters = summary.data.get("parameters")
     found = {
         "status": f"{summary.status} ({reason})" if reason else summary.status,
         "seed": "" if summary.seed is None else str(summary.seed),
         "parent": summary.parent or "",
         "began": output.clock_time(summary.start) + took,
-        "lasted": f"{output.duration(summary.duration)} of its own time",
+        "lasted": f"{output.rough_duration(summary.duration)} of its own time",
         "with": _pairs(parameters) if isinstance(parameters, Mapping) else "",
         "agents": f"{summary.agent_count:,}   {_grouped(summary.agents)}",
         "goals": _grouped(summary.goals),

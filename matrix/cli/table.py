@@ -52,8 +52,9 @@ class Column:
         return pad + text if self.is_right else text + pad
 
 
-def write_table(table: pa.Table, out: TextIO, *, width: int | None = None) -> list[str]:
+def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, indent: str = "") -> list[str]:
     """Write the table, at most `width` cells wide; returns the names of columns that were left out."""
+    width = None if width is None else width - len(indent)
     columns = [_column(field, i) for i, field in enumerate(table.schema)]
     lines = _cells(table, columns)
     sample = list(itertools.islice(lines, SAMPLE_ROWS))
@@ -62,11 +63,11 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None) -> li
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
     shown = columns if width is None else _fitted(columns, width)
     if table.num_columns:
-        click.secho(_line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
-        click.secho(GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
+        click.secho(indent + _line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
+        click.secho(indent + GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
         cells = [_padded(c, row[c.index]) if width is None else c.fit(row[c.index]) for c in shown]
-        out.write(_line(cells) + "\n")
+        out.write((indent + _line(cells)).rstrip() + "\n")
     return [c.name for c in columns if c not in shown]
 
 

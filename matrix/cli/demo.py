@@ -1,0 +1,89 @@
+"""`matrix demo`: run a society of 1,000 agents, ask it three questions, and say what to type next."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from matrix.cli import output
+
+if TYPE_CHECKING:
+    from matrix.cli.program import Program
+    from matrix.runtime.outcome import Outcome
+    from matrix.store import Store
+
+SEED = 7
+QUESTIONS = (
+    ("How often does each side reach its goals?", "goals | count(succeeded) / count as rate, count by role, name"),
+    ("Why do negotiations fail?", "goals where name = haggle and failed | count by reason | sort count desc"),
+    ("What does a lamp cost through the day?", "messages where kind = accept | count, median(.price) as price per 1h"),
+)
+NEXT = (
+    ("info {store}      ", "what is in the store"),
+    ("info {store} {id}", "how it went, and its digest: run it again, it is the same"),
+    ("query {store} 'simulations where any goal (name ~ /deal/ and succeeded and steps > 1)'", ""),
+    ("query {store} 'agents where goal close_deal failed and no reject | limit 5'", ""),
+    ("query {store} 'events offer' --format parquet -o offers.parquet", ""),
+    ("run {program} --store {store} --simulations 10 --set buyers=200 --set sellers=50", ""),
+)
+
+
+@click.command("demo", epilog="\b\nExample:\n  matrix demo")
+@click.option("--store", default="matrix-demo", show_default=True, help="The folder to record into; made if need be.")
+def command(store: str) -> None:
+    """Run a market of 1,000 buyers and sellers who haggle over lamps, then ask what happened."""
+    from matrix.cli.program import load_program
+
+    place = example()
+    outcome, took = _run(load_program(str(place)), store)
+    _say(f"A market of {outcome.agents:,} agents: buyers and sellers haggle over lamps", bold=True)
+    _say(f"{output.short_path(place)}, seed {SEED}", dim=True)
+    _say(
+        f"\n{outcome.events:,} events in {took:.1f} s, {output.rough_duration(outcome.duration)} of their time; "
+        f"all of them are in the log of {store}"
+    )
+
+    import matrix
+
+    with matrix.open(store) as opened:
+        for number, (question, query) in enumerate(QUESTIONS, start=1):
+            _ask(opened, number, question, query)
+    _say("\nWhat to type next", bold=True)
+    for line, why in NEXT:
+        shown = line.format(store=store, id=outcome.id, program=output.short_path(place))
+        click.echo(f"  matrix {shown}" + (click.style(f"   # {why}", dim=True) if why else ""), color=output.colour())
+
+
+def example() -> Path:
+    """The program of the demonstration: inside the package in a wheel, beside it in a source tree."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "examples" / "negotiation.py"
+    return inside if inside.exists() else package.parent / "examples" / "negotiation.py"
+
+
+def _run(program: Program, store: str) -> tuple[Outcome, float]:
+    import matrix
+    from matrix.cli.progress import run_progress
+
+    begun = time.perf_counter()
+    with run_progress(1) as progress:
+        outcome = matrix.run(program, store=store, seed=SEED, progress=progress)
+    return outcome, time.perf_counter() - begun
+
+
+def _ask(store: Store, number: int, question: str, query: str) -> None:
+    from matrix.cli.table import write_table
+
+    _say(f"\n{number}  {question}", bold=True)
+    _say(f"   matrix query {store.path} '{query}'\n", dim=True)
+    width = shutil.get_terminal_size().columns if output.is_terminal(sys.stdout) else None
+    write_table(store.query(query).table, sys.stdout, width=width, indent="   ")
+
+
+def _say(text: str, *, bold: bool = False, dim: bool = False) -> None:
+    click.secho(text, bold=bold or None, dim=dim or None, color=output.colour())

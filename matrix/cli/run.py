@@ -1,0 +1,118 @@
+"""`matrix run`: run simulations of a program; a shell over `matrix.run`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from matrix.cli import output, values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from matrix.runtime.outcome import Outcome
+
+ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
+
+
+@click.command(
+    "run",
+    epilog="\b\nExamples:\n  matrix run examples/negotiation.py --store runs --seed 7\n"
+    "  matrix run examples/negotiation.py:negotiation --store runs --simulations 3 --set buyers=80 --set sellers=20",
+)
+@click.argument("program")
+@click.option(
+    "--store", default="runs", show_default=True, help="The folder to record into; made when it is not there."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the first simulation; the next ones count on from it.")
+@click.option("--simulations", type=click.IntRange(min=1), default=1, show_default=True, help="How many to run.")
+@click.option("--at-once", type=click.IntRange(min=1), default=100, show_default=True, help="How many side by side.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of PROGRAM; may be repeated.")
+@click.option(
+    "--durability",
+    type=click.Choice(["sync", "interval", "os"]),
+    default="interval",
+    show_default=True,
+    help="What a crash may cost: nothing, 100 ms after a power cut, or what the system had not written.",
+)
+def command(
+    program: str, store: str, seed: int, simulations: int, at_once: int, settings: tuple[str, ...], durability: str
+) -> None:
+    """Run PROGRAM (module:function, or file.py[:function]) and record every event in a store.
+
+    Values of --set are numbers, true or false, else text; put a text in "double quotes" to keep it one.
+    Ends with the simulations and how they went: a table on a terminal, else JSON Lines. The exit code is 1
+    when one failed. Ctrl-C stops all in order and records it; a second one stops at once.
+    """
+    from matrix.cli.program import check_parameters, load_program
+
+    parameters = values.pairs(settings, option="--set")
+    function = load_program(program)
+    check_parameters(function, parameters)
+
+    import matrix
+    from matrix.cli.progress import run_progress
+
+    begun = time.perf_counter()
+    with run_progress(simulations) as progress:
+        outcomes = matrix.run(
+            function,
+            store=store,
+            seed=seed,
+            simulations=simulations,
+            at_once=at_once,
+            durability=durability,
+            progress=progress,
+            **parameters,
+        )
+    took = time.perf_counter() - begun
+    _write(outcomes)
+    _summary(outcomes, took, store)
+
+
+def _write(outcomes: list[Outcome]) -> None:
+    from matrix.cli import rows
+    from matrix.cli.table import write_table
+
+    if not output.is_terminal(sys.stdout):
+        rows.write_jsonl(outcome_table(outcomes), sys.stdout.buffer)
+        return
+    import shutil
+
+    write_table(outcome_table(outcomes[:ROWS_SHOWN_MAX]), sys.stdout, width=shutil.get_terminal_size().columns)
+
+
+def outcome_table(outcomes: list[Outcome]) -> pa.Table:
+    """Outcomes as rows: what they are, how they went, and their goals by status."""
+    import pyarrow as pa
+
+    statuses = sorted({status for outcome in outcomes for status in outcome.goals})
+    columns: dict[str, Any] = {
+        name: [getattr(outcome, name) for outcome in outcomes]
+        for name in ("id", "status", "reason", "seed", "events", "agents", "turns")
+    }
+    columns["duration"] = pa.array([outcome.duration for outcome in outcomes], pa.duration("us"))
+    for status in statuses:
+        columns[f"goals_{status}"] = [outcome.goals.get(status, 0) for outcome in outcomes]
+    return pa.table(columns)
+
+
+def _summary(outcomes: list[Outcome], took: float, store: str) -> None:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    events = sum(outcome.events for outcome in outcomes)
+    hidden = len(outcomes) - ROWS_SHOWN_MAX
+    if hidden > 0 and output.is_terminal(sys.stdout):
+        output.words(f"and {hidden:,} more: matrix query {store} 'simulations'", style="bright_black")
+    output.words(
+        f"{output.count(len(outcomes), 'simulation')}, {output.count(events, 'event')} in {took:.1f} s "
+        f"({events / took:,.0f} events/s), recorded in {store}",
+        style="green" if not failed else None,
+    )
+    for outcome in failed[:ROWS_SHOWN_MAX]:
+        cause = f": {output.one_line(outcome.error)}" if outcome.error is not None else f": {outcome.reason}"
+        output.explain(f"simulation {outcome.id} (seed {outcome.seed}) failed{cause}")
+    if failed:
+        raise click.exceptions.Exit(1)
