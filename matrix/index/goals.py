@@ -43,10 +43,15 @@ _UPDATE_ENDED = """
         steps = iif(? < 0, steps, ?), turns = iif(? < 0, ? - start_turn + 1, ?), data = ?
     WHERE simulation = ? AND seq = ? AND status = 'running'
 """
+# CROSS JOIN fixes the order: from the agents that did something to their running goals. Left to itself, SQLite
+# would look at every goal there is.
 _UPDATE_TURNS = """
-    UPDATE goals INDEXED BY goals_by_simulation_agent_status SET turns = a.turns - start_turn + 1
-    FROM temp.touched AS t JOIN agents AS a USING (simulation, number)
-    WHERE goals.simulation = t.simulation AND goals.agent = t.number AND goals.status = 'running'
+    UPDATE goals SET turns = 1 - start_turn
+        + (SELECT turns FROM agents AS a WHERE a.simulation = goals.simulation AND a.number = goals.agent)
+    WHERE (simulation, seq) IN (
+        SELECT g.simulation, g.seq FROM temp.touched AS t
+        CROSS JOIN goals AS g INDEXED BY goals_by_simulation_agent_status
+            ON g.simulation = t.simulation AND g.agent = t.number AND g.status = 'running')
 """
 
 
