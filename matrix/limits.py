@@ -47,6 +47,7 @@ IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
 IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
 IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
 IMPORT_BATCH_EVENTS = BLOCK_EVENTS_MAX  # events handed to the writer at a time
+IMPORT_FOLLOW_EVENTS = 16_384  # of a file's events, indexed in one transaction: recorded texts are long
 IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX

@@ -40,12 +40,13 @@ def result_fields(text: str) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return {"result": text}
-    if nesting(value) > IMPORT_DEPTH_MAX or not is_text(value):
+    if nesting(value) > IMPORT_DEPTH_MAX or ("\\u" in text and not is_text(value)):
         return {"result": text}
     if type(value) is str:  # a bare text as result means: this very text
         return {"result": value, "result_text": text}
+    is_indented = "\n" in text
     for name, style in STYLES.items():
-        if json.dumps(value, **style) == text:
+        if ("indent" in style) == is_indented and json.dumps(value, **style) == text:
             return {"result": value, "result_style": name} if name else {"result": value}
     return {"result": value, "result_text": text}
 

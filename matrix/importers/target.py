@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matrix.errors import NotAStore
 from matrix.index.index import Index
+from matrix.limits import IMPORT_FOLLOW_EVENTS
 from matrix.log.reader import LogReader
 from matrix.log.writer import Writer
 
@@ -45,6 +46,7 @@ class Target:
             yield
             if self._writer is not None:
                 self._writer.sync()
+                self._follow()
         finally:
             self._unlock(lock)
 
@@ -68,7 +70,7 @@ class Target:
         """Bring the index up to what is committed, by whomever; a store that is not there yet has none."""
         if self._log.is_dir():
             self._index = self._index or self._open.enter_context(Index.open(self._folder))
-            self._index.follow(LogReader(self._log))
+            self._index.follow(LogReader(self._log), batch_events=IMPORT_FOLLOW_EVENTS)
 
     def _lock(self) -> TextIOWrapper:
         path = self._folder / LOCK_FILE
