@@ -10,9 +10,8 @@ Steps and turns are those that the goal's end recorded; where it recorded none, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import repeat
 from typing import Any, Final
 
 import cbor2
@@ -61,7 +60,7 @@ class Started:
 
     keys: np.ndarray
     rows: np.ndarray
-    places: list[int]
+    places: np.ndarray
     parents: np.ndarray  # seq, 0 for none
 
 
@@ -96,12 +95,12 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
 def _started(batch: Batch) -> Started:
     rows = batch.kind_rows(GOAL_STARTED)
     if not len(rows):
-        return Started(rows, rows, [], rows)
+        return Started(rows, rows, rows, rows)
     seqs = batch.column("seq")[rows]
     keys, places = np.unique(batch.keys(rows, seqs), return_index=True)
     parents = _numbers(batch.values(GOAL_STARTED, "parent"), absent=0)
     parents = np.where(parents < seqs, parents, 0)  # what claims a later parent has none, so there are no circles
-    return Started(keys, rows[places], places.tolist(), parents[places])
+    return Started(keys, rows[places], places, parents[places])
 
 
 def _ended(batch: Batch) -> Ended:
@@ -119,11 +118,10 @@ def _ended(batch: Batch) -> Ended:
     statuses = [status for status, found in parts.items() for _ in range(len(found))]
     said = {name: _pick(_ends(batch, name), picks) for name in _end_fields(batch) if name not in _NOT_EXTRAS}
     reasons = _pick(_ends(batch, "reason"), picks)
-    if not all(reason is None or isinstance(reason, str) for reason in reasons):
+    if not set(map(type, reasons)) <= {str, type(None)}:
         said["reason"] = [None if isinstance(reason, str) else reason for reason in reasons]  # it stays with the rest
     steps, turns = (_numbers(_ends(batch, name), absent=_ABSENT)[places] for name in ("steps", "turns"))
-    reasons = [reason if isinstance(reason, str) else 0 for reason in reasons]
-    return Ended(keys, rows[places], _pick(statuses, picks), reasons, said, steps, turns)
+    return Ended(keys, rows[places], _pick(statuses, picks), _texts(reasons), said, steps, turns)
 
 
 def _end_fields(batch: Batch) -> set[str]:
@@ -135,8 +133,15 @@ def _ends(batch: Batch, name: str) -> list[Any]:
     return [value for kind in GOAL_ENDS for value in batch.values(kind, name)]
 
 
-def _pick(values: Sequence[Any], places: list[int]) -> list[Any]:
-    return [values[place] for place in places]
+def _pick(values: list[Any], places: list[int]) -> list[Any]:
+    return list(map(values.__getitem__, places))
+
+
+def _texts(values: list[Any]) -> list[Any]:
+    """The values that are text, 0 for the others."""
+    if set(map(type, values)) == {str}:
+        return values
+    return [value if isinstance(value, str) else 0 for value in values]
 
 
 def _numbers(values: list[Any], *, absent: int) -> np.ndarray:
@@ -159,69 +164,63 @@ def _insert(connection: sqlite3.Connection, batch: Batch, started: Started, ende
     if not len(started.keys):
         return
     at, has_ended = find(ended.keys, started.keys)
-    columns = _begun_columns(batch, started, ended, counted, at, has_ended)
-    names = [name for name in batch.fields(GOAL_STARTED) if name not in _NOT_PARAMETERS]
-    parameters = {name: _pick(batch.values(GOAL_STARTED, name), started.places) for name in names}
-    _insert_running(connection, columns, parameters, (~has_ended).tolist())
-    _insert_ended(connection, batch, columns, parameters, has_ended.tolist(), ended, at[has_ended])
-
-
-def _begun_columns(
-    batch: Batch, started: Started, ended: Ended, counted: np.ndarray, at: np.ndarray, has_ended: np.ndarray
-) -> tuple[list[Any], ...]:
-    steps, turns = counted.copy(), np.ones(len(started.keys), np.int64)
-    begun_turns = batch.column("turn")[started.rows]
-    places = at[has_ended]
-    steps[has_ended] = np.where(ended.steps[places] < 0, steps[has_ended], ended.steps[places])
-    counted_turns = batch.column("turn")[ended.rows[places]] - begun_turns[has_ended] + 1
-    turns[has_ended] = np.where(ended.turns[places] < 0, counted_turns, ended.turns[places])
-    names = _pick(batch.values(GOAL_STARTED, "name"), started.places)
-    return (
-        *batch.gids_and_seqs(started.keys),
-        [name if isinstance(name, str) else 0 for name in names],
-        batch.column("agent")[started.rows].tolist(),
-        batch.column("time")[started.rows].tolist(),
-        begun_turns.tolist(),
-        started.parents.tolist(),
-        steps.tolist(),
-        turns.tolist(),
-    )
-
-
-def _insert_running(
-    connection: sqlite3.Connection,
-    columns: tuple[list[Any], ...],
-    parameters: dict[str, list[Any]],
-    picks: list[bool],
-) -> None:
-    data = packed_maps({name: list(compress(values, picks)) for name, values in parameters.items()}, sum(picks))
-    connection.executemany(_INSERT_RUNNING, zip(*(compress(column, picks) for column in columns), data))
+    running = np.flatnonzero(~has_ended)
+    columns = _begun(batch, started, running)
+    data = packed_maps(_parameters(batch, started, running), len(running))
+    connection.executemany(_INSERT_RUNNING, zip(*columns, counted[running].tolist(), repeat(1), data))
+    _insert_ended(connection, batch, started, np.flatnonzero(has_ended), ended, at[has_ended], counted[has_ended])
 
 
 def _insert_ended(
     connection: sqlite3.Connection,
     batch: Batch,
-    columns: tuple[list[Any], ...],
-    parameters: dict[str, list[Any]],
-    picks: list[bool],
+    started: Started,
+    chosen: np.ndarray,
     ended: Ended,
     places: np.ndarray,
+    counted: np.ndarray,
 ) -> None:
-    listed = places.tolist()
-    data = {name: list(compress(values, picks)) for name, values in parameters.items()}
+    """Add goals that began and ended; of those at ``chosen`` the ends are at ``places``."""
+    listed, rows = places.tolist(), ended.rows[places]
+    columns = _begun(batch, started, chosen)
+    data = _parameters(batch, started, chosen)
     for name, values in ended.extras.items():
         extras = _pick(values, listed)
         if name in data:
             extras = [mine if extra is None else extra for mine, extra in zip(data[name], extras)]
         data[name] = extras
+    steps, turns = ended.steps[places], ended.turns[places]
+    counted_turns = batch.column("turn")[rows] - batch.column("turn")[started.rows[chosen]] + 1
     ends = (
+        np.where(steps == _ABSENT, counted, steps).tolist(),
+        np.where(turns == _ABSENT, counted_turns, turns).tolist(),
         packed_maps(data, len(listed)),
         _pick(ended.statuses, listed),
-        batch.column("time")[ended.rows[places]].tolist(),
-        batch.column("seq")[ended.rows[places]].tolist(),
+        batch.column("time")[rows].tolist(),
+        batch.column("seq")[rows].tolist(),
         _pick(ended.reasons, listed),
     )
-    connection.executemany(_INSERT_ENDED, zip(*(compress(column, picks) for column in columns), *ends))
+    connection.executemany(_INSERT_ENDED, zip(*columns, *ends))
+
+
+def _begun(batch: Batch, started: Started, chosen: np.ndarray) -> tuple[list[Any], ...]:
+    """The first columns of a goal's row, which say how it began."""
+    rows = started.rows[chosen]
+    names = _pick(batch.values(GOAL_STARTED, "name"), started.places[chosen].tolist())
+    return (
+        *batch.gids_and_seqs(started.keys[chosen]),
+        _texts(names),
+        batch.column("agent")[rows].tolist(),
+        batch.column("time")[rows].tolist(),
+        batch.column("turn")[rows].tolist(),
+        started.parents[chosen].tolist(),
+    )
+
+
+def _parameters(batch: Batch, started: Started, chosen: np.ndarray) -> dict[str, list[Any]]:
+    names = [name for name in batch.fields(GOAL_STARTED) if name not in _NOT_PARAMETERS]
+    places = started.places[chosen].tolist()
+    return {name: _pick(batch.values(GOAL_STARTED, name), places) for name in names}
 
 
 def _update_ended(connection: sqlite3.Connection, batch: Batch, started: Started, ended: Ended) -> None:
