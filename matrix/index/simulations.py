@@ -7,6 +7,8 @@ Of several ``simulation.started``, or of several ends, the first one counts. A s
 from __future__ import annotations
 
 import sqlite3
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import cbor2
@@ -34,8 +36,7 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Bring the rows of the batch's simulations up to date."""
     _write_tallies(connection, batch)
     _write_starts(connection, batch)
-    for kind, status in SIMULATION_ENDS.items():
-        _write_ends(connection, batch, kind, status)
+    _write_ends(connection, batch)
 
 
 def _write_tallies(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -83,11 +84,14 @@ def _write_starts(connection: sqlite3.Connection, batch: Batch) -> None:
         connection.execute(_START, (*head, parent, seq, wall, packed(_sorted(data)), gid))
 
 
-def _write_ends(connection: sqlite3.Connection, batch: Batch, kind: str, status: str) -> None:
-    rows = batch.kind_rows(kind)
-    gids = batch.gids(batch.simulation_codes[rows])
-    walls, times = batch.column("wall")[rows].tolist(), batch.column("time")[rows].tolist()
-    for gid, wall, time, said in zip(gids, walls, times, batch.maps(kind)):
+def _write_ends(connection: sqlite3.Connection, batch: Batch) -> None:
+    ends = []
+    for kind, status in SIMULATION_ENDS.items():
+        rows = batch.kind_rows(kind)
+        gids = batch.gids(batch.simulation_codes[rows])
+        walls, times = batch.column("wall")[rows].tolist(), batch.column("time")[rows].tolist()
+        ends += zip(rows.tolist(), gids, walls, times, repeat(status), batch.maps(kind))
+    for _, gid, wall, time, status, said in sorted(ends, key=itemgetter(0)):
         (now,) = connection.execute("SELECT status FROM simulations WHERE gid = ?", (gid,)).fetchone()
         if now == "running":
             _, known = _started_and_data(connection, gid)
