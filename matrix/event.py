@@ -50,6 +50,9 @@ BUILT_IN_KINDS = (
     *CALL_KINDS,
 )
 
+#: Fields of simulation.started that say where and by what it was run, not what happened: no part of a digest.
+ENVIRONMENT_FIELDS = frozenset({"id", "program", "versions", "hash_seed", "code"})
+
 #: A user's kind may not start with one of these: they are a closed list, so a misspelt one is an error.
 RESERVED_PREFIXES = ("simulation.", "agent.", "goal.", "state.", "message.", "call.", "tool.", "model.")
 

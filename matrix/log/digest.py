@@ -1,6 +1,7 @@
 """Digest: what happened in one simulation, as 32 hexadecimal digits.
 
 What always holds: it depends on the simulation's events alone: not on wall times, on its ordinal, on
+its id, the versions and the hash seed it was run with (``ENVIRONMENT_FIELDS`` of its first event), on
 where blocks begin, on what other simulations share them, on how columns are encoded or on the order
 of map keys. So two runs of one program and seed have one digest, live or compacted, on any machine.
 
@@ -17,6 +18,7 @@ import cbor2
 import numpy as np
 import pyarrow as pa
 
+from matrix.event import ENVIRONMENT_FIELDS, SIMULATION_STARTED
 from matrix.log.block import Block
 from matrix.log.cells import Cells
 from matrix.log.reader import LogReader
@@ -63,6 +65,8 @@ class _Streams:
         for kind in block.kinds:
             chosen = np.flatnonzero(wanted[block.kind_rows(kind)])
             for name in block.fields(kind) if len(chosen) else ():
+                if kind == SIMULATION_STARTED and name in ENVIRONMENT_FIELDS:
+                    continue
                 column = block.cells(kind, name)
                 if column is not None:
                     self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), column.take(chosen))

@@ -25,7 +25,7 @@ from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream, numpy_stream, stream, uuid_from
 from matrix.runtime.mailbox import Message, Timer
 from matrix.runtime.state import State
-from matrix.runtime.values import snapshot_payload
+from matrix.runtime.values import SCALARS, snapshot_payload
 
 if TYPE_CHECKING:
     import uuid
@@ -182,9 +182,11 @@ class Agent:
         recorder = self._recorder
         if recorder.agent is not self:
             raise self._not_its_turn()
-        code = recorder.emit_codes.get((kind, *map(type, data.values())))
-        if code is None:
-            code, data = recorder.admit_emit(kind, data)
+        code = recorder.emit_codes.get(kind) or recorder.admit_emit(kind)
+        for value in data.values():
+            if type(value) not in SCALARS:
+                data = snapshot_payload(data, kind)
+                break
         goal = self._goal
         if goal is not None:
             goal.steps += 1
@@ -223,12 +225,13 @@ class Agent:
             receiver = recorder.names[to]  # type: ignore[index]  # an id, nearly always
         except (KeyError, TypeError):
             return self._send_otherwise(to, kind, data)
-        code = recorder.send_codes.get((kind, *map(type, data.values())))
+        code = recorder.send_codes.get(kind) or recorder.admit_send(kind)
         payload = data
-        if code is None:
-            code, payload = recorder.admit_send(kind, data)
-            if payload is not data:  # nested: the receiver may change its copy without changing history
-                data = snapshot_payload(payload, kind)
+        for value in data.values():
+            if type(value) not in SCALARS:
+                payload = snapshot_payload(data, kind)
+                data = snapshot_payload(payload, kind)  # the receiver may change its own without changing history
+                break
         codes = recorder.codes
         message: Message = _new_message(Message, (recorder.base + len(codes), kind, self._id, data, recorder.now))
         if receiver._mode == REACTIVE:
@@ -277,7 +280,8 @@ class Agent:
     def _send_many(self, receivers: list[Agent], kind: str, data: dict[str, Any]) -> Message:
         """One event, a delivery to each; refused for all when one of the mailboxes is full."""
         recorder = self._recorder
-        _, payload = recorder.admit_send(kind, data)
+        recorder.admit_send(kind)
+        payload = snapshot_payload(data, kind)
         for receiver in receivers:
             if receiver._is_full():
                 raise _mailbox_full(receiver)

@@ -88,7 +88,7 @@ def run(
         return outcomes
 
     with interrupt:
-        outcomes = _run_trio(main)
+        outcomes: list[Outcome] = _run_trio(main)
     if interrupt.count:
         raise KeyboardInterrupt
     if simulations is not None:

@@ -75,9 +75,7 @@ class Stream(random.Random):
             pool[i], pool[j] = pool[j], pool[i]
         return pool[:k]
 
-    def choices(
-        self, population: Any, weights: Sequence[float] | None = None, *, cum_weights: Any = None, k: int = 1
-    ) -> list[Any]:
+    def choices(self, population: Any, weights: Any = None, *, cum_weights: Any = None, k: int = 1) -> list[Any]:
         if weights is None and cum_weights is None:
             return [self.choice(population) for _ in range(k)]
         sums = list(cum_weights) if cum_weights is not None else _sums(weights or ())

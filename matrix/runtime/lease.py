@@ -17,7 +17,7 @@ opens a scope keeps the lease until it has left it, one that is cancelled keeps 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import trio
 from outcome import Value
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from matrix.runtime.activity import Activity
 
 try:
-    from trio._core._run import GLOBAL_RUN_CONTEXT as _run_context  # the private name; see above
+    from trio._core import _run as _private
 except ImportError:  # told by check_hook, which every runtime calls before its first step
-    _run_context = None  # type: ignore[assignment]
+    _private = None  # type: ignore[assignment]  # a module everywhere else
 
-run_context: Any = _run_context
+run_context: Any = getattr(_private, "GLOBAL_RUN_CONTEXT", None)  # the private name; see above
 
 _STOP, _REARM = object(), object()
 
 
-def _traps() -> tuple[Any, type]:
+def _traps() -> tuple[Any, Any]:
     """The two messages with which a Trio task suspends: a checkpoint's, and the type of a wait's."""
     checkpoint = cancel_shielded_checkpoint()
     sentinel = checkpoint.send(None)
@@ -65,8 +65,8 @@ def check_hook(other: Task) -> None:
             run_context.task = mine
     if not is_followed or not hasattr(other, "_cancel_status"):
         raise UsageError(
-            f"trio {trio.__version__} has no GLOBAL_RUN_CONTEXT.task or Task._cancel_status that works as in 0.22 to 0.35; "
-            "agents with coroutines cannot be scheduled. Install a release of trio that this version of matrix knows"
+            f"trio {trio.__version__} has no GLOBAL_RUN_CONTEXT.task or Task._cancel_status that works as in 0.22 to "
+            "0.35; agents with coroutines cannot be scheduled. Install a release of trio that matrix knows"
         )
 
 
@@ -198,8 +198,9 @@ class LeasePool:
         self._spare, self.clean = [], None
 
 
-def _caught(raise_cancel: Callable[[], NoReturn]) -> BaseException:
+def _caught(raise_cancel: Callable[[], Any]) -> BaseException:
     try:
         raise_cancel()
     except BaseException as error:
         return error
+    raise AssertionError("Trio's raise_cancel always raises")

@@ -17,7 +17,7 @@ import trio
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import AGENT_CANCELLED, AGENT_FAILED, AGENT_FINISHED, AGENT_STARTED, GOAL_CANCELLED
 from matrix.limits import AGENTS_MAX
-from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity, park
+from matrix.runtime.activity import ENDED, HANDLER, PROCESS, Activity, park
 from matrix.runtime.agent import Agent, unknown_agent
 from matrix.runtime.lease import run_context
 from matrix.runtime.mailbox import Message, Start, Timer
@@ -127,7 +127,8 @@ class Life:
                 raise ProgramError(
                     f"a parameter may not be named {sorted(_TAKEN & set(parameters))[0]!r}: agents have one"
                 )
-            agent.__dict__.update(parameters)
+            for name, value in parameters.items():  # not through __dict__: that would cost each agent a dict
+                setattr(agent, name, value)
         agent._id = id if id is not None else f"{agent.role}-{number}"
         if type(agent._id) is not str or not agent._id:
             raise ProgramError(f"an agent's id is a text such as 'buyer-1', not {id!r}")
@@ -328,7 +329,7 @@ class Life:
 
     def end_unstarted(self, activity: Activity) -> None:
         """Cancelled before its first turn: it never runs, and ends all the same."""
-        self.recorder.enter(self)  # type: ignore[arg-type]  # it is a Scheduler
+        self.recorder.enter(self)
         self._as_agent(activity.agent, lambda: self.activity_ended(activity, Unstarted()))
 
     def _as_agent(self, agent: Agent, act: Callable[[], None]) -> None:

@@ -52,7 +52,7 @@ class Message(_Fields):
     def __contains__(self, name: object) -> bool:
         return name in self.payload
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # likewise
+    def __iter__(self) -> Iterator[str]:
         return iter(self.payload)
 
     @overload

@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def digest(self) -> str:
-        """What is equal for two runs of one program and seed: a hash of all events without wall times, read from the log."""
+        """Equal for two runs of one program and seed: a hash of all events without wall times, read from the log."""
         if self.store is None:
             raise MatrixError(f"the simulation {self.id} was not written to a store")
         from matrix.log.digest import simulation_digest
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class SimulationFailed(MatrixError):
-    """``run`` raises this when the simulation failed; ``outcome`` tells about it, ``__cause__`` is the agent's error."""
+    """``run`` raises this when the simulation failed: see ``outcome``; ``__cause__`` is the agent's error."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"simulation {outcome.id} failed: {outcome.reason}")

@@ -24,12 +24,12 @@ from matrix.event import BUILT_IN_KINDS, MESSAGE_SENT, RESERVED_PREFIXES
 from matrix.limits import BLOCK_EVENTS_MAX, KIND_BYTES_MAX
 from matrix.log.rows import Column, KindRows, Rows, Runs
 from matrix.runtime.inputs import wall_ns
-from matrix.runtime.values import SCALARS, snapshot_payload
+from matrix.runtime.values import snapshot_payload
 
 if TYPE_CHECKING:
     from matrix.runtime.activity import Activity
     from matrix.runtime.agent import Agent
-    from matrix.runtime.scheduler import Scheduler
+    from matrix.runtime.life import Life
 
 RUN_FIELDS = 6  # row, agent, turn, cause, goal, wall in ns
 PLACE_FIELDS = 5  # row, simulation, time, state, base
@@ -56,6 +56,7 @@ class Recorder:
         "base",
         "cause",
         "codes",
+        "commit_at",
         "emit_codes",
         "error",
         "names",
@@ -73,7 +74,7 @@ class Recorder:
         self._sink = sink
         self.agent: Agent | None = None  # whose turn it is
         self.activity: Activity | None = None  # the coroutine that is being stepped
-        self.owner: Scheduler | None = None  # whose simulation's slice it is
+        self.owner: Life | None = None  # whose simulation's slice it is
         self.names: dict[str, Agent] = {}  # the owner's agents by id
         self.now = self.cause = self.base = 0
         self.codes: list[int] = []
@@ -83,15 +84,15 @@ class Recorder:
         self.to_many: dict[int, tuple[int, ...]] = {}
         self._kinds: list[str] = list(BUILT_IN_KINDS)
         self._code_of: dict[str, int] = {kind: code for code, kind in enumerate(BUILT_IN_KINDS)}
-        # (kind, type of each value) of every payload met so far that needs no copy -> the kind's code
-        self.emit_codes: dict[tuple[Any, ...], int] = {}
-        self.send_codes: dict[tuple[Any, ...], int] = {}
+        self.emit_codes: dict[str, int] = {}  # kinds that were emitted before: they are checked once
+        self.send_codes: dict[str, int] = {}
+        self.commit_at = 0  # wall ns at which what waits is due; 0 when nobody set it yet
         self.position = 0  # of the newest event that was handed to the log
         self.error: LogWriteError | None = None
 
     # -- the turn ------------------------------------------------------------------------------
 
-    def enter(self, owner: Scheduler) -> None:
+    def enter(self, owner: Life) -> None:
         """From here on events belong to ``owner``'s simulation."""
         if self.owner is not owner:
             self.leave()
@@ -144,28 +145,18 @@ class Recorder:
         self.context()
         return seq
 
-    def admit_emit(self, kind: str, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The code of a user's kind and its payload, copied where it could change. The slow way into ``emit_codes``."""
-        code = self._code_of.get(kind) if isinstance(kind, str) else None
-        if code is None or code < len(BUILT_IN_KINDS):
-            check_kind(kind)
-            code = self._code(kind)
-        return self._admit(self.emit_codes, kind, code, data)
+    def admit_emit(self, kind: str) -> int:
+        """The code of a kind that agents may emit; the slow way into ``emit_codes``."""
+        check_kind(kind)
+        code = self.emit_codes[kind] = self._code(kind)
+        return code
 
-    def admit_send(self, kind: str, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def admit_send(self, kind: str) -> int:
         """Likewise for a message's kind, which may be ``message.sent``."""
         if kind != MESSAGE_SENT:
             check_kind(kind)
-        return self._admit(self.send_codes, kind, self._code(kind), data)
-
-    def _admit(
-        self, known: dict[tuple[Any, ...], int], kind: str, code: int, data: dict[str, Any]
-    ) -> tuple[int, dict[str, Any]]:
-        types = tuple(map(type, data.values()))
-        if SCALARS.issuperset(types):
-            known[(kind, *types)] = code
-            return code, data
-        return code, snapshot_payload(data, kind)
+        code = self.send_codes[kind] = self._code(kind)
+        return code
 
     def _code(self, kind: str) -> int:
         code = self._code_of.get(kind)
@@ -240,6 +231,7 @@ class Recorder:
 
     def _restart(self, count: int) -> None:
         self.base += count
+        self.commit_at = 0
         for waiting in (self.codes, self.payloads, self.runs, self.places, self.to_many):
             waiting.clear()
         if self.owner is not None:

@@ -90,8 +90,9 @@ class Runtime:
     ) -> Simulation:
         """Start a simulation of ``program`` and return while it runs.
 
-        ``until`` (virtual seconds), ``turns_max`` and ``events_max`` end it normally when reached. ``pace`` says how virtual
-        time goes on while calls are in flight: with the wall clock ("pace"), not at all ("freeze"), or to the next timer ("free").
+        ``until`` (virtual seconds), ``turns_max`` and ``events_max`` end it normally when reached. ``pace`` says how
+        virtual time goes on while calls are in flight: with the wall clock ("pace"), not at all ("freeze"), or to the
+        next timer ("free").
         """
         if self.failure is not None:
             raise self.failure

@@ -25,11 +25,12 @@ from matrix.errors import LogWriteError, ProgramError
 from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, unknown_agent
+from matrix.runtime.clock import microseconds
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
 from matrix.runtime.mailbox import Message
 from matrix.runtime.outcome import Outcome
-from matrix.runtime.scheduler import Scheduler, microseconds
+from matrix.runtime.scheduler import Scheduler
 from matrix.runtime.state import State
 from matrix.runtime.values import snapshot_payload
 
@@ -284,8 +285,8 @@ class Simulation:
         scheduler = self._scheduler
         try:
             await self.runtime.commit()
-        except LogWriteError as error:
-            self.runtime.log_failed(error)
+        except LogWriteError as failure:
+            self.runtime.log_failed(failure)
         else:
             self._outcome = Outcome(
                 id=self.id,

@@ -34,7 +34,7 @@ class State(MutableMapping[str, Any]):
             raise KeyError(key)
         self._change({k: v for k, v in self._values.items() if k != key})
 
-    def update(self, *maps: Any, **values: Any) -> None:  # type: ignore[override]  # the same, as one event
+    def update(self, *maps: Any, **values: Any) -> None:  # as one event
         """Set several keys as one change."""
         new = dict(*maps, **values)
         self._change({**self._values, **{_text(k): snapshot(v, f"state.{k}") for k, v in new.items()}})

@@ -50,12 +50,14 @@ def _key(key: Any, place: str) -> str:
 
 def _unusual(value: Any, place: str, depth: int) -> Any:
     """Kin of the plain types: enums, named tuples, numpy scalars; anything else is refused."""
-    for plain in (bool, int, float, str, bytes):
+    if isinstance(value, str):
+        return str.__str__(value)
+    for plain in (int, float):
         if isinstance(value, plain):
-            return plain(value) if plain is not str else str.__str__(value)
+            return plain(value)
     if isinstance(value, (list, tuple)):
         return snapshot(list(value), place, depth)
-    if isinstance(value, (bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if type(value).__module__ == "numpy":
         return _numpy(value, place, depth)
@@ -64,7 +66,8 @@ def _unusual(value: Any, place: str, depth: int) -> Any:
             f"{place} is a {type(value).__name__}, whose order differs between processes; give sorted(...) instead"
         )
     raise ProgramError(
-        f"{place} is a {type(value).__name__}; the log holds numbers, text, bytes, true, false, None, lists and maps of them"
+        f"{place} is a {type(value).__name__}; "
+        "the log holds numbers, text, bytes, true, false, None, lists and maps of them"
     )
 
 

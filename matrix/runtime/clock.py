@@ -1,0 +1,151 @@
+"""Virtual time of one simulation: ready lanes, timers, and how far the wall clock lets it go.
+
+Time is whole microseconds and never runs back. It stands still during turns; timers wait in one list
+per instant, in the order in which they were set, and all of an instant become ready together, when
+nothing else is (a delta cycle). While calls are in flight time follows the wall clock from where it
+stood ("pace"), stands ("freeze"), or goes on to the next timer ("free").
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import ProgramError
+from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, REACTIVE
+from matrix.runtime.inputs import monotonic_ns
+from matrix.runtime.life import Life
+
+if TYPE_CHECKING:
+    from matrix.runtime.recorder import Recorder
+    from matrix.runtime.simulation import Simulation
+
+US_PER_SECOND = 1_000_000
+
+
+class Clock(Life):
+    """What is ready now, what becomes ready later, and when now is."""
+
+    def __init__(self, simulation: Simulation, recorder: Recorder, *, seed: int, ordinal: int) -> None:
+        super().__init__(simulation, recorder, seed=seed, ordinal=ordinal)
+        self.lanes: list[deque[Any]] = []  # what is ready, by priority
+        self._lane_of: dict[int, deque[Any]] = {}
+        self.timers: dict[int, list[tuple[Any, Any]]] = {}
+        self.instants: list[int] = []  # a heap of the keys of timers
+        self.inflight = 0  # calls whose answer comes as it comes
+        self.turns = self.turns_at_move = 0
+        self._pace = (0, 0)  # virtual and monotonic instant at which calls began to be in flight
+
+    def lane(self, priority: int) -> deque[Any]:
+        """The ready queue of a priority."""
+        lane = self._lane_of.get(priority)
+        if lane is None:
+            lane = self._lane_of[priority] = deque()
+            self.lanes[:] = [self._lane_of[p] for p in sorted(self._lane_of)]
+        return lane
+
+    def after(self, duration: float | timedelta) -> int:
+        """The instant ``duration`` seconds from now, in microseconds."""
+        return self.now + microseconds(duration)
+
+    def at(self, instant: int, target: Any, item: Any) -> None:
+        """Let ``target`` become ready at an instant."""
+        entries = self.timers.get(instant)
+        if entries is None:
+            self.timers[instant] = [(target, item)]
+            heapq.heappush(self.instants, instant)
+        else:
+            entries.append((target, item))
+
+    def _advance(self) -> bool:
+        """Move to the next instant at which something becomes ready; False when there is none to move to now."""
+        instants = self.instants
+        while instants:
+            instant = instants[0]
+            if self.until is not None and instant > self.until:
+                break
+            if self.inflight and self.simulation.pace != "free" and instant > self._wall_instant():
+                return False
+            heapq.heappop(instants)
+            if self._ripen(instant):
+                return True
+        return False
+
+    def _ripen(self, instant: int) -> bool:
+        """Make the timers of an instant ready, all of them, in the order in which they were set."""
+        moved = False
+        for target, item in self.timers.pop(instant):
+            mode = target._mode
+            if mode == ACTIVITY:
+                if not target.waiting or target.token != item:
+                    continue  # that wait was ended by a cancellation
+                target.waiting = False
+                target.agent._lane.append((target, None))
+            elif mode == ACTION:
+                if target.is_stale:
+                    continue
+                self.lane(0).append((target, None))
+            elif mode == ENDED or item.is_cancelled:
+                continue
+            elif mode == REACTIVE:
+                target._waiting += 1
+                target._lane.append((target, item))
+            else:
+                self.queue(target, item)
+            moved = True
+        if moved:
+            self.move_to(instant)
+        return moved
+
+    def move_to(self, instant: int) -> None:
+        """Virtual time moves; never back."""
+        if instant > self.now:
+            self.now = instant
+            self.turns_at_move = self.turns
+            if self.recorder.owner is self:
+                self.recorder.now = instant
+                self.recorder.place()
+
+    def begin_call(self) -> None:
+        """A call is in flight whose answer comes as it comes: virtual time follows the wall clock from here."""
+        if self.inflight == 0:
+            self._pace = (self.now, monotonic_ns())
+        self.inflight += 1
+
+    def _wall_instant(self) -> int:
+        """How far virtual time may have come while calls are in flight."""
+        if self.simulation.pace != "pace":
+            return self.now
+        began, wall = self._pace
+        return max(self.now, began + (monotonic_ns() - wall) // 1000)
+
+    def _follow_wall(self) -> None:
+        """Answers arrive at the instant that the wall clock says, but never past the next timer."""
+        if self.inflight and self.simulation.pace == "pace":
+            instant = self._wall_instant()
+            bounds = [b for b in (self.instants[0] if self.instants else None, self.until) if b is not None]
+            self.move_to(min([instant, *bounds]))
+
+
+def microseconds(duration: float | timedelta) -> int:
+    """A duration given in seconds (or as a timedelta), in whole microseconds.
+
+    >>> microseconds(1.5), microseconds(timedelta(milliseconds=3))
+    (1500000, 3000)
+    """
+    if isinstance(duration, timedelta):
+        return _not_negative(duration // timedelta(microseconds=1), duration)
+    if not isinstance(duration, (int, float)) or not math.isfinite(duration):
+        raise ProgramError(f"a duration is a number of seconds or a timedelta, not {duration!r}")
+    return _not_negative(
+        duration * US_PER_SECOND if isinstance(duration, int) else round(duration * US_PER_SECOND), duration
+    )
+
+
+def _not_negative(value: int, duration: Any) -> int:
+    if value < 0:
+        raise ProgramError(f"the duration {duration!r} is negative; virtual time never runs back")
+    return value

@@ -1,0 +1,224 @@
+"""Stepping: how the coroutines of agents are resumed, and how they are cancelled.
+
+A coroutine is resumed directly, in the name of a leased Trio task (see lease.py). It may suspend in
+a wait of the runtime, which ends its turn; at a checkpoint of Trio, which makes it ready again; in
+nothing else: any other wait of Trio raises at that place and names ``self.call``. A cancellation is
+a turn of its own, in which the wait raises ``trio.Cancelled``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import Abort
+
+from matrix.errors import ProgramError
+from matrix.runtime.activity import Activity
+from matrix.runtime.clock import Clock
+from matrix.runtime.lease import CHECKPOINT, FOREIGN_WAIT, Lease, LeasePool, run_context
+from matrix.runtime.mailbox import Message, Timer
+
+if TYPE_CHECKING:
+    from matrix.runtime.agent import Agent
+    from matrix.runtime.recorder import Recorder
+    from matrix.runtime.simulation import Simulation
+
+
+class Stepping(Clock):
+    """The scheduler's hands on coroutines."""
+
+    task: Any  # the Trio task of the loop
+
+    def __init__(
+        self, simulation: Simulation, recorder: Recorder, leases: LeasePool, *, seed: int, ordinal: int
+    ) -> None:
+        super().__init__(simulation, recorder, seed=seed, ordinal=ordinal)
+        self.leases = leases
+        self.cancels: list[Activity] = []
+
+    def arrive(self, arrival: Callable[[], None]) -> None:
+        raise NotImplementedError
+
+    def _create(self, activity: Activity) -> bool:
+        """The first turn of an agent with ``run``: only now its coroutine exists. False when cancelled before."""
+        if activity.is_done:
+            return False
+        activity.coroutine = activity.agent.run()  # type: ignore[attr-defined]  # it has one: it is a PROCESS
+        activity.context = copy_context()
+        return True
+
+    def _handle(self, agent: Agent, item: Any) -> None:
+        """A turn of an agent with ``async def on_message``: its coroutine lives until the message is handled."""
+        activity = Activity(agent, None, None, item.seq)
+        agent._main = activity
+        self.open_count += 1
+        try:
+            if type(item) is Message:
+                coroutine = agent.on_message(item)
+            elif type(item) is Timer:
+                coroutine = agent.on_timer(item) if not item.is_cancelled else None
+            else:
+                coroutine = agent.on_start()
+        except Exception as error:
+            self.activity_ended(activity, error)
+            return
+        if coroutine is None:  # one handler may be async and another plain
+            self.activity_ended(activity, None)
+            return
+        activity.coroutine, activity.context = coroutine, copy_context()
+        self._step(activity, coroutine.send, None)
+
+    def _step(self, activity: Activity, resume: Callable[[Any], Any], value: Any) -> None:
+        """Step a coroutine to its next wait, in the name of its own lease or of the shared one."""
+        lease = activity.lease
+        if lease is None:
+            lease = self.leases.clean
+            assert lease is not None, "the top of the loop sees to it, and every turn that takes it ends the slice"
+        if type(value) is _Thrown:
+            assert activity.coroutine is not None, "it waited"
+            resume, value = activity.coroutine.throw, value.error
+        self.recorder.activity = activity
+        run_context.task = lease.task
+        try:
+            yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # made with the coroutine
+            while yielded is not activity and not self._other_wait(activity, lease, yielded):
+                resume, value = self._refusal(activity, lease, yielded)
+                yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # likewise
+        except StopIteration:
+            self.activity_ended(activity, None)
+        except Exception as error:
+            self.activity_ended(activity, error)
+        except trio.Cancelled as error:
+            self.activity_ended(activity, error)
+        except BaseExceptionGroup as error:
+            self.activity_ended(activity, error)
+        finally:
+            run_context.task = self.task
+        if lease.activity is not None or lease.raise_cancel is not None or lease.task._cancel_status is not lease.base:
+            self._settle(activity, lease)
+
+    def _settle(self, activity: Activity, lease: Lease) -> None:
+        """After a step that left a scope open, left one, or met a cancellation: who keeps the lease?"""
+        if lease.activity is None:
+            self.leases.keep(activity)
+            self.attention = self.attention or self.leases.clean is None
+        if activity.is_done and lease.raise_cancel is None:
+            self.leases.give_back(lease)
+        elif lease.raise_cancel is not None:
+            self.cancel_arrived(activity)  # also one that is done: its lease must be parked anew
+        elif lease.is_clean and not activity.is_cancelled and lease.foreign is None:
+            self.leases.give_back(lease)
+
+    def _other_wait(self, activity: Activity, lease: Lease, yielded: Any) -> bool:
+        """Whether the coroutine may suspend with this; if not, ``_refusal`` says what to throw into it."""
+        if yielded is CHECKPOINT:
+            activity.agent._lane.append((activity, None))
+            return True
+        if type(yielded) is FOREIGN_WAIT and lease.task.child_nurseries and not lease.is_cancelled:
+            # A raw nursery is being left: it must wait for its children, or Trio's own books are wrong.
+            self.violation(activity)
+            if lease.activity is None:
+                self.leases.keep(activity)
+                self.attention = True
+            lease.foreign = yielded.abort_func
+            activity.waiting, activity.waits_for = True, "a raw nursery"
+            self.inflight += 1
+            return True
+        return False
+
+    def _refusal(self, activity: Activity, lease: Lease, yielded: Any) -> tuple[Callable[[Any], Any], BaseException]:
+        assert activity.coroutine is not None, "it yielded"
+        raise_cancel = lease.raise_cancel if type(yielded) is FOREIGN_WAIT else None
+        if raise_cancel is not None and yielded.abort_func(raise_cancel) is Abort.SUCCEEDED:
+            error = lease.cancelled()
+            lease.raise_cancel = raise_cancel  # still to be parked anew
+            return activity.coroutine.throw, error
+        return activity.coroutine.throw, ProgramError(
+            f"{activity.agent!r} waits here for something outside the runtime, which a replay could not repeat; "
+            "put it into a function and use: await self.call(function, ...)"
+        )
+
+    # -- cancellations -------------------------------------------------------------------------
+
+    async def _cancel_turns(self) -> None:
+        """Give each cancelled activity its turn, in order of agent."""
+        while self.cancels:
+            batch = sorted(set(self.cancels), key=lambda activity: (activity.agent._number, activity.order))
+            self.cancels.clear()
+            for activity in batch:
+                await self._cancel_turn(activity)
+
+    async def _cancel_turn(self, activity: Activity) -> None:
+        lease = activity.lease
+        if activity.is_done:
+            if lease is not None:
+                await self._park_anew(lease)
+            return
+        if activity.is_cancelled and activity.coroutine is None:
+            self.end_unstarted(activity)
+            return
+        if not activity.waiting:
+            return  # a value is queued and goes first; the next wait meets the cancellation
+        if lease is None:
+            lease = await self.leases.take()
+            lease.activity, activity.lease = activity, lease
+        if activity.is_cancelled and not lease.scope.cancel_called:
+            lease.scope.cancel()  # calls back into cancel_arrived
+            self.cancels.remove(activity)
+        if lease.raise_cancel is None:
+            return
+        if lease.is_cancelled:
+            self._throw(activity, lease)
+        if activity.lease is lease or lease.raise_cancel is not None:
+            await self._park_anew(lease)
+
+    def _throw(self, activity: Activity, lease: Lease) -> None:
+        """The turn in which a wait raises Cancelled."""
+        recorder, agent = self.recorder, activity.agent
+        recorder.enter(self)
+        activity.waiting, activity.waits_for = False, None
+        activity.token += 1
+        if agent._receiver is activity:
+            agent._receiver = None
+        agent._turns += 1
+        self.turns += 1
+        recorder.agent, recorder.cause = agent, activity.cause
+        if self.groups:
+            self.enter_activity(activity)
+        recorder.context()
+        assert activity.coroutine is not None, "it waited"
+        try:
+            self._step(activity, activity.coroutine.throw, lease.cancelled())
+        finally:
+            recorder.agent = recorder.activity = None
+
+    async def _park_anew(self, lease: Lease) -> None:
+        with trio.CancelScope(shield=True):
+            lease.raise_cancel = None
+            await lease.rearm()
+        activity = lease.activity
+        if activity is None or activity.is_done or (lease.is_clean and not activity.is_cancelled):
+            lease.raise_cancel = None
+            self.leases.give_back(lease)
+
+    def foreign_ended(self, activity: Activity, value: Any, error: BaseException | None) -> None:
+        """A wait of Trio's own, that had to be let be, is over."""
+
+        def resume() -> None:
+            activity.waiting = False
+            activity.agent._lane.append((activity, _Thrown(error) if error is not None else value))
+
+        self.inflight -= 1
+        self.arrive(resume)
+
+
+class _Thrown:
+    """An entry of the ready queue that raises instead of returning."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
