@@ -41,8 +41,8 @@ def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
         ) from None
 
 
-def _check(text: str, params: Mapping[str, Any]) -> Query:
-    tree = parse(text)
+def _check(text: str, params: Mapping[str, Any], *, is_trial: bool = False) -> Query:
+    tree = parse(text, is_trial=is_trial)
     explain, watch, source_tree, *stage_trees = cast(list[Any], tree.children)
     context = Context(text, params)
     checker = StageChecker(context, is_watch=watch is not None)
@@ -61,7 +61,7 @@ def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any]) -
         if candidate == text:
             continue
         try:
-            _check(candidate, params)
+            _check(candidate, params, is_trial=True)
         except Refusal:
             continue
         return candidate

@@ -117,7 +117,8 @@ def check_in(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     first = cast(TokenTree, members_tree).children[0]
     span = span_of(tree)
     if negation is not None and isinstance(item, Field) and item.has_wildcard:
-        edits = (Edit(*span_of(negation), ""), Edit(item.span[0], item.span[0], "not "))
+        start, end = span_of(negation)
+        edits = (Edit(start, end + 1, ""), Edit(item.span[0], item.span[0], "not "))
         raise refusal("wildcard-other-than", "[*] means any element, which not in would make unclear", span, "", edits)
     if isinstance(first, Token):
         members: tuple[Expr, ...] = parameter_members(first[1:], context.params, span_of(first))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
 from lark import Token
@@ -38,6 +38,19 @@ _FAMILIES = {
     "CMP": "=, !=, <, <=, > or >=",
     "$END": "the end",
 }
+#: What stands for most of the grammar, by a token that only it has.
+_LARGE_FAMILIES = {
+    "DID": "a condition",
+    "DATA": "a value",
+    "AGENT": "agent, goal, message, event or another of these, or a kind of event",
+    "SELECT": "a stage",
+    "": "another word",
+}
+#: Words that may begin a condition or a value.
+_BEGINNERS = frozenset({
+    "not", "any", "every", "no", "at", "exactly", "did", "got", "saw", "goal", "count", "directly", "caused", "led",
+    "true", "false", "null", "now", "succeeded", "failed", "started", "cancelled",
+})  # fmt: skip
 #: When this many kinds of token could come, a condition or a value is what was expected.
 _MANY = 12
 
@@ -89,6 +102,18 @@ class Failure:
         except LarkError:
             return False
 
+    @property
+    def first_letter(self) -> Span:
+        """The place of the first letter only."""
+        return (self.span[0], self.span[0] + 1)
+
+    @property
+    def can_begin_condition(self) -> bool:
+        """Whether what stands here could begin a condition or a value."""
+        if self.is_word:
+            return self.word not in keyword_words() or self.word in _BEGINNERS
+        return not self.is_end and (self.word[0] in "(\"'.$@" or self.word[0].isdigit())
+
     # -- signs -----------------------------------------------------------------------------------------
 
     @cached_property
@@ -106,14 +131,27 @@ class Failure:
         """The sign around the place."""
         return self.text[slice(*self.sign_span)]
 
+    @cached_property
+    def plain(self) -> str:
+        """The text with what is in quotes and comments blanked out, so that places stay what they are."""
+        return _STRING.sub(lambda found: " " * len(found.group()), self.text)
+
     def places_of(self, sign: str, after: int = 0) -> list[int]:
         """Where a sign stands, outside of texts in quotes and comments."""
-        hidden = [found.span() for found in _STRING.finditer(self.text)]
-        return [
-            found.start()
-            for found in re.finditer(re.escape(sign), self.text)
-            if found.start() >= after and not any(start <= found.start() < end for start, end in hidden)
-        ]
+        return [found.start() for found in re.finditer(re.escape(sign), self.plain) if found.start() >= after]
+
+    def signs(self) -> list[tuple[int, int, str]]:
+        """Every sign of operators, with its place."""
+        return [(*found.span(), found.group()) for found in _SIGN.finditer(self.plain)]
+
+    def words(self) -> list[Span]:
+        """The place of every plain word."""
+        return [found.span() for found in re.finditer(r"(?<![\w.$])[A-Za-z_]\w*", self.plain)]
+
+    def end_of_stage(self) -> int:
+        """Where the condition that stands here ends at the latest: before the next | or ) or at the end."""
+        found = re.compile(r"\s*(?:[|)]|$)").search(self.plain.rstrip(), self.span[1])
+        return found.start() if found else len(self.text)
 
     # -- what was read ---------------------------------------------------------------------------------
 
@@ -163,6 +201,16 @@ class Failure:
         return False
 
     @property
+    def is_in_list(self) -> bool:
+        """Whether the stage here is a list: of columns, keys or aggregates, not a condition."""
+        for token in reversed(self._since_bracket):
+            if token.type in ("WHERE", "MATCH", "FUNNEL", "EVENTS"):
+                return False
+            if token.type in ("SELECT", "BY", "SORT", "COUNT", "AGG"):
+                return True
+        return False
+
+    @property
     def has_comparison(self) -> bool:
         """Whether the condition here has been compared already."""
         for token in reversed(self._since_bracket):
@@ -197,12 +245,22 @@ class Failure:
 
     def expected(self) -> str:
         """What could come next, in words, in alphabetical order."""
+        if "AND" in self.accepts:
+            return listed(["and", "or", *(['")"'] if self.open_brackets else ["| and a stage", "the end"])])
         if len(self.accepts) > _MANY:
-            return "a condition" if "DID" in self.accepts else "a value" if "DATA" in self.accepts else "another word"
+            return next(family for name, family in _LARGE_FAMILIES.items() if name in self.accepts or not name)
         words = [_FAMILIES.get(name) or _words().get(name, name.lower()) for name in self.accepts]
         return listed(sorted(words))
 
 
+def keyword_words() -> frozenset[str]:
+    """Every word of the language."""
+    return frozenset(word for word in _words().values() if word.isalpha()) | {
+        *("succeeded", "failed", "started", "cancelled")
+    }
+
+
+@cache
 def _words() -> dict[str, str]:
     """The fixed words and signs of the grammar, by the names of their tokens."""
     return {t.name: t.pattern.value for t in parser().terminals if isinstance(t.pattern, PatternStr)}

@@ -1,7 +1,7 @@
 """What is said of a text that is no query: the place is the parser's, the words are for who wrote it.
 
 ``diagnose`` asks a list of habits in order; the first that knows the mistake answers. Habits come
-from SQL, KQL, PromQL and Python, from words nearly right, and from what the grammar does not have.
+from other languages (``foreign``), from words nearly right, and from what the grammar does not have.
 After them come the nearest keyword among those the parser would take, and what it expected.
 """
 
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from . import foreign
 from .failure import Failure
 from .fields import OUTCOMES, RELATION_OF_WORD
 from .suggest import Edit, Refusal, did_you_mean, joined, listed, nearest, refusal
@@ -19,76 +20,13 @@ from .syntax import Relation
 Habit: TypeAlias = Callable[[Failure], Refusal | None]
 
 EXAMPLE = "agents where goal succeeded | select id, role"
-CURLY_QUOTES = "“”„‟‘’‚‛«»"
 STAGES = ("where", "select", "count", "sort", "limit", "sample", "match", "funnel", "causes", "effects", "as")
 STAGE_LIST = (
     "where, select, count/sum/avg/…, sort, limit, sample, match, funnel, causes, effects, as, "
     "or a relation such as messages"
 )
-STAGE_WORDS = (*STAGES, *(relation.value for relation in Relation), "sum", "avg", "min", "max", "median")
-#: Stages of other languages, and ours for the same.
-STAGES_ELSEWHERE = {
-    "summarize": "count", "stats": "count", "group": "count", "groupby": "count", "aggregate": "count",
-    "order": "sort", "orderby": "sort", "sort_by": "sort", "top": "sort", "rank": "sort",
-    "project": "select", "extend": "select", "fields": "select", "return": "select", "yield": "select",
-    "filter": "where", "search": "where", "having": "where", "if": "where",
-    "take": "limit", "head": "limit", "first": "limit", "fetch": "limit",
-    "uniq": "count", "dedup": "count", "having_count": "where", "sequence": "match", "traverse": "causes",
-}  # fmt: skip
-#: Words that begin a query elsewhere.
-BEGINNINGS = frozenset(
-    [
-        "select",
-        "from",
-        "with",
-        "where",
-        "find",
-        "show",
-        "get",
-        "count",
-        "list",
-        "return",
-        "match",
-        "search",
-        "let",
-        "delete",
-        "drop",
-        "update",
-        "insert",
-    ]
-)
-#: Signs of other languages, and what is written here.
-SIGNS = {
-    "==": "=", "===": "=", "&&": "and", "||": "or", "<>": "!=", "=~": "~", "!==": "!=", ":=": "=",
-    "=>": ">=", "=<": "<=", "!": "not", "&": "and", "^": "not", "!~": "not … ~",
-    "::": "text(x), number(x)", "~=": "~", "=*": "~",
-}  # fmt: skip
-#: Words of other languages after a value: what there is instead.
-WORDS_ELSEWHERE = {
-    "like": "use contains, starts with, ends with, or a pattern: text ~ /refund.*/i",
-    "ilike": "use a pattern with i: text ~ /refund/i",
-    "rlike": "use a pattern: text ~ /refund.*/i",
-    "regexp": "use a pattern: text ~ /refund.*/i",
-    "matches": "use a pattern: text ~ /refund.*/i",
-    "between": "say: x in 5s..10s, both ends included",
-    "startswith": 'say: x starts with "…"',
-    "endswith": 'say: x ends with "…"',
-    "has": 'say: x contains "…"',
-    "includes": 'say: x contains "…"',
-    "having": "aggregate with a stage, then filter: | count by role | where count > 5",
-    "join": "follow links (agent.role), or rows: | messages",
-    "union": "ask two queries",
-    "group": "aggregate with a stage: | count by role",
-    "order": "sort with a stage: | sort time desc",
-    "offset": "use limit, or start later: where time > 5s",
-    "isnull": "say: x missing",
-    "notnull": "say: x exists",
-    "else": "use a function: if(condition, a, b)",
-    "case": "use a function: if(condition, a, b)",
-    "equals": "say: =",
-    "eq": "say: =",
-}
-TWO_WORDS = {"group": "group by", "order": "order by"}
+AGGREGATES = ("sum", "avg", "min", "max", "median", "stddev", "distinct", "first", "last")
+STAGE_WORDS = (*STAGES, *(relation.value for relation in Relation), *AGGREGATES[:5])
 
 
 def diagnose(failure: Failure) -> Refusal:
@@ -106,83 +44,6 @@ def _empty(failure: Failure) -> Refusal | None:
     return refusal("empty-query", "the query is empty", failure.span, f"for example: {EXAMPLE}")
 
 
-# -- characters ------------------------------------------------------------------------------------------
-
-
-def _curly_quotes(failure: Failure) -> Refusal | None:
-    if failure.word[:1] not in CURLY_QUOTES or failure.is_end:
-        return None
-    start = failure.span[0]
-    return refusal("curly-quotes", "curly quotes", (start, start + 1), "use straight quotes: \"…\" or '…'")
-
-
-def _semicolon(failure: Failure) -> Refusal | None:
-    if failure.word[:1] != ";":
-        return None
-    start = failure.span[0]
-    return refusal("one-query", "one query at a time", (start, start + 1), "leave out the semicolon")
-
-
-def _sign(failure: Failure) -> Refusal | None:
-    """``==`` and its like; every one of them is replaced, so that the fix can pass."""
-    sign = failure.sign
-    if sign not in SIGNS:
-        return None
-    ours = SIGNS[sign]
-    message = f'"{sign}" is not an operator here'
-    edits = tuple(
-        Edit(start, start + len(sign), ours if not ours[0].isalpha() else _spaced(failure.text, start, len(sign), ours))
-        for start in failure.places_of(sign)
-    )
-    return refusal("foreign-sign", message, failure.sign_span, f'say "{ours}"', edits)
-
-
-def _spaced(text: str, start: int, length: int, word: str) -> str:
-    """A word in the place of a sign needs room around it."""
-    before = " " if start and not text[start - 1].isspace() else ""
-    after = " " if start + length < len(text) and not text[start + length].isspace() else ""
-    return before + word + after
-
-
-def _unclosed(failure: Failure) -> Refusal | None:
-    """A quote that never ends on its line."""
-    mark = failure.word[:1]
-    if failure.is_end or mark not in ('"', "'", "`") or failure.is_string:
-        return None
-    start = failure.span[0]
-    if mark == "`":
-        return refusal("curly-quotes", "backquotes", (start, start + 1), "use straight quotes: \"…\" or '…'")
-    hint = f"add {mark} at the end of the text; a text stays on one line, \\n in it is a line break"
-    return refusal("unclosed-text", "a text is never closed", (start, start + 1), hint)
-
-
-UNITS_ELSEWHERE = {
-    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
-    "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms",
-    "usec": "us", "S": "s", "M": "m", "H": "h", "D": "d", "MS": "ms",
-}  # fmt: skip
-
-
-def _number(failure: Failure) -> Refusal | None:
-    """``5min``, ``10x``: digits that are no number and no duration."""
-    if not failure.word[:1].isdigit() or failure.is_token:
-        return None
-    found = re.fullmatch(r"(\d[\d_]*(?:\.\d+)?)([A-Za-z]+)", failure.word)
-    unit = UNITS_ELSEWHERE.get(found[2], "") if found else ""
-    weeks = int(found[1]) * 7 if found and found[1].isdigit() and len(found[1]) < 6 and found[2][0] == "w" else 0
-    instead = f"{weeks}d" if weeks else f"{found[1]}{unit}" if found and unit else ""
-    hint = "durations look like 5s, 1h30m (units: us ms s m h d)"
-    message = f'"{failure.shown}" is not a number or a duration'
-    return refusal("bad-number", message, failure.span, hint, *([Edit(*failure.span, instead)] if instead else []))
-
-
-def _moment(failure: Failure) -> Refusal | None:
-    if failure.word[:1] != "@" or failure.is_token:
-        return None
-    hint = "times look like @2026-01-31 or @2026-01-31T12:00:00Z"
-    return refusal("bad-time", f'"{failure.shown}" is not a time', failure.span, hint)
-
-
 # -- the beginning ---------------------------------------------------------------------------------------
 
 
@@ -193,12 +54,15 @@ def _beginning(failure: Failure) -> Refusal | None:
     word, span = failure.shown, failure.span
     near = nearest(word, [relation.value for relation in Relation])
     near = RELATION_OF_WORD[word.lower()].value if word.lower() in RELATION_OF_WORD else near
-    if word.lower() in BEGINNINGS or not (word[:1].isalpha() or word[:1] == "_"):
+    if word.lower() in foreign.BEGINNINGS or not (word[:1].isalpha() or word[:1] == "_"):
         message = f'a query starts with what it returns, not "{word}"'
         return refusal("no-relation", message, span, f"for example: {EXAMPLE}")
     hint = joined(did_you_mean(near), f"A query starts with one of: {listed(Relation)}")
     message = f'"{word}" is not something to look for'
-    return refusal("no-relation", message, span, hint, *([Edit(*span, near)] if near else []))
+    fixes: list[Edit | tuple[Edit, ...]] = [Edit(*span, near)] if near else []
+    if word.isupper():
+        fixes = [foreign.lowered(failure)]
+    return refusal("no-relation", message, span, hint, *fixes)
 
 
 # -- goals -------------------------------------------------------------------------------------------------
@@ -212,9 +76,9 @@ def _outcome(failure: Failure) -> Refusal | None:
     named = len(failure.tokens) > 1 and failure.tokens[-2].type == "GOAL"
     if named and last.type == "NAME" and (failure.is_end or not nearest(failure.word, OUTCOMES)):
         word, span = str(last), (last.start_pos or 0, last.end_pos or 0)
-    elif failure.is_end:
-        span = failure.span
-        return refusal("no-outcome", "the goal needs an outcome", span, f"say one of: {listed(OUTCOMES)}")
+    elif failure.is_end or not failure.is_word:
+        hint = f"say one of: {listed(OUTCOMES)}; for other conditions: any goal (…)"
+        return refusal("no-outcome", "the goal needs an outcome", failure.span, hint)
     else:
         word, span = failure.shown, failure.span
     near = nearest(word, OUTCOMES)
@@ -272,9 +136,12 @@ def _stage(failure: Failure) -> Refusal | None:
         end = last.end_pos or 0
         return refusal("nothing-after-pipe", "nothing after |", (end, end), hint)
     word = failure.shown
-    if not (word[:1].isalpha() or word[:1] == "_"):
+    if not failure.is_word:
         return None
-    near = STAGES_ELSEWHERE.get(word.lower()) or nearest(word, STAGE_WORDS)
+    if word in AGGREGATES:
+        hint = f"it needs to know of what: {word}(.price)"
+        return refusal("unknown-stage", f'"{word}" is not a stage by itself', failure.span, hint)
+    near = foreign.STAGES.get(word.lower()) or nearest(word, STAGE_WORDS)
     if word in RELATION_OF_WORD:
         near = RELATION_OF_WORD[word].value
     hint = joined(did_you_mean(near), f"A stage is one of: {STAGE_LIST}")
@@ -298,50 +165,58 @@ def _chained(failure: Failure) -> Refusal | None:
     return refusal("chained", "comparisons do not chain", failure.span, hint)
 
 
-def _is_null(failure: Failure) -> Refusal | None:
-    found = re.compile(r"is\s+(?:not\s+)?(?:null|none|missing)\b", re.IGNORECASE).match(failure.text, failure.span[0])
-    if found is None or failure.is_end:
-        return None
-    return refusal("foreign-word", 'there is no "is null"', found.span(), "say: x missing, or: x exists")
-
-
-def _foreign_word(failure: Failure) -> Refusal | None:
-    word = failure.word.lower()
-    if word not in WORDS_ELSEWHERE or failure.is_end or not ({"AND", "VBAR", "WHERE"} & failure.accepts):
-        return None
-    said, span = failure.shown, failure.span
-    found = re.compile(r"(?:group|order)\s+by\b", re.IGNORECASE).match(failure.text, span[0])
-    if found is not None:
-        said, span = TWO_WORDS[word], found.span()
-    return refusal("foreign-word", f'there is no "{said}"', span, WORDS_ELSEWHERE[word])
-
-
-def _lower_case(failure: Failure) -> Refusal | None:
-    word = failure.word
-    if word == word.lower() or word.lower() not in failure.keywords:
-        return None
-    hint = f'keywords are lower case: "{word.lower()}"'
-    return refusal("lower-case", f'unexpected "{word}"', failure.span, hint, Edit(*failure.span, word.lower()))
-
-
 def _expected_where(failure: Failure) -> Refusal | None:
     """A condition without ``where``, or a stage without ``|``."""
-    if failure.is_end or not failure.is_word or failure.near_keyword():
+    if not failure.is_word or failure.near_keyword():
         return None
     word, span = failure.shown, failure.span
-    is_stage = word in STAGES or word in RELATION_OF_WORD or word in ("sum", "avg", "min", "max")
+    is_stage = word in STAGES or word in RELATION_OF_WORD or word in AGGREGATES
     if is_stage and "VBAR" in failure.accepts and word not in ("as", "goal", "event"):
         return refusal("no-pipe", f'expected "|" before "{word}"', span, "", Edit(span[0], span[0], "| "))
-    if "WHERE" not in failure.accepts:
+    if "WHERE" not in failure.accepts or not failure.can_begin_condition:
         return None
     return refusal("no-where", f'expected "where" before "{word}"', span, "", Edit(span[0], span[0], "where "))
 
 
+def _no_brackets(failure: Failure) -> Refusal | None:
+    """``any agent goal succeeded``: what is said of the agents belongs in ( )."""
+    last = failure.tokens[-1] if failure.tokens else None
+    if last is None or str(last) not in RELATION_OF_WORD or not failure.can_begin_condition:
+        return None
+    if len(failure.tokens) < 2 or failure.tokens[-2].type not in ("ANY", "EVERY", "NO", "NUMBER"):
+        return None
+    one = RELATION_OF_WORD[str(last)].value[:-1]
+    end = failure.end_of_stage()
+    start = failure.span[0]
+    hint = f"say: {failure.tokens[-2]} {last} ({failure.shown} …)"
+    edits = (Edit(start, start, "("), Edit(end, end, ")"))
+    return refusal("no-brackets", f"what is said of each {one} is written in ( )", failure.span, hint, edits)
+
+
+def _comma_left_out(failure: Failure) -> Refusal | None:
+    """``select id role``."""
+    if "COMMA" not in failure.accepts or not (failure.is_word or failure.word[:1] == ".") or failure.near_keyword():
+        return None
+    if not failure.is_in_list:
+        return None
+    end, start = failure.tokens[-1].end_pos or 0, failure.span[0]
+    return refusal("no-comma", f'expected "," before "{failure.shown}"', failure.span, "", Edit(end, start, ", "))
+
+
+def _comma_for_and(failure: Failure) -> Refusal | None:
+    """``role = buyer, status = failed``."""
+    if failure.word[:1] != "," or "AND" not in failure.accepts or "COMMA" in failure.accepts:
+        return None
+    start = failure.span[0]
+    hint = 'join conditions with "and" or "or"'
+    return refusal("side-by-side", 'unexpected ","', failure.first_letter, hint, Edit(start, start + 1, " and"))
+
+
 def _side_by_side(failure: Failure) -> Refusal | None:
     """Two conditions with nothing between them; or two values, when the first was not compared yet."""
-    if "AND" not in failure.accepts or failure.is_end or failure.near_keyword():
+    if "AND" not in failure.accepts or failure.near_keyword():
         return None
-    if not (failure.is_word or failure.word[:1] in "(\"'.$@" or failure.word[:1].isdigit()):
+    if not failure.can_begin_condition:
         return None
     if "CMP" in failure.accepts:
         last = failure.tokens[-1]
@@ -412,26 +287,30 @@ def _unexpected(failure: Failure) -> Refusal:
 
 HABITS: tuple[Habit, ...] = (
     _empty,
-    _curly_quotes,
-    _semicolon,
-    _unclosed,
+    foreign.curly_quotes,
+    foreign.semicolon,
+    foreign.unclosed,
     _beginning,
     _stage,
     _outcome,
     _goal_in_brackets,
-    _sign,
+    foreign.sign,
+    foreign.square_bracket,
     _chained,
     _then_after_within,
     _then_after_absent,
     _comma_between_steps,
     _kind_after_star,
     _whole_number,
-    _number,
-    _moment,
-    _is_null,
-    _foreign_word,
-    _lower_case,
+    foreign.number,
+    foreign.moment,
+    foreign.is_null,
+    foreign.word,
+    foreign.upper_case,
+    _no_brackets,
     _expected_where,
+    _comma_left_out,
+    _comma_for_and,
     _side_by_side,
     _unclosed_bracket,
     _extra_bracket,

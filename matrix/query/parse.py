@@ -12,8 +12,11 @@ from .habits import diagnose
 from .suggest import refusal
 
 
-def parse(text: str) -> Tree[Token]:
-    """The tree of a query, or the refusal that says where it stops being one."""
+def parse(text: str, *, is_trial: bool = False) -> Tree[Token]:
+    """The tree of a query, or the refusal that says where it stops being one.
+
+    A trial (of a fix) is only asked whether the text is a query: its refusal has no words.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > QUERY_BYTES_MAX:
         hint = f"{QUERY_BYTES_MAX // 1024} KiB are the most; give long lists as parameters: in $list"
@@ -30,13 +33,17 @@ def parse(text: str) -> Tree[Token]:
             depth += (token.type == "LPAR") - (token.type == "RPAR")
             _check_limits(tokens, depth)
         return interactive.feed_eof(tokens[-1] if tokens else None)  # type: ignore[no-any-return, no-untyped-call]
-    except UnexpectedToken as error:
-        token = error.token
-        at_end = token.type == "$END"
-        place = None if at_end else token.start_pos
-        raise diagnose(Failure.at(text, tokens, place)) from None
-    except UnexpectedCharacters as error:
-        raise diagnose(Failure.at(text, tokens, error.pos_in_stream)) from None
+    except (UnexpectedToken, UnexpectedCharacters) as error:
+        if is_trial:
+            raise refusal("unexpected", "not a query", (0, 0)) from None
+        raise diagnose(Failure.at(text, tokens, _place(error))) from None
+
+
+def _place(error: UnexpectedToken | UnexpectedCharacters) -> int | None:
+    """Where the text stops being a query; None at its end."""
+    if isinstance(error, UnexpectedCharacters):
+        return error.pos_in_stream
+    return None if error.token.type == "$END" else error.token.start_pos
 
 
 def _check_limits(tokens: list[Token], depth: int) -> None:

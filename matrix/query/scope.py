@@ -215,6 +215,10 @@ def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoR
         )
     if scope.relation is None:
         _unknown_column(name, first.span, scope)
+    if name in FIELDS[scope.relation]:
+        hint = f"say for example: agents where any {scope.what()[:-1]} ({name})"
+        message = f'{scope.what()} have "{name}" only where they are reached from an agent'
+        raise refusal("needs-agent", message, first.span, hint)
     near = nearest(name, scope.names())
     elsewhere = [relation for relation in relations_with(name) if relation is not scope.relation]
     own = f".{text}"

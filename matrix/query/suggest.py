@@ -61,6 +61,8 @@ def nearest(word: str, choices: Collection[str]) -> str:
         return next((choice for choice in sorted(choices) if sorted(choice.lower()) == sorted(word)), "")
     best, best_distance = "", 1 + max(1, len(word) // 3)
     for choice in sorted(choices):
+        if abs(len(choice) - len(word)) >= best_distance:
+            continue
         far = distance(word, choice.lower())
         if far < best_distance and far < len(choice):
             best, best_distance = choice, far

@@ -86,7 +86,8 @@ def _incomparable(text: str, left: Expr, right: Expr) -> NoReturn:
         _inside_against_clock(name, left, right)
     if left.type is Type.TIME and right.type in (Type.TEXT, Type.NUMBER):
         written = text[slice(*right.span)].strip("\"'")
-        fixes = [Edit(*right.span, f"@{written}")] if right.type is Type.TEXT else []
+        is_date = right.type is Type.TEXT or re.fullmatch(r"\d{4}-\d\d-\d\d", written)
+        fixes = [Edit(*right.span, f"@{written}")] if is_date else []
         raise refusal(
             "incomparable", f'"{name}" is a wall-clock time', right.span, "times look like @2026-01-31", *fixes
         )

@@ -18,6 +18,9 @@ from .suggest import Edit, Refusal, did_you_mean, joined, listed, nearest, refus
 from .syntax import Expr, Field, KindPattern, Literal, Relation, Span, Type
 
 TokenTree = Tree[Token]
+CONSTANTS_ELSEWHERE = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"} | dict.fromkeys(
+    ("None", "NULL", "nil", "undefined", "Null"), "null"
+)
 
 
 def is_kind_field(item: Expr, scope: Scope) -> bool:
@@ -42,6 +45,8 @@ def word_or_value(context: Context, left: Expr, tree: Any, scope: Scope, *, may_
         if refused.code in ("unknown-field", "unknown-column") and refused.span == span_of(token):
             text = quote(str(token))
             hint, fix = f"text needs quotes: {text}", Edit(*refused.span, text)
+            if (constant := CONSTANTS_ELSEWHERE.get(str(token))) is not None:
+                hint, fix = f"say: {constant}", Edit(*refused.span, constant)
             raise refusal(refused.code, refused.message, refused.span, hint, fix) from None
         raise
 
