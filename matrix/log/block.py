@@ -274,7 +274,7 @@ class Block:
         last = list(self._kinds.values())[-1]
         if parts != 1 + last.column + len(last.fields) + last.has_rest:
             raise FormatError(f"{parts} columns where the directory names others")
-        self._spans = [cursor.span() for _ in range(parts - 1)]
+        self._spans = cursor.spans(parts - 1)
         cursor.finish()
         self.kinds = list(self._kinds)
         self.kind_counts = {name: kind.rows for name, kind in self._kinds.items()}

@@ -102,6 +102,27 @@ class Cursor:
         self.at = start + length
         return start, self.at
 
+    def spans(self, count: int) -> list[tuple[int, int]]:
+        """The spans of ``count`` byte strings here: a block has many, so the usual heads are read in place."""
+        data, found = self.data, []
+        for _ in range(count):
+            at, end = self.at, self.end
+            first = data[at] if at + 2 < end else 0
+            if 0x40 <= first < 0x58:
+                start, length = at + 1, first - 0x40
+            elif first == 0x58 and data[at + 1] >= 24:
+                start, length = at + 2, data[at + 1]
+            elif first == 0x59 and data[at + 1]:
+                start, length = at + 3, data[at + 1] << 8 | data[at + 2]
+            else:
+                found.append(self.span())
+                continue
+            if length > end - start:
+                raise FormatError(f"a byte string of {length} bytes has only {end - start}")
+            self.at = start + length
+            found.append((start, self.at))
+        return found
+
     def contents(self) -> bytes:
         """A copy of the contents of the byte string here."""
         start, stop = self.span()
