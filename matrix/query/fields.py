@@ -128,11 +128,11 @@ FIELDS: dict[Relation, dict[str, FieldInfo]] = {
 #: What is reached from a row of each relation, by quantifiers, counting and relation stages.
 REACHED: dict[Relation, frozenset[Relation]] = {
     S: frozenset({A, G, E, M, C}),
-    A: frozenset({A, G, E, M, C}),  # other agents: all of its simulation, itself among them
-    G: frozenset({E, A}),
+    A: frozenset({A, S, G, E, M, C}),  # of agents: itself
+    G: frozenset({A, S, E, M}),
     E: frozenset({A, G, S, C}),
     M: frozenset({A, G, S, C}),
-    C: frozenset({A, M, G}),
+    C: frozenset({A, S, M, G}),
 }
 
 STATUSES: dict[Relation, tuple[str, ...]] = {

@@ -379,10 +379,9 @@ class Related(Node):
     """The rows of ``relation`` reached from one row of ``source`` that are of ``kinds`` and meet ``where``.
 
     From a simulation: everything in it. From an agent: its goals, the events it did, the messages
-    it sent or received, its conversations, and the agents of its simulation (itself among them).
-    From a goal: the events under it and its agent. From an event or message: its agent, goal,
-    simulation, conversation. From a conversation: its agents, its messages, the goals of its
-    agents. ``where`` opens a scope: in it ``up=0`` is the row reached, ``up=1`` the row it was
+    it sent or received, its conversations, and itself. From a goal: the events and messages under it
+    and its agent. From an event or message: its agent, goal, conversation. From a conversation: its
+    agents, its messages, the goals of its agents. From all of them: their simulation. ``where`` opens a scope: in it ``up=0`` is the row reached, ``up=1`` the row it was
     reached from. ``kinds`` empty means any.
     """
 
@@ -532,7 +531,13 @@ Value: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall(Node):
-    """An aggregate over a group of rows, in an ``Aggregate`` stage; ``count`` may have a condition as argument."""
+    """An aggregate over a group of rows, in an ``Aggregate`` stage; ``count`` may have a condition as argument.
+
+    Missing values and, for all but count, distinct, first and last, values of data that are not numbers
+    are left out. Of nothing, ``sum`` is 0 and the others are missing. ``median`` is the middle value or the
+    mean of the two; ``percentile`` is nearest-rank; ``stddev`` is of a sample (missing for fewer than two).
+    Averages of durations are rounded to whole microseconds.
+    """
 
     function: AggregateName
     argument: Expr | None

@@ -203,7 +203,7 @@ def _walk(node: object) -> list[object]:
         ("events where kind = toolx.*", None),
         ("events where kind = tool.x.*", "unknown-kind"),
         ("events where any offer", "not-reached"),
-        ("goals where any message", "not-reached"),
+        ("goals where any conversation", "not-reached"),
         ("agents where did a then got b(.x = q.data.x)", "unknown-step"),
         ("agents where .x", "not-a-condition"),
         ("agents where role", "not-a-condition"),

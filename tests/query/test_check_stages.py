@@ -184,7 +184,7 @@ def test_sort_and_sample() -> None:
         ("conversations | as chat | limit 3", "shape-last"),
         ("goals | causes", "needs-events"),
         ("events | match a then b", "no-stream"),
-        ("goals | messages", "not-reached"),
+        ("goals | conversations", "not-reached"),
         ("agents as role", "name-taken"),
         ("agents | limit 2.5", "not-a-size"),
     ],
