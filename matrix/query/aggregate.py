@@ -84,12 +84,13 @@ def _of_quantities(function: str, value: Value, codes: Array, count: int, percen
     floats = value.lane(Type.FLOAT)
     if floats is not None:
         mask &= ~(floats.mask(value.count) & np.isnan(np.where(floats.mask(value.count), floats.values, 0.0)))
-    rows = np.flatnonzero(mask)
-    groups = codes[rows]
+    is_whole = bool(mask.all())
+    rows = np.arange(value.count) if is_whole else np.flatnonzero(mask)
+    groups = codes if is_whole else codes[rows]
     if lane is None or lane.type is Type.BIG:
         return _by_python(function, value, rows, groups, count, percentile)
     numbers = lane.spread(value.count).values
-    numbers = numbers if len(rows) == value.count else numbers[rows]
+    numbers = numbers if is_whole else numbers[rows]
     if function in ("min", "max"):
         return _extremes(function, lane.type, numbers, groups, count)
     if function in ("percentile", "median"):
@@ -111,11 +112,13 @@ def _of_quantities(function: str, value: Value, codes: Array, count: int, percen
 
 def _totals(numbers: Array, groups: Array, count: int) -> Array | None:
     """The sum of each group; None when int64 or the float mean could not hold it exactly."""
+    if count == 1:
+        if numbers.dtype == np.int64 and len(numbers):
+            bound = max(-int(numbers.min()), int(numbers.max())) * len(numbers)
+            return np.array([numbers.sum()]) if bound < _ADDS_EXACTLY else None
+        return np.array([numbers.sum()])
     if numbers.dtype != np.int64:
         return np.bincount(groups, numbers, minlength=count)
-    if count == 1:
-        bound = float(np.abs(numbers, dtype=np.float64).sum()) if len(numbers) else 0.0
-        return np.array([numbers.sum()]) if bound < _ADDS_EXACTLY else None
     sums = np.bincount(groups, numbers, minlength=count)
     bounds = np.bincount(groups, np.abs(numbers, dtype=np.float64), minlength=count)
     return sums.astype(np.int64) if not len(bounds) or bounds.max() < _ADDS_EXACTLY else None

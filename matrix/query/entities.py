@@ -1,43 +1,90 @@
 """Simulations, agents and goals as tables, read column by column from the index's SQLite tables.
 
-Each table is whole, in the order of its key; a column is fetched when it is first needed (several at
-once when the caller knows them). References become row numbers: of an agent by (simulation, number),
-of a goal by (simulation, seq).
+A table is whole, or restricted by a condition that SQLite decides; its rows come in the order of its
+key, and a column is fetched when it is first needed (several at once when the caller knows them).
+References become row numbers: of an agent by (simulation, number), of a goal by (simulation, seq).
+What a table holds stays true as long as the index follows nothing, so tables are kept between queries
+(see `Entities`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from matrix.index.data import decode_data
+from matrix.limits import QUERY_TABLES_KEPT_MAX
 
 from .frame import Linked, Table
 from .syntax import Relation
 from .value import Array, Type, Value, from_objects, text_array
 
-if TYPE_CHECKING:
-    from .world import World
-
 _MISSING = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A condition in SQL on a table called t0, with its parameters."""
+
+    where: str
+    params: tuple[Any, ...] = ()
+
+
+_T = TypeVar("_T", bound="EntityTable")
+
+
+class Entities:
+    """The entity tables of a store at one moment of its index."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.prefetch: Mapping[str, frozenset[str]] = {}  # by table, what the query at hand will ask for
+        self._tables: OrderedDict[tuple[type[EntityTable], Restriction | None], EntityTable] = OrderedDict()
+
+    def table(self, kind: type[_T], only: Restriction | None = None) -> _T:
+        """A table, whole or restricted; those used last are kept."""
+        found = self._tables.pop((kind, only), None)
+        if found is None:
+            found = kind(self, only)
+        found.load(self.prefetch.get(kind.table, ()))
+        self._tables[kind, only] = found
+        if len(self._tables) > QUERY_TABLES_KEPT_MAX:
+            self._tables.popitem(last=False)
+        assert isinstance(found, kind)
+        return found
+
+    @property
+    def simulations(self) -> Simulations:
+        return self.table(Simulations)
+
+    @property
+    def agents(self) -> Agents:
+        return self.table(Agents)
+
+    @property
+    def goals(self) -> Goals:
+        return self.table(Goals)
+
+
 class EntityTable(Table):
-    """A table of the index, whole, in key order."""
+    """A table of the index in key order."""
 
     table: str
     key: tuple[str, ...]
     texts: frozenset[str]
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, entities: Entities, only: Restriction | None) -> None:
+        self.entities, self.only = entities, only
         self._raw: dict[str, list[Any]] = {}
         self._arrays: dict[str, Array] = {}
-        self.load(self.key)
+        self.load(dict.fromkeys((*self.key, *entities.prefetch.get(self.table, ()))))
         super().__init__(len(self._raw[self.key[0]]))
 
     def load(self, names: Iterable[str]) -> None:
@@ -45,12 +92,28 @@ class EntityTable(Table):
         missing = [name for name in names if name not in self._raw]
         if not missing:
             return
-        listed = ", ".join(f'"{name}"' for name in missing)
         order = ", ".join(self.key)
-        rows = self.world.connection.execute(f"SELECT {listed} FROM {self.table} ORDER BY {order}").fetchall()
+        sql, params = self.select(", ".join(f't0."{name}"' for name in missing))
+        rows = self.entities.connection.execute(f"{sql} ORDER BY {order}", params).fetchall()
         columns = zip(*rows, strict=True) if rows else ([] for _ in missing)
         for name, column in zip(missing, columns, strict=True):
             self._raw[name] = list(column)
+
+    def select(self, columns: str) -> tuple[str, tuple[Any, ...]]:
+        """The SQL that reads columns of this table's rows."""
+        sql = f"SELECT {columns} FROM {self.table} AS t0"
+        return (sql, ()) if self.only is None else (f"{sql} WHERE {self.only.where}", self.only.params)
+
+    def linked(self, kind: type[_T], key: str, reference: str) -> _T:
+        """The table that a reference leads to; for a restricted table only the rows that its rows refer to."""
+        if self.only is None or self.is_most():
+            return self.entities.table(kind)
+        sql, params = self.select(reference)
+        return self.entities.table(kind, Restriction(f"({key}) IN ({sql})", params))
+
+    def is_most(self) -> bool:
+        """Whether a restricted table holds so much of the whole that restricting what it links to saves nothing."""
+        return False
 
     def raw(self, name: str) -> list[Any]:
         self.load((name,))
@@ -65,36 +128,46 @@ class EntityTable(Table):
     def text(self, name: str) -> Value:
         """A column of text: as it is when every row has its own (ids), else dictionary-coded."""
         values = text_array(self.raw(name))
-        return self._text(values if name == "id" else pc.dictionary_encode(values))
-
-    def _text(self, values: pa.Array) -> Value:
+        values = values if name == "id" else pc.dictionary_encode(values)
         present = None if not values.null_count else np.asarray(values.is_valid())
         return Value.of(Type.TEXT, values, present)
 
     def number(self, name: str, type: Type = Type.INT) -> Value:
         """A column of whole numbers, NULL where missing."""
-        return from_objects(self.raw(name), type if type is not Type.INT else None)
+        raw = self.raw(name)
+        if None not in raw:
+            return Value.of(type, self.array(name))
+        present = np.array([value is not None for value in raw], bool)
+        return Value.of(type, np.array([value or 0 for value in raw], np.int64), present)
+
+    # -- open data ----------------------------------------------------------------------------
+
+    def blobs(self) -> Sequence[bytes | None]:
+        """The encoded data of every row; None for an empty map."""
+        return self.raw("data")
+
+    def has_data(self) -> Array | None:
+        """Which rows have data at all; None: all."""
+        return None
+
+    def data_at(self, rows: Array) -> Value:
+        """The maps of some rows (-1: missing)."""
+        blobs, has = self.blobs(), self.has_data()
+        there = rows >= 0 if has is None else (rows >= 0) & has[rows]
+        found = zip(rows.tolist(), there.tolist(), strict=True)
+        return from_objects([decode_data(blobs[row]) if is_there else None for row, is_there in found])
+
+    def values(self, name: str, rows: Array | None) -> Value:
+        if name == "data":
+            return self.data_at(np.arange(self.count) if rows is None else rows)
+        return super().values(name, rows)
 
     def read_payload(self, key: str) -> Value:
-        return from_objects([None if data is None else data.get(key) for data in self.data()])
-
-    def data(self) -> list[dict[str, Any] | None]:
-        """The open data of every row."""
-        if "data" not in self._fields:
-            self._fields["data"] = from_objects(self.read_data())
-        return self._fields["data"].objects()
-
-    def read_data(self) -> Sequence[dict[str, Any] | None]:
-        """The data of every row: a map, empty where nothing was recorded."""
-        return [decode_data(blob) for blob in self.raw("data")]
+        maps = self.data_at(np.arange(self.count)).objects()
+        return from_objects([None if data is None else data.get(key) for data in maps])
 
     def read_field(self, name: str) -> Value:
-        if name == "data":
-            self.data()
-            return self._fields["data"]
-        if name in self.texts:
-            return self.text(name)
-        return self.read_special(name)
+        return self.text(name) if name in self.texts else self.read_special(name)
 
     def read_special(self, name: str) -> Value:
         return self.number(name)
@@ -104,12 +177,12 @@ class EntityTable(Table):
     def simulation_rows(self) -> Array:
         """The row of each row's simulation."""
         if "@simulation" not in self._arrays:
-            self._arrays["@simulation"] = self.world.simulations.rows_of(self.array("simulation"))
+            self._arrays["@simulation"] = self.entities.simulations.rows_of(self.array("simulation"))
         return self._arrays["@simulation"]
 
     def duration(self) -> Value:
         """From start to end, or to the simulation's newest event while it has not ended."""
-        newest = self.world.simulations.array("duration")[self.simulation_rows()]
+        newest = self.entities.simulations.array("duration")[self.simulation_rows()]
         ends = [last if end is None else end for end, last in zip(self.raw("end"), newest.tolist(), strict=True)]
         return Value.of(Type.DURATION, np.array(ends, np.int64) - self.array("start"))
 
@@ -120,8 +193,8 @@ class Simulations(EntityTable):
     key = ("gid",)
     texts = frozenset({"id", "name", "status", "parent"})
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, entities: Entities, only: Restriction | None) -> None:
+        super().__init__(entities, only)
         self._by_ordinal: dict[int, Array] = {}
 
     def rows_of(self, gids: Array) -> Array:
@@ -151,6 +224,8 @@ class Simulations(EntityTable):
         if name == "took":
             both = zip(self.raw("start"), self.raw("end"), strict=True)
             return from_objects([None if b is None or a is None else b - a for a, b in both], Type.DURATION)
+        if name == "seed":  # any number; beyond int64 SQLite holds a float
+            return from_objects(self.raw(name))
         return self.number(name)
 
     def read_link(self, name: str) -> Linked:
@@ -172,16 +247,37 @@ class Agents(EntityTable):
             return self.duration()
         return self.number(name, Type.DURATION if name in ("start", "end") else Type.INT)
 
-    def read_data(self) -> Sequence[dict[str, Any] | None]:
-        found: list[dict[str, Any] | None] = [None] * self.count
-        states = self.world.connection.execute("SELECT simulation, agent, data FROM states WHERE agent > 0").fetchall()
-        if states:
-            gids, numbers, blobs = zip(*states, strict=True)
-            simulations = self.world.simulations.rows_of(np.array(gids, np.int64))
-            for row, blob in zip(self.rows_of(simulations, np.array(numbers, np.int64)).tolist(), blobs, strict=True):
-                if row >= 0:
-                    found[row] = decode_data(blob)
-        return found
+    def is_most(self) -> bool:
+        return 3 * self.count > int(self.entities.simulations.array("agents").sum())
+
+    def blobs(self) -> Sequence[bytes | None]:
+        return self._states()[0]
+
+    def has_data(self) -> Array | None:
+        return self._states()[1]
+
+    def _states(self) -> tuple[list[bytes | None], Array]:
+        """The newest state of each agent, and which have one."""
+        if "@state" not in self._arrays:
+            found: list[bytes | None] = [None] * self.count
+            has = np.zeros(self.count, bool)
+            if self.entities.connection.execute("SELECT 1 FROM states WHERE agent > 0 LIMIT 1").fetchone() is None:
+                self._raw["@state"], self._arrays["@state"] = found, has
+                return found, has
+            sql, params = self.select("simulation, number")
+            only = "agent > 0" if self.only is None else f"(simulation, agent) IN ({sql})"
+            select = f"SELECT simulation, agent, data FROM states WHERE {only}"
+            states = self.entities.connection.execute(select, params).fetchall()
+            if states:
+                gids, numbers, blobs = zip(*states, strict=True)
+                simulations = self.entities.simulations.rows_of(np.array(gids, np.int64))
+                rows = self.rows_of(simulations, np.array(numbers, np.int64))
+                has[rows[rows >= 0]] = True
+                for row, blob in zip(rows.tolist(), blobs, strict=True):
+                    if row >= 0:
+                        found[row] = blob
+            self._raw["@state"], self._arrays["@state"] = found, has
+        return self._raw["@state"], self._arrays["@state"]
 
     def rows_of(self, simulations: Array, numbers: Array) -> Array:
         """The row of each agent given by simulation row and number; -1 for number 0 and for unknown ones."""
@@ -194,7 +290,7 @@ class Agents(EntityTable):
         """A table with room for numbers 0..max of each simulation: (where each begins, the rows)."""
         if "@starts" not in self._arrays:
             simulations, numbers = self.simulation_rows(), self.array("number")
-            width = np.ones(self.world.simulations.count, np.int64)
+            width = np.ones(self.entities.simulations.count, np.int64)
             np.maximum.at(width, simulations, numbers + 1)
             starts = np.concatenate(([0], np.cumsum(width)))
             table = np.full(int(starts[-1]) + 1, _MISSING, np.int64)
@@ -204,11 +300,11 @@ class Agents(EntityTable):
 
     def read_link(self, name: str) -> Linked:
         if name == "simulation":
-            return Linked(self.world.simulations, self.simulation_rows())
+            return Linked(self.entities.simulations, self.simulation_rows())
         if name == "agent":
             return Linked(self, np.arange(self.count))
         assert name == "goal", f"agents have no link {name}"
-        goals = self.world.goals
+        goals = self.linked(Goals, "t0.simulation, t0.seq", "t0.simulation, t0.goal")
         return Linked(goals, goals.rows_of(self.simulation_rows(), self.array("goal")))
 
     def order(self) -> tuple[Array, ...]:
@@ -223,7 +319,7 @@ class Goals(EntityTable):
 
     def read_special(self, name: str) -> Value:
         if name == "id":
-            ids = self.world.simulations.field("id").take(self.simulation_rows())
+            ids = self.entities.simulations.field("id").take(self.simulation_rows())
             return joined_ids(ids, self.array("seq"))
         if name == "role":
             agents, rows = self.link("agent")
@@ -238,14 +334,15 @@ class Goals(EntityTable):
 
     def read_link(self, name: str) -> Linked:
         if name == "simulation":
-            return Linked(self.world.simulations, self.simulation_rows())
+            return Linked(self.entities.simulations, self.simulation_rows())
         if name == "agent":
-            agents = self.world.agents
+            agents = self.linked(Agents, "t0.simulation, t0.number", "t0.simulation, t0.agent")
             return Linked(agents, agents.rows_of(self.simulation_rows(), self.array("agent")))
         if name == "goal":
             return Linked(self, np.arange(self.count))
         assert name == "parent", f"goals have no link {name}"
-        return Linked(self, self.rows_of(self.simulation_rows(), self.array("parent")))
+        goals = self.linked(Goals, "t0.simulation, t0.seq", "t0.simulation, t0.parent")
+        return Linked(goals, goals.rows_of(self.simulation_rows(), self.array("parent")))
 
     def order(self) -> tuple[Array, ...]:
         return self.array("simulation"), self.array("start"), self.array("seq")
@@ -273,3 +370,10 @@ def joined_ids(ids: Value, seqs: Array) -> Value:
     words = words.cast(pa.string()) if pa.types.is_dictionary(words.type) else words
     numbers = pa.array(seqs.astype(np.int64, copy=False)).cast(pa.string())
     return Value.of(Type.TEXT, pc.binary_join_element_wise(words, numbers, ":"))
+
+
+TABLES: dict[Relation, type[EntityTable]] = {
+    Relation.SIMULATIONS: Simulations,
+    Relation.AGENTS: Agents,
+    Relation.GOALS: Goals,
+}

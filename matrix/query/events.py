@@ -33,21 +33,26 @@ _NARROW = {"simulation": np.uint32, "agent": np.uint32, "turn": np.uint32, "to":
 
 @dataclass(slots=True)
 class Part:
-    """Rows of one kind in one block: ``rows`` within the block, ``places`` among its rows of that kind."""
+    """``count`` rows of one kind in one block; ``places`` are those among its rows of that kind (None: all)."""
 
     ref: BlockRef
     kind: str
-    rows: Array
-    places: Array | None = None  # None: all rows of the kind
+    count: int
+    places: Array | None = None
     block: Block | None = None  # None once released
 
     def open(self, world: World) -> Block:
         return self.block if self.block is not None else world.block(self.ref)
 
+    def rows(self, world: World) -> Array:
+        """The row numbers within the block."""
+        rows: Array = self.open(world).kind_rows(self.kind)
+        return rows if self.places is None else rows[self.places]
+
     def narrow(self, chosen: Array) -> Part:
         """Only the rows at ``chosen`` (ascending places in this part)."""
         places = chosen if self.places is None else self.places[chosen]
-        return Part(self.ref, self.kind, self.rows[chosen], places, self.block)
+        return Part(self.ref, self.kind, len(chosen), places, self.block)
 
 
 class Receivers(NamedTuple):
@@ -62,7 +67,7 @@ class EventTable(Table):
     """Events (or messages) of one store; rows are in the order of ``parts`` until a frame orders them."""
 
     def __init__(self, world: World, relation: Relation, parts: Sequence[Part]) -> None:
-        super().__init__(sum(len(part.rows) for part in parts))
+        super().__init__(sum(part.count for part in parts))
         self.world, self.relation, self.parts = world, relation, list(parts)
         self._raw: dict[str, Array] = {}
         self._receivers: Receivers | None = None
@@ -72,13 +77,13 @@ class EventTable(Table):
     def raw(self, name: str) -> Array:
         """A fixed column of the log."""
         if name not in self._raw:
-            arrays = [getattr(part.open(self.world), name)[part.rows] for part in self.parts]
+            arrays = [getattr(part.open(self.world), name)[part.rows(self.world)] for part in self.parts]
             self._raw[name] = np.concatenate(arrays) if arrays else np.empty(0, _NARROW.get(name, np.int64))
         return self._raw[name]
 
     def _per_part(self, value_of: Callable[[Part], int]) -> Array:
         values = np.array([value_of(part) for part in self.parts], np.int64)
-        return np.repeat(values, [len(part.rows) for part in self.parts])
+        return np.repeat(values, [part.count for part in self.parts])
 
     def simulation_rows(self) -> Array:
         """The row of each event's simulation."""
@@ -132,10 +137,10 @@ class EventTable(Table):
             to_many = part.open(self.world).to_many
             if to_many:
                 rows = np.fromiter(to_many, np.int64, len(to_many))
-                places = np.flatnonzero(np.isin(part.rows, rows))
-                for place in places.tolist():
-                    found[begin + place] = to_many[int(part.rows[place])]
-            begin += len(part.rows)
+                mine = part.rows(self.world)
+                for place in np.flatnonzero(np.isin(mine, rows)).tolist():
+                    found[begin + place] = to_many[int(mine[place])]
+            begin += part.count
         return found
 
     # -- fields -------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ class EventTable(Table):
     def _column(self, part: Part, key: str) -> pa.Array | Value:
         found = part.open(self.world).field(part.kind, key)
         if found is None:
-            return Value.missing(len(part.rows))
+            return Value.missing(part.count)
         return _chosen(found, part.places)
 
     # -- links --------------------------------------------------------------------------------
@@ -207,11 +212,11 @@ class EventTable(Table):
         """A table of only these rows (ascending), with the columns already read."""
         parts: list[Part] = []
         relation = Relation.MESSAGES if self.relation is Relation.MESSAGES else Relation.EVENTS
-        ends = np.cumsum([len(part.rows) for part in self.parts])
+        ends = np.cumsum([part.count for part in self.parts])
         cuts = np.concatenate(([0], np.searchsorted(rows, ends)))
         for i, part in enumerate(self.parts):
             if cuts[i + 1] > cuts[i]:
-                parts.append(part.narrow(rows[cuts[i] : cuts[i + 1]] - (ends[i] - len(part.rows))))
+                parts.append(part.narrow(rows[cuts[i] : cuts[i + 1]] - (ends[i] - part.count)))
         table = EventTable(self.world, relation, parts)
         table._raw = {name: array[rows] for name, array in self._raw.items() if name != "@kind"}
         table._fields = {name: value.take(rows) for name, value in self._fields.items()}

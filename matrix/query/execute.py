@@ -22,13 +22,16 @@ from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 
 from . import syntax as q
+from .entities import TABLES
 from .evaluate import Evaluator
 from .frame import Frame, Scope
 from .groups import grouped, needs_order
-from .needs import needs_of
+from .kept import kept_entities
+from .needs import entity_columns, needs_of
 from .not_yet import refuse_unexecuted
 from .output import arrow_column
 from .pipeline import followed, sampled, sorted_rows
+from .pushdown import is_closed, restriction
 from .result import Result
 from .rows import read_rows
 from .world import World
@@ -41,13 +44,16 @@ if TYPE_CHECKING:
 
 def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Result:
     """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock."""
-    refuse_unexecuted(query)
+    nodes = list(q.walk(query))
+    refuse_unexecuted(query, nodes)
+    needs = needs_of(query, nodes)
     moment = time.time_ns() // 1000 if now_us is None else now_us
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
         try:
             with _one_moment(source.connection):
-                world = World(source.connection, source.reader, text=query.text, now_us=moment, needs=needs_of(query))
+                entities = kept_entities(source, entity_columns(nodes))
+                world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
                 return _answer(query, world)
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
@@ -69,8 +75,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _answer(query: q.Query, world: World) -> Result:
     evaluator = Evaluator(world)
-    first = query.source
-    frame = read_rows(evaluator, first.relation, first.kinds, first.where)
+    frame = _first_rows(evaluator, query)
     is_ordered = False
     for stage in query.stages:
         if not is_ordered and not _keeps_order(stage):
@@ -79,6 +84,17 @@ def _answer(query: q.Query, world: World) -> Result:
     if not is_ordered:
         frame = frame.ordered()
     return _result(evaluator, query, frame)
+
+
+def _first_rows(evaluator: Evaluator, query: q.Query) -> Frame:
+    """The rows of the query's first relation: chosen by SQLite alone where it can decide the condition."""
+    first = query.source
+    kind = TABLES.get(first.relation)
+    if kind is not None and first.where is not None and is_closed(query):
+        only = restriction(first.relation, first.where)
+        if only is not None:
+            return Frame(evaluator.world.tables.table(kind, only))
+    return read_rows(evaluator, first.relation, first.kinds, first.where)
 
 
 def _keeps_order(stage: q.Stage) -> bool:

@@ -59,10 +59,14 @@ class Table(ABC):
     def path(self, path: tuple[PathPart, ...], rows: Array | None) -> Value:
         """A path into the data of some rows (all when None)."""
         if not path or not isinstance(path[0], str):
-            value = self.field("data")
-            return walk_path(value if rows is None else value.take(rows), path)
+            return walk_path(self.values("data", rows), path)
         value = self.payload(path[0])
         return walk_path(value if rows is None else value.take(rows), path[1:])
+
+    def values(self, name: str, rows: Array | None) -> Value:
+        """A built-in field of some rows (all when None; -1 is missing)."""
+        value = self.field(name)
+        return value if rows is None else value.take(rows)
 
     @abstractmethod
     def read_field(self, name: str) -> Value: ...
@@ -141,8 +145,7 @@ class Frame:
         return self if mask.all() else self.take(np.flatnonzero(mask))
 
     def field(self, name: str) -> Value:
-        value = self.table.field(name)
-        return value if self.rows is None else value.take(self.rows)
+        return self.table.values(name, self.rows)
 
     def ordered(self) -> Frame:
         """The same rows in the relation's own order."""

@@ -87,8 +87,7 @@ def read_end(end: End, field: q.Field) -> Value:
     """The field at the end of its links; a path with ``[*]`` gives a list."""
     if field.path:
         return end.path(field.path)
-    value = end.table.field(field.name)
-    return value if end.rows is None else value.take(end.rows)
+    return end.table.values(field.name, end.rows)
 
 
 def read_joined(ends: Ends, field: q.Field, count: int) -> Value:

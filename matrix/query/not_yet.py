@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matrix.errors import QueryError
 
 from . import syntax as q
@@ -44,13 +46,13 @@ def _error(name: str, span: q.Span, text: str) -> QueryError:
     )
 
 
-def refuse_unexecuted(query: q.Query) -> None:
+def refuse_unexecuted(query: q.Query, nodes: Sequence[q.Node]) -> None:
     """Raise for the first construct of a query that is not executed, before anything is read."""
     for flag, name in ((query.is_explain, "explain"), (query.is_watch, "watch")):
         if flag:
             start = max(query.text.find(name), 0)
             raise _error(name, (start, start + len(name)), query.text)
-    found = [node for node in q.walk(query) if _is_refused(node)]
+    found = [node for node in nodes if _is_refused(node)]
     if found:
         raise refuse(min(found, key=lambda node: node.span[0]), query.text)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from matrix.limits import QUERY_BATCH_EVENTS_MAX
+from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 
 from .entities import pair_rows
@@ -58,6 +58,7 @@ class Needs:
     payload: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
     receivers: bool = False
+    identity: bool = True  # simulation and seq: to order the rows, and to join them with others
 
     def read(self, table: EventTable) -> None:
         """Read the columns named, and let the blocks go."""
@@ -69,8 +70,9 @@ class Needs:
             table.field(name)
         if self.receivers:
             table.receivers()
-        table.simulation_rows()
-        table.raw("seq")
+        if self.identity:
+            table.simulation_rows()
+            table.raw("seq")
         table.release()
 
 
@@ -85,10 +87,7 @@ class Wanted:
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     simulations: Array | None = None
 
-    def kinds_of(self, kinds: Iterable[str]) -> list[str]:
-        return [kind for kind in kinds if self._is_wanted(kind)]
-
-    def _is_wanted(self, kind: str) -> bool:
+    def is_wanted(self, kind: str) -> bool:
         return all(any(pattern.matches(kind) for pattern in patterns) for patterns in self.kinds)
 
     def with_simulations(self, rows: Array) -> Wanted:
@@ -121,10 +120,9 @@ class Zone:
         )
 
 
-@lru_cache(maxsize=4096)
-def _kinds(text: str) -> dict[str, int]:
-    found: dict[str, int] = json.loads(text)
-    return found
+@lru_cache(maxsize=QUERY_ZONES_KEPT_MAX)
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 _ZONE_COLUMNS = (
@@ -142,10 +140,18 @@ def zones(world: World) -> list[Zone]:
 def chosen_zones(world: World, wanted: Wanted) -> Iterator[tuple[Zone, list[str]]]:
     """The blocks that may hold what is wanted, with the kinds to read there."""
     gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
+    decided: dict[str, bool] = {}
     for zone in zones(world):
-        kinds = wanted.kinds_of(_kinds(zone.kinds))
+        kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
         if kinds and zone.meets(wanted.bounds) and (gids is None or _holds_any(zone, gids)):
             yield zone, kinds
+
+
+def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
+    found = decided.get(kind)
+    if found is None:
+        found = decided[kind] = wanted.is_wanted(kind)
+    return found
 
 
 def _holds_any(zone: Zone, gids: Array) -> bool:
@@ -190,10 +196,10 @@ def _parts(world: World, zone: Zone, kinds: Sequence[str], relation: Relation) -
     block = world.reader.block(zone.ref)
     sent = block.to > 0 if relation is Relation.MESSAGES else None
     for kind in kinds:
-        part = Part(zone.ref, kind, block.kind_rows(kind), None, block)
+        part = Part(zone.ref, kind, block.kind_counts[kind], None, block)
         if sent is not None:
-            part = part.narrow(np.flatnonzero(sent[part.rows]))
-        if len(part.rows):
+            part = part.narrow(np.flatnonzero(sent[block.kind_rows(kind)]))
+        if part.count:
             yield part
 
 
@@ -263,4 +269,4 @@ def _split_by_kind(ref: BlockRef, block: Block, rows: Array) -> Iterator[Part]:
     for code in np.unique(codes).tolist():
         kind = block.kinds[code]
         chosen = rows[codes == code]
-        yield Part(ref, kind, chosen, np.searchsorted(block.kind_rows(kind), chosen), block)
+        yield Part(ref, kind, len(chosen), np.searchsorted(block.kind_rows(kind), chosen), block)

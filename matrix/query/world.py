@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from matrix.limits import QUERY_BLOCKS_KEPT_MAX
 
 from .conversations import Conversations
-from .entities import Agents, Goals, Simulations
+from .entities import Agents, Entities, Goals, Simulations
 from .frame import Linked, Table
 from .syntax import Relation
 from .value import Array
@@ -49,25 +49,27 @@ class Notices:
 class World:
     """The store as one execution of a query sees it."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, reader: LogReader, *, text: str, now_us: int, needs: Needs
-    ) -> None:
-        self.connection, self.reader = connection, reader
+    def __init__(self, entities: Entities, reader: LogReader, *, text: str, now_us: int, needs: Needs) -> None:
+        self.tables, self.reader = entities, reader
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
         self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self.tables.connection
+
     @cached_property
     def simulations(self) -> Simulations:
-        return Simulations(self)
+        return self.tables.simulations
 
     @cached_property
     def agents(self) -> Agents:
-        return Agents(self)
+        return self.tables.agents
 
     @cached_property
     def goals(self) -> Goals:
-        return Goals(self)
+        return self.tables.goals
 
     @cached_property
     def conversations(self) -> Conversations:
