@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,11 +64,14 @@ class Source:
         self.simulations = 0
         self._progress = progress
         try:
-            self.bytes_total = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe, say, can be read only once
+                raise Refusal("the file cannot be read", "it is not a regular file")
+            self.bytes_total = status.st_size
             with path.open("rb") as file:
                 self.is_gzipped = file.read(2) == _GZIP_MAGIC
-        except OSError as error:
-            raise Refusal("the file cannot be read", error.strerror or str(error)) from error
+        except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
+            raise Refusal("the file cannot be read", getattr(error, "strerror", None) or str(error)) from error
         self.digest = ""
         for _ in self.chunks():
             pass

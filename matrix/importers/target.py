@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
-from matrix.errors import NotAStore
 from matrix.index.index import Index
 from matrix.limits import IMPORT_FOLLOW_EVENTS
+from matrix.log.place import check_place
 from matrix.log.reader import LogReader
 from matrix.log.writer import Writer
 
@@ -26,10 +26,7 @@ class Target:
         self._open = ExitStack()
         self._writer: Writer | None = None
         self._index: Index | None = None
-        if folder.exists() and not folder.is_dir():
-            raise NotAStore(f"{folder}: not a folder. A store is a folder")
-        if folder.is_dir() and not self._log.is_dir() and _has_foreign_things(folder):
-            raise NotAStore(f"{folder}: a folder with other things in it. Give a store, or a new folder")
+        check_place(folder)
 
     def __enter__(self) -> Target:
         return self
@@ -89,7 +86,3 @@ class Target:
                 (self._folder / LOCK_FILE).unlink()
                 with suppress(OSError):  # somebody else has just begun to use the folder
                     self._folder.rmdir()
-
-
-def _has_foreign_things(folder: Path) -> bool:
-    return any(entry.name != LOCK_FILE for entry in folder.iterdir())

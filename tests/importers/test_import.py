@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import multiprocessing
+import os
+import signal
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -166,6 +168,28 @@ def test_a_text_beyond_the_bounds_of_the_log_is_refused_with_its_event(tau2, wri
     (report,) = import_files(store, "tau2", [write(tau2)])
     assert report.is_refused and "simulation 'sim-1', event 7 (message.sent)" in report.message
     assert ids_in(store) == []
+
+
+def _import_and_die(store: Path, file: Path) -> None:
+    def die(now: Progress) -> None:
+        if now.simulations > 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    source_room.IMPORT_CHUNK_BYTES = 4096
+    run.IMPORT_BATCH_EVENTS = 12
+    import_files(store, "tau2", [file], die)
+
+
+def test_a_process_killed_while_it_imports_leaves_nothing_of_the_file(tau2, write, store):
+    import_files(store, "tau2", [write(many(tau2, 2, "good"), "good.json")])
+    file = write(many(tau2, 50))
+    process = multiprocessing.get_context("spawn").Process(target=_import_and_die, args=(store, file))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert ids_in(store) == ["good-1", "good-2"]
+    (report,) = import_files(store, "tau2", [file])
+    assert (report.status, len(ids_in(store)), len(events_in(store))) == ("imported", 52, 624)
 
 
 def _import(store: Path, file: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,5 +162,10 @@ def test_lines_have_numbers_and_lose_only_their_ends(write: Callable[..., Path],
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
     with pytest.raises(Refusal, match="No such file"):
         Source(tmp_path / "nowhere.json")
-    with pytest.raises(Refusal, match="Is a directory"):
+    with pytest.raises(Refusal, match="not a regular file"):
         Source(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Refusal, match="not a regular file"):
+        Source(tmp_path / "pipe")
+    with pytest.raises(Refusal, match="cannot be read"):
+        Source(Path("no\0name"))
