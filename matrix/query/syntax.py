@@ -381,8 +381,10 @@ class Related(Node):
     From a simulation: everything in it. From an agent: its goals, the events it did, the messages
     it sent or received, its conversations, and itself. From a goal: the events and messages under it
     and its agent. From an event or message: its agent, goal, conversation. From a conversation: its
-    agents, its messages, the goals of its agents. From all of them: their simulation. ``where`` opens a scope: in it ``up=0`` is the row reached, ``up=1`` the row it was
-    reached from. ``kinds`` empty means any.
+    agents, its messages, the goals of its agents. From all of them: their simulation.
+
+    ``where`` opens a scope: in it ``up=0`` is the row reached, ``up=1`` the row it was reached
+    from. ``kinds`` empty means any.
     """
 
     source: Relation
