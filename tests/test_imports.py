@@ -29,7 +29,7 @@ def test_importing_matrix_and_defining_an_agent_loads_nothing_heavy(code: str) -
 
 
 def test_importing_matrix_takes_less_than_150_ms() -> None:
-    timed = "import time; begun = time.perf_counter(); import matrix; matrix.Agent; print(time.perf_counter() - begun)"
+    timed = "import time; begun = time.process_time(); import matrix; matrix.Agent; print(time.process_time() - begun)"
     assert min(float(python(timed)) for _ in range(5)) < 0.150
 
 

@@ -67,12 +67,12 @@ def example() -> Path:
 
 
 def _run(program: Program, store: str) -> tuple[Outcome, float]:
-    import matrix
+    from matrix import run
     from matrix.cli.progress import run_progress
 
     begun = time.perf_counter()
     with run_progress(1) as progress:
-        outcome = matrix.run(program, store=store, seed=SEED, progress=progress)
+        outcome = run(program, store=store, seed=SEED, progress=progress)
     return outcome, time.perf_counter() - begun
 
 

@@ -53,10 +53,10 @@ def command(store: str, query: tuple[str, ...], params: tuple[str, ...], form: s
 
     import matrix
 
-    begun = time.perf_counter()
     with matrix.open(store) as opened:
+        begun = time.perf_counter()
         result = opened.query(text, **bound)
-    took = time.perf_counter() - begun
+        took = time.perf_counter() - begun
     left_out = _write(result.table, form, file)
     for line in result.notices:
         output.notice(line)

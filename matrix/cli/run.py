@@ -53,12 +53,12 @@ def command(
     function = load_program(program)
     check_parameters(function, parameters)
 
-    import matrix
+    from matrix import run  # here its modules are loaded, so that the time below is the run's own
     from matrix.cli.progress import run_progress
 
     begun = time.perf_counter()
     with run_progress(simulations) as progress:
-        outcomes = matrix.run(
+        outcomes = run(
             function,
             store=store,
             seed=seed,

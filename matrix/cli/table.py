@@ -20,7 +20,7 @@ from rich.cells import cell_len, set_cell_size
 from matrix.cli import output, rows
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
-CELL_WIDTH_MAX = 60  # of one cell on a terminal, when columns compete for the space
+TEXT_WIDTH_MIN = 24  # a column of text is cut to no less before whole columns are left out
 GAP = "  "
 
 #: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
@@ -39,7 +39,8 @@ class Column:
     name: str
     index: int
     show: Callable[[Any], str]
-    is_right: bool
+    is_right: bool = False
+    is_whole: bool = False  # never cut: half a number, or half a time, misleads
     width: int = 0
     is_empty: bool = False
 
@@ -73,12 +74,16 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
 
 def _column(field: pa.Field, index: int) -> Column:
     if pa.types.is_duration(field.type):
-        return Column(field.name, index, output.duration, is_right=True)
+        return Column(field.name, index, output.duration, is_right=True, is_whole=True)
     if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-        return Column(field.name, index, output.number, is_right=True)
+        return Column(field.name, index, output.number, is_right=True, is_whole=True)
     if pa.types.is_boolean(field.type):
-        return Column(field.name, index, lambda value: "true" if value else "false", is_right=False)
-    return Column(field.name, index, lambda value: str(value).translate(_SAFE), is_right=False)
+        return Column(field.name, index, lambda value: "true" if value else "false", is_whole=True)
+    return Column(field.name, index, _safe, is_whole=pa.types.is_timestamp(field.type))
+
+
+def _safe(value: object) -> str:
+    return str(value).translate(_SAFE)
 
 
 def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
@@ -103,7 +108,7 @@ def _fitted(columns: list[Column], width: int) -> list[Column]:
 def _shrink(shown: list[Column], width: int) -> bool:
     """Take width from the widest until the line fits; False (and nothing taken) when cells would become too narrow."""
     widths = {column.index: column.width for column in shown}
-    floors = {c.index: min(c.width, max(12, cell_len(c.name)) if not c.is_right else c.width) for c in shown}
+    floors = {c.index: c.width if c.is_whole else min(c.width, TEXT_WIDTH_MIN) for c in shown}
     excess = _total(shown) - width
     while excess > 0:
         widest = max(widths, key=lambda i: (widths[i] - floors[i], widths[i]))

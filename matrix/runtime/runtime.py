@@ -21,6 +21,7 @@ import trio
 
 from matrix.errors import LogWriteError, MatrixError, ProgramError
 from matrix.limits import COMMIT_INTERVAL_US, INDEX_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, THREADS_MAX
+from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
 from matrix.runtime.call import Call
 from matrix.runtime.lease import LeasePool, check_hook
@@ -350,6 +351,7 @@ async def open_runtime(
     """
     level = durability_of(durability)
     folder = Path(store)
+    check_place(folder)
     writer = await trio.to_thread.run_sync(Writer.open, folder / "log")
     runtime = Runtime(folder, writer, durability=level, progress=progress, index=index)
     error: BaseException | None = None

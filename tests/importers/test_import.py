@@ -143,7 +143,7 @@ def test_a_folder_of_other_things_is_not_imported_into(tmp_path: Path, casino, w
     (tmp_path / "mine" / "letter.txt").write_text("Dear")
     with pytest.raises(NotAStore, match="a folder with other things in it"):
         import_files(tmp_path / "mine", "casino", [write(casino)])
-    with pytest.raises(NotAStore, match="not a folder"):
+    with pytest.raises(NotAStore, match="a store is a folder"):
         import_files(tmp_path / "mine" / "letter.txt", "casino", [write(casino)])
 
 
