@@ -35,15 +35,15 @@ class Opened:
     remade_because: str | None = None
 
 
-def open_file(store: Path, *, damage: str | None = None) -> Opened:
+def open_file(store: Path, *, remake_because: str | None = None) -> Opened:
     """The store's index, made if it is missing or not one; in memory if the folder cannot be written.
 
-    ``damage`` is what was found wrong with the file that is there: it is made anew.
+    ``remake_because`` says why the file that is there is to be thrown away.
     """
     path = store / schema.FILE_NAME
     try:
         with _only_opener(store):
-            return _open_or_make(path, damage)
+            return _open_or_make(path, remake_because)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF in _NOT_WRITABLE:
             return Opened(_made(schema.connect(None)), None)
@@ -67,8 +67,8 @@ def damage_of(connection: sqlite3.Connection, error: Exception) -> str | None:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and (code & 0xFF in _DAMAGED or code == _SHORT_READ):
         return str(error)
-    if isinstance(error, cbor2.CBORError):
-        return f"data of a row does not decode ({error})"
+    if isinstance(error, cbor2.CBORError | UnicodeDecodeError):
+        return f"a value does not decode ({error})"
     if code is not None and code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT):
         return None  # locked, full, interrupted: the file is not to blame
     return _structural_damage(connection)
@@ -77,13 +77,13 @@ def damage_of(connection: sqlite3.Connection, error: Exception) -> str | None:
 def _structural_damage(connection: sqlite3.Connection) -> str | None:
     try:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        found = schema.layout(connection)
     except sqlite3.DatabaseError as error:
         return str(error)
     if verdict != "ok":
         return str(verdict)
-    missing = set(schema.TABLES) - tables
-    return f"tables are missing: {', '.join(sorted(missing))}" if missing else None
+    missing = sorted(schema.LAYOUT - found)
+    return f"missing: {', '.join(missing)}" if missing else None
 
 
 @contextlib.contextmanager
@@ -97,9 +97,8 @@ def _only_opener(store: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _open_or_make(path: Path, damage: str | None) -> Opened:
-    because = damage or _is_cut_off(path)
-    if because is None:
+def _open_or_make(path: Path, because: str | None) -> Opened:
+    if because is None and (because := _is_cut_off(path)) is None:
         try:
             return _open_sound(path)
         except sqlite3.DatabaseError as error:
@@ -109,7 +108,7 @@ def _open_or_make(path: Path, damage: str | None) -> Opened:
     for suffix in ("-wal", "-shm", ""):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     connection = _made(schema.connect(path))
-    return Opened(connection, os.stat(path).st_ino, f"{schema.FILE_NAME} was damaged: {because}")
+    return Opened(connection, os.stat(path).st_ino, because)
 
 
 def _open_sound(path: Path) -> Opened:

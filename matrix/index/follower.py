@@ -184,6 +184,7 @@ def _check_witness(
 ) -> None:
     last = max((info.last_position for info in infos), default=0)
     if witness.position > last:
+        _check_alarm(connection, shard, witness)
         known = f"the index knows shard {shard} up to position {witness.position}, the log ends at {last}"
         raise IndexAhead(f"{known}: {_CLEAR}")
     if witness.ref is None:
@@ -193,6 +194,14 @@ def _check_witness(
         raise Mismatch(f"position {witness.position} of shard {shard} is not in the segment that the index names")
     if segment.generation == witness.ref.generation:
         _check_block(connection, reader, witness.ref)
+
+
+def _check_alarm(connection: sqlite3.Connection, shard: int, witness: Witness) -> None:
+    """Before an alarm: an index whose own maps contradict its witness is damaged, not ahead."""
+    sql = "SELECT max(last_position) FROM blocks WHERE shard = ?"
+    (mapped,) = connection.execute(sql, (shard,)).fetchone()
+    if mapped != witness.position:
+        raise Mismatch(f"the index claims position {witness.position} of shard {shard}, its maps end at {mapped}")
 
 
 def _check_block(connection: sqlite3.Connection, reader: LogReader, ref: BlockRef) -> None:

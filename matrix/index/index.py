@@ -91,48 +91,39 @@ class Index:
         with self._lock, self._as_store_error():
             if file.was_replaced(self._store, self._opened):
                 self._open_again()
-            because, self._remade_because = self._remade_because, None
             try:
-                return Followed(self._follow(reader, batch_events), because)
+                return self._followed(reader, batch_events)
             except follower.Mismatch as mismatch:
                 because = str(mismatch)
-                self._clear()
             except (sqlite3.Error, cbor2.CBORError, TypeError, ValueError) as error:
                 # Types and values, too: a damaged file may hand back anything where a number should be.
-                because = file.damage_of(self.connection, error)
-                if because is None:
-                    raise
-                self._open_again(damage=because)
-            return Followed(self._follow(reader, batch_events), because)
-
-    def rebuild(self, reader: LogReader) -> Followed:
-        """Forget everything and read the whole log, whatever the index knew."""
-        with self._lock, self._as_store_error():
-            try:
-                self._clear()
-            except sqlite3.DatabaseError as error:
                 damage = file.damage_of(self.connection, error)
                 if damage is None:
                     raise
-                self._open_again(damage=damage)
-            self._remade_because = None
-            return Followed(self._follow(reader, FOLLOW_EVENTS_MAX), "asked to")
+                because = damage
+            self._open_again(remake_because=because)
+            return self._followed(reader, batch_events)
+
+    def rebuild(self, reader: LogReader) -> Followed:
+        """Throw the file away and read the whole log, whatever the index knew."""
+        with self._lock, self._as_store_error():
+            self._open_again(remake_because="asked to")
+            return self._followed(reader, FOLLOW_EVENTS_MAX)
 
     def dump_digest(self) -> str:
         """SHA-256 of what the index says; equal however, and in whatever steps, the log was followed."""
         with self._lock:
             return dump.dump_digest(self.connection)
 
-    def _follow(self, reader: LogReader, batch_events: int) -> int:
-        return follower.follow(self.connection, reader, batch_events=batch_events)
+    def _followed(self, reader: LogReader, batch_events: int) -> Followed:
+        events = follower.follow(self.connection, reader, batch_events=batch_events)
+        because, self._remade_because = self._remade_because, None
+        return Followed(events, because)
 
-    def _clear(self) -> None:
-        with schema.transaction(self.connection):
-            schema.clear(self.connection)
-
-    def _open_again(self, *, damage: str | None = None) -> None:
+    def _open_again(self, *, remake_because: str | None = None) -> None:
         self.connection.close()
-        self._opened = file.open_file(self._store, damage=damage)
+        self._opened = file.open_file(self._store, remake_because=remake_because)
+        self._remade_because = remake_because or self._opened.remade_because
 
     @contextlib.contextmanager
     def _as_store_error(self) -> Iterator[None]:

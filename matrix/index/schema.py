@@ -127,6 +127,11 @@ INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 
 
+def index_name(table: str, columns: tuple[str, ...]) -> str:
+    """How an index is named: ``goals_by_simulation_agent_status``."""
+    return f"{table}_by_{'_'.join(columns)}"
+
+
 def connect(path: Path | None) -> sqlite3.Connection:
     """A connection that any thread may use, one at a time; ``None`` is a database in memory."""
     name = ":memory:" if path is None else str(path)
@@ -176,7 +181,7 @@ def version_of(connection: sqlite3.Connection) -> int | None:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make all tables, dropping what is there; the caller holds a transaction or owns the file.
+    """Make all tables, dropping what is there; the caller holds a transaction.
 
     sqlite-utils is imported here, where a file is made, and nowhere else: importing it takes 0.2 s,
     and 0.7 s where pandas is installed, which it imports only to know one more type.
@@ -184,14 +189,14 @@ def create(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
     _drop_all(connection)
-    database = Database(connection, recursive_triggers=False)
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)  # nobody else's code in here
     for table, columns in TABLES.items():
         pk = KEYS[table][0] if len(KEYS[table]) == 1 else KEYS[table]
         sql = database.create_table_sql(table, columns, pk=pk, not_null=set(KEYS[table]))
         connection.execute(sql.rstrip().rstrip(";") + ("" if table == "simulations" else " WITHOUT ROWID"))
     for table, indexes in INDEXES.items():
         for names in indexes:
-            database.table(table).create_index(list(names), index_name=f"{table}_by_{'_'.join(names)}")
+            database.table(table).create_index(list(names), index_name=index_name(table, names))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -204,7 +209,23 @@ def _drop_all(connection: sqlite3.Connection) -> None:
             connection.execute(f'DROP {kind} "{quoted}"')
 
 
-def clear(connection: sqlite3.Connection) -> None:
-    """Empty every table; the caller holds a transaction."""
-    for table in TABLES:
-        connection.execute(f"DELETE FROM {table}")
+#: Everything that statements name: "goals", "goals.seq", "goals_by_simulation_agent_status".
+LAYOUT: Final = frozenset(
+    {
+        *TABLES,
+        *(f"{table}.{column}" for table, columns in TABLES.items() for column in columns),
+        *(index_name(table, columns) for table, indexes in INDEXES.items() for columns in indexes),
+    }
+)
+
+
+def layout(connection: sqlite3.Connection) -> set[str]:
+    """The tables, columns and indexes that a database has, named as in ``LAYOUT``."""
+    names = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    columns = (
+        f"{table}.{row[1]}"
+        for table in TABLES
+        if table in names
+        for row in connection.execute(f"PRAGMA table_info({table})")
+    )
+    return names.union(columns)

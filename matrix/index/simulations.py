@@ -85,7 +85,7 @@ def _write_starts(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def _write_ends(connection: sqlite3.Connection, batch: Batch) -> None:
-    ends = []
+    ends: list[tuple[Any, ...]] = []
     for kind, status in SIMULATION_ENDS.items():
         rows = batch.kind_rows(kind)
         gids = batch.gids(batch.simulation_codes[rows])

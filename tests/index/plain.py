@@ -66,8 +66,9 @@ _AGENTS = """SELECT a.simulation, a.number, a.id, a.role, a.status, a.start, a."
              LEFT JOIN goals AS g ON g.simulation = a.simulation AND g.seq = a.goal
              LEFT JOIN states AS t ON t.simulation = a.simulation AND t.agent = a.number
              ORDER BY 1, 2"""
-_GOALS = """SELECT g.simulation, g.seq, g.name, a.id, g.status, g.start, g."end", coalesce(g."end", s.duration) - g.start,
-                   g.turns, g.steps, g.reason, iif(p.seq, s.id || ':' || p.seq, NULL), g.data
+_GOALS = """SELECT g.simulation, g.seq, g.name, a.id, g.status, g.start, g."end",
+                   coalesce(g."end", s.duration) - g.start, g.turns, g.steps, g.reason,
+                   iif(p.seq, s.id || ':' || p.seq, NULL), g.data
             FROM goals AS g JOIN simulations AS s ON s.gid = g.simulation
             LEFT JOIN agents AS a ON a.simulation = g.simulation AND a.number = g.agent
             LEFT JOIN goals AS p ON p.simulation = g.simulation AND p.seq = g.parent

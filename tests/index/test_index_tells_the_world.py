@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from matrix.index.index import Index
 from matrix.log.reader import LogReader
+from matrix.testing.histories import Shards
 from matrix.testing.stores import write_history
-from matrix.testing.strategies import Shards, histories
+from matrix.testing.strategies import histories
 from matrix.testing.world import Duration, Run, Thing, Time, World
 
 
