@@ -35,8 +35,8 @@ def sessions() -> list[tuple[str, str]]:
 
 
 def pattern_of(shown: str) -> re.Pattern[str]:
-    """What is shown, where an ellipsis stands for what differs from machine to machine (times, sizes)."""
-    return re.compile(r"[^\n]*".join(map(re.escape, shown.split("…"))))
+    """What is shown, whatever its seconds and rates: those differ from machine to machine."""
+    return re.compile(re.sub(r"[\d,]+(\\\.\d+)?(\\ (s\b|events/s))", r"[\\d,.]+\2", re.escape(shown)))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_program_of_the_first_screen_prints_what_stands_below_it(folder: Pat
 
 
 def test_the_shell_sessions_show_what_a_terminal_shows(folder: Path) -> None:
-    assert len(sessions()) >= 4
+    assert len(sessions()) >= 3
     for command, shown in sessions():
         seen = on_terminal(command, cwd=folder)
         assert pattern_of(shown).fullmatch(seen.text.rstrip("\n")), f"$ {command}\n{seen.text}"
