@@ -78,7 +78,6 @@ class _Dialogue:
         return self.history
 
     def _start_agent(self, id: str, person: Record) -> int:
-        person.map("value2issue")
         person.map("outcomes")  # told at the goal's end
         priorities = {"value2issue": person.map("value2issue")}
         return self.history.agent(id, role="negotiator", parameters=priorities | person.rest())

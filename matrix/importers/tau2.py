@@ -86,10 +86,9 @@ class _Run:
         self.domain = info.record("environment_info").text("domain_name")
         self.agent_model, self.user_model = agent.optional_text("llm"), user.optional_text("llm")
         self.agent_class, self.user_class = agent.optional_text("implementation"), user.optional_text("implementation")
-        self.agent_parameters, self.user_parameters = agent.rest(), user.rest()
+        self.agent_parameters, self.user_parameters = _parameters(agent), _parameters(user)
         self.tasks = {task.text("id"): task.value for task in header.records("tasks")}
         self.settings, self.long_settings = _split(info.value)
-        self.user_parameters.pop("global_simulation_guidelines", None)
         self.about = {
             "format": "tau2",
             "file": source.name,
@@ -101,6 +100,11 @@ class _Run:
         }
         # The moment the file was written, and whatever a later tau2 adds at the top.
         self.about |= {f"file_{key}": value for key, value in header.rest().items()}
+
+
+def _parameters(agent: Record) -> dict[str, Any]:
+    elsewhere = ("implementation", "global_simulation_guidelines")  # its class; in the note
+    return {name: value for name, value in agent.value.items() if name not in elsewhere and value is not None}
 
 
 def _split(info: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -147,23 +151,23 @@ class _Conversation:
         task_id = recorded.text("task_id")
         id, seed, trial = recorded.text("id"), recorded.optional_integer("seed"), recorded.optional_integer("trial")
         about = run.about | {"task_id": task_id, "trial": trial, "task": run.tasks.get(task_id)}
-        for known in ("reward_info", "termination_reason", "end_time", "duration", "agent_cost", "user_cost"):
+        for known in ("reward_info", "termination_reason", "duration", "agent_cost", "user_cost"):
             recorded.has(known)  # told at the end
+        for name in ("start_time", "end_time"):  # a zone would be lost in microseconds
+            if recorded.optional_time(name) is not None and not is_plain_time(recorded.text(name)):
+                about[name] = recorded.text(name)
         about = joined({key: value for key, value in about.items() if value is not None}, recorded.rest())
         return History(id, name=run.domain, wall=self.start, seed=seed, data=about)
 
     def _start_agents(self) -> dict[str, int]:
         run, history = self.run, self.history
-        agents = {
-            "assistant": history.agent(
-                "assistant", role="assistant", class_name=run.agent_class, parameters=_model(run, "agent")
-            )
-        }
+        about = {"assistant": (run.agent_class, run.agent_parameters)}
         if run.user_class != "dummy_user" or self._has_user():
-            agents["user"] = history.agent(
-                "user", role="user", class_name=run.user_class, parameters=_model(run, "user")
-            )
-        return agents
+            about["user"] = (run.user_class, run.user_parameters)
+        return {
+            role: history.agent(role, role=role, class_name=class_name, parameters=parameters)
+            for role, (class_name, parameters) in about.items()
+        }
 
     def _has_user(self) -> bool:
         """Whether somebody is there besides the assistant: a message, a call or an answer of the user's."""
@@ -193,6 +197,9 @@ class _Conversation:
 
     def _tell_note(self, message: Record) -> None:
         """What the system said to an agent: nobody's turn, kept beside the conversation."""
+        moment = message.optional_time("timestamp")
+        self.wall = self.wall if moment is None else moment
+        self.history.move_to(time=self.wall - self.start, wall=self.wall)
         text = message.optional_text("content")
         self.history.note(joined({} if text is None else {"text": text}, self._kept(message, "system")))
 
@@ -260,13 +267,6 @@ class _Conversation:
         if requestor and requestor not in self.agents:
             raise Refusal(record.at("requestor"), f"expected assistant or user, found {requestor[:40]!r}")
         return self.agents.get(requestor, 0)
-
-
-def _model(run: _Run, which: str) -> dict[str, Any]:
-    model, parameters = (
-        (run.agent_model, run.agent_parameters) if which == "agent" else (run.user_model, run.user_parameters)
-    )
-    return ({} if model is None else {"llm": model}) | parameters
 
 
 def _turn_only(kept: dict[str, Any]) -> dict[str, Any]:

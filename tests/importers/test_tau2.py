@@ -159,9 +159,21 @@ def test_a_clock_that_steps_back_does_not_turn_virtual_time_around(tau2, told):
 
 
 def test_a_time_with_a_zone_is_understood_and_kept(tau2, told):
+    tau2["simulations"][0]["start_time"] = "2025-08-01T12:00:00Z"
     tau2["simulations"][0]["messages"][1]["timestamp"] = "2025-08-01T14:00:02+02:00"
-    asked = told("tau2", tau2)[0][6]
+    started, *_, asked = told("tau2", tau2)[0][:7]
+    assert started.data["start_time"] == "2025-08-01T12:00:00Z"
     assert (asked.time, asked.data["timestamp"]) == (2_000_000, "2025-08-01T14:00:02+02:00")
+
+
+def test_a_system_message_is_a_note_of_the_simulation(tau2, told):
+    tau2["simulations"][0]["messages"].insert(1, message("system", "You are helpful.", 1.5, turn_idx=9))
+    note = told("tau2", tau2)[0][6]
+    assert (note.kind, note.agent, note.turn, note.time) == ("note", 0, 0, 1_500_000)
+    assert note.data == {"text": "You are helpful.", "role": "system", "turn_idx": 9}
+    tau2["simulations"][0]["messages"][1]["timestamp"] = "soon"
+    with pytest.raises(Refusal, match=r"messages\[1\]\.timestamp: expected a time such as .*, found 'soon'"):
+        told("tau2", tau2)
 
 
 def test_unknown_fields_are_kept_everywhere(tau2, told):
