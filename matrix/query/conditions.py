@@ -29,6 +29,7 @@ from .syntax import (
     Range,
     StartsWith,
     Type,
+    Value,
 )
 from .types import NAMES, check_equal, check_ordered
 from .values import literal
@@ -45,7 +46,7 @@ def check_condition(context: Context, tree: Any, scope: Scope) -> Expr:
     found = HANDLERS[tree.data](context, tree, scope)
     if found.type is not Type.BOOL:
         not_a_condition(context, found)
-    if hasattr(found, "value") or hasattr(found, "name"):  # a constant, a field, a column or a function
+    if isinstance(found, Value):
         return Compare(found.span, "=", found, Literal(found.span, True, Type.BOOL))
     return found
 
@@ -142,6 +143,10 @@ def _listed(context: Context, item: Expr, tree: TokenTree, span: tuple[int, int]
             patterns.append(kind_pattern(context, child))
             continue
         member = word_or_value(context, item, child, scope, may_be_word=True)
+        if isinstance(member, Literal) and member.type is Type.LIST and len(tree.children) == 1:
+            written = context.written(child)
+            hint, fix = f"say: in {written}", Edit(*span_of(tree), written)
+            raise refusal("list-in-list", "a list stands here by itself, without ( )", span_of(tree), hint, fix)
         check_word(context, item, member, scope)
         members.append(member)
     if not patterns:
@@ -166,7 +171,8 @@ def _range(context: Context, item: Expr, tree: TokenTree, span: tuple[int, int])
     low, high = (_edge(context, cast(TokenTree, edge)) for edge in tree.children)
     check_ordered(context.text, item, low)
     check_ordered(context.text, item, high)
-    if low.type is high.type and low.value > high.value:
+    check_ordered(context.text, low, high)
+    if low.value > high.value:
         fix = Edit(
             low.span[0], high.span[1], f"{context.written(tree.children[1])}..{context.written(tree.children[0])}"
         )

@@ -20,6 +20,7 @@ INT_MAX = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+_HALF_LETTER = re.compile("[\ud800-\udfff]")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 
 
@@ -122,8 +123,10 @@ def _scalar(name: str, value: Any, span: Span) -> Literal:
             return Literal(span, None, Type.MISSING)
         case bool():
             return Literal(span, value, Type.BOOL)
-        case str():
+        case str() if value.isascii() or not _HALF_LETTER.search(value):
             return Literal(span, str(value), Type.TEXT)
+        case str():
+            raise refusal("bad-parameter", f"the value given for ${name} has half a letter in it", span)
         case int() | float():
             return Literal(span, value, Type.NUMBER)
         case timedelta():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lark import Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
@@ -17,7 +19,8 @@ def parse(text: str, *, is_trial: bool = False) -> Tree[Token]:
 
     A trial (of a fix) is only asked whether the text is a query: its refusal has no words.
     """
-    size = len(text.encode("utf-8", "surrogatepass"))
+    _refuse_surrogates(text)
+    size = len(text.encode())
     if size > QUERY_BYTES_MAX:
         hint = f"{QUERY_BYTES_MAX // 1024} KiB are the most; give long lists as parameters: in $list"
         raise refusal("too-long", f"the query has {size // 1024 + 1} KiB", (0, 0), hint)
@@ -37,6 +40,13 @@ def parse(text: str, *, is_trial: bool = False) -> Tree[Token]:
         if is_trial:
             raise refusal("unexpected", "not a query", (0, 0)) from None
         raise diagnose(Failure.at(text, tokens, _place(error))) from None
+
+
+def _refuse_surrogates(text: str) -> None:
+    """Half a letter (from a broken decoding) is no text: it could not be compared, shown or sent."""
+    found = re.search("[\ud800-\udfff]", text)
+    if found is not None:
+        raise refusal("bad-character", "this is half a letter, from a text that was not decoded rightly", found.span())
 
 
 def _place(error: UnexpectedToken | UnexpectedCharacters) -> int | None:

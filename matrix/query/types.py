@@ -95,6 +95,9 @@ def _incomparable(text: str, left: Expr, right: Expr) -> NoReturn:
         written = text[slice(*right.span)].strip("\"'")
         hint = "durations look like 5s, 1h30m (units: us ms s m h d)"
         raise refusal("incomparable", f'"{name}" is a duration', right.span, hint, Edit(*right.span, written))
+    if right.type is Type.LIST:
+        hint = f"to be one of them say: {name} in {text[slice(*right.span)]}"
+        raise refusal("incomparable", f"{NAMES[left.type]} cannot be compared with a list", right.span, hint)
     fixes = []
     if left.type is Type.TEXT and right.type is Type.NUMBER and isinstance(right, Literal):
         fixes = [Edit(*right.span, f'"{text[slice(*right.span)]}"')]

@@ -114,9 +114,9 @@ def check_word(context: Context, left: Expr, right: Expr, scope: Scope) -> None:
     """A kind or a status compared with a constant: it must be one that can exist."""
     if not isinstance(right, Literal) or right.type is not Type.TEXT:
         return
-    if is_kind_field(left, scope):
-        check_kind(right.value, right.span)
     field = field_behind(left, scope)
+    if field is not None and is_kind_field(field, scope):
+        check_kind(right.value, right.span)
     if field is not None and field.name == "status":
         _check_status(right.value, right.span, field.owner)
 

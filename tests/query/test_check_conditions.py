@@ -219,6 +219,12 @@ def _walk(node: object) -> list[object]:
         ("agents as of 5s | agents as of 6s", "late-as-of"),
         ("agents where role = $x", "no-parameter"),
         ("conversations where .x = 1", "no-data"),
+        ("agents where role in ($list)", "list-in-list"),
+        ("agents where role = $list", "incomparable"),
+        ("agents where role = $half", "bad-parameter"),
+        ("agents where role = $map", "bad-parameter"),
+        ("events where .x in $list..3", "no-order"),
+        ("events | select kind | where kind = tool.faild", "unknown-kind"),
     ],
 )
 def test_condition_is_refused(query: str, code: str | None) -> None:
@@ -226,7 +232,7 @@ def test_condition_is_refused(query: str, code: str | None) -> None:
         check(query)
         return
     with pytest.raises(QueryError) as caught:
-        check(query)
+        check(query, {"list": ["a"], "half": "\ud800", "map": {}})
     assert caught.value.code == code
 
 

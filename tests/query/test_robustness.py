@@ -88,7 +88,7 @@ def test_any_text_is_answered(text: str) -> None:
         ("", "empty-query"),
         ("  \n\t # only a comment", "empty-query"),
         ("\x00", "no-relation"),
-        ("agents where role = \ud800", "unexpected"),
+        ("agents where role = '\ud800'", "bad-character"),
         ("agents where " + "(" * 1_000 + "role = a" + ")" * 1_000, "too-deep"),
         ("agents where " + "not " * 1_000 + "role = a", "too-deep"),
         ("agents where turns = " + "-" * 1_000 + "1", "too-deep"),
