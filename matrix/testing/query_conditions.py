@@ -1,30 +1,17 @@
 """Draw conditions and values of made-up queries, as text, for the rows of a given relation.
 
-Every function takes hypothesis' ``draw`` and a ``Place`` and gives query text. The simplest form of
+Every function takes ``Choices`` and a ``Place`` and gives query text. The simplest form of
 everything comes first, for that is what a failing query shrinks to.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import strategies as st
-
 from matrix.testing import query_words as words
-
-Draw = st.DrawFn
-
-
-def pick(draw: Draw, items: Sequence[str]) -> str:
-    """One of the items."""
-    return draw(st.sampled_from(list(items)))
-
-
-def chance(draw: Draw, out_of: int) -> bool:
-    """True once in ``out_of`` times; shrinks to false."""
-    return draw(st.integers(min_value=0, max_value=out_of - 1)) == out_of - 1
+from matrix.testing.choices import Choices
 
 
 @dataclass(frozen=True)
@@ -48,106 +35,114 @@ class Place:
 # -- values ------------------------------------------------------------------------------------------
 
 
-def quoted(draw: Draw, word: str) -> str:
+def quoted(c: Choices, word: str) -> str:
     """A word as text, in either kind of quotes."""
     return (
         json.dumps(word, ensure_ascii=False)
-        if "'" in word or chance(draw, 2)
+        if "'" in word or c.chance(2)
         else "'" + json.dumps(word, ensure_ascii=False)[1:-1].replace('\\"', '"') + "'"
     )
 
 
-def named(draw: Draw, word: str) -> str:
+def named(c: Choices, word: str) -> str:
     """A word beside a name field: bare when it can be."""
     is_plain = word.replace("_", "a").isalnum() and word.isascii() and word[:1].isalpha()
-    return word if is_plain and word not in words.FIELDS["messages"] and chance(draw, 2) else quoted(draw, word)
+    return word if is_plain and word not in words.FIELDS["messages"] and c.chance(2) else quoted(c, word)
 
 
-def number(draw: Draw, place: Place) -> str:
+def number(c: Choices, place: Place) -> str:
     """A number: of a field, a path, a count, or calculated from them."""
     found: list[Callable[[], str]] = [
-        lambda: pick(draw, [name for name, kind in words.FIELDS[place.relation].items() if kind == "number"] or ["1"]),
-        lambda: pick(draw, [p for p, kind in words.PATHS[place.relation].items() if kind == "number"] or ["2"]),
-        lambda: f"({pick(draw, list(words.PATHS[place.relation]) or ['1'])} ?? {pick(draw, words.COUNTS)})",
+        lambda: c.pick([name for name, kind in words.FIELDS[place.relation].items() if kind == "number"] or ["1"]),
+        lambda: c.pick([p for p, kind in words.PATHS[place.relation].items() if kind == "number"] or ["2"]),
+        lambda: f"({c.pick(list(words.PATHS[place.relation]) or ['1'])} ?? {c.pick(words.COUNTS)})",
     ]
     if place.depth > 0:
-        found += [lambda: calculated(draw, place.deeper()), lambda: counted(draw, place)]
-    return draw(st.sampled_from(found))()
+        found += [lambda: calculated(c, place.deeper()), lambda: counted(c, place)]
+    return c.pick(found)()
 
 
-def calculated(draw: Draw, place: Place) -> str:
+def calculated(c: Choices, place: Place) -> str:
     """Arithmetic, or a function that gives a number."""
-    form = pick(
-        draw,
-        (
-            "({a} {op} {b})",
-            "({a} {op} {c})",
-            "-{c} * {a}",
-            "abs({a})",
-            "round({a})",
-            "len({t})",
-            "number({t})",
-            "seconds({d})",
-            "if({a} > {c}, {a}, {b})",
-            "({d} / {e})",
-        ),
-    )
-    return form.format(
-        a=number(draw, place),
-        b=number(draw, place) if "{b}" in form else "",
-        c=pick(draw, words.COUNTS),
-        op=pick(draw, ("+", "-", "*", "/", "%")),
-        t=text(draw, place) if "{t}" in form else "",
-        d=duration(draw, place) if "{d}" in form else "",
-        e=pick(draw, words.DURATIONS),
+    return filled(
+        c.pick(words.CALCULATIONS),
+        a=lambda: number(c, place),
+        b=lambda: number(c, place),
+        c=lambda: c.pick(words.COUNTS),
+        op=lambda: c.pick(("+", "-", "*", "/", "%")),
+        t=lambda: text(c, place),
+        d=lambda: duration(c, place),
+        e=lambda: c.pick(words.DURATIONS),
     )
 
 
-def counted(draw: Draw, place: Place) -> str:
+def counted(c: Choices, place: Place) -> str:
     """Counting and summing inside a condition."""
     reached = words.REACHED[place.relation]
-    if "events" in reached and chance(draw, 2):
-        kind = pick(draw, words.EVENT_KINDS)
-        if chance(draw, 2):
+    if c.chance(4):
+        relation = c.pick([name for name in reached if name != "conversations"])
+        numbers = [name for name, kind in words.FIELDS[relation].items() if kind in ("number", "duration")]
+        return f"distinct({c.pick(numbers)} of {relation})"
+    if "events" in reached and c.chance(2):
+        kind = c.pick(words.EVENT_KINDS)
+        if c.chance(2):
             return f"count({kind})"
-        function = pick(
-            draw, ("sum", "avg", "min", "max", "median", "p50", "p95", "distinct", "first", "last", "stddev")
-        )
-        return f"{function}({pick(draw, ('.price', '.tokens', '.ms', '.amount', 'seq', 'turn'))} of {kind})"
-    relation = pick(draw, reached)
-    return f"count({relation} ({condition(draw, place.inside(relation))}))"
+        return f"{c.pick(words.AGGREGATES)}({c.pick(('.price', '.tokens', '.ms', '.amount', 'seq', 'turn'))} of {kind})"
+    relation = c.pick(reached)
+    return f"count({relation} ({condition(c, place.inside(relation))}))"
 
 
-def text(draw: Draw, place: Place) -> str:
+def text(c: Choices, place: Place) -> str:
     """A text: of a field, a path, or made by a function."""
     fields = [name for name, kind in words.FIELDS[place.relation].items() if kind in words.WORDS]
     paths = [p for p, kind in words.PATHS[place.relation].items() if kind in words.PATH_WORDS]
-    return pick(
-        draw,
+    return c.pick(
         (
-            pick(draw, fields),
-            pick(draw, paths or fields),
-            f"lower({pick(draw, paths or fields)})",
-            f"({pick(draw, paths or fields)} ?? {quoted(draw, 'x')})",
+            c.pick(fields),
+            c.pick(paths or fields),
+            f"lower({c.pick(paths or fields)})",
+            f"({c.pick(paths or fields)} ?? {quoted(c, 'x')})",
         ),
     )
 
 
-def duration(draw: Draw, place: Place) -> str:
-    """A duration: of a field, or calculated."""
+def duration(c: Choices, place: Place) -> str:
+    """A duration: of a field, calculated, or of the rows reached."""
     fields = [name for name, kind in words.FIELDS[place.relation].items() if kind == "duration"]
-    first = pick(draw, fields)
-    return pick(
-        draw, (first, first, f"({first} - {pick(draw, fields)})", f"({first} * 2)", f"({first} / 3)", f"({first} + 1s)")
+    form = c.pick(
+        ("{f}", "{f}", "({f} - {g})", "({f} * 2)", "({f} / 3)", "({f} + 1s)", "{a}({h} of {r})", "duration({n})")
+    )
+    relation = c.pick([name for name in words.REACHED[place.relation] if name != "conversations"])
+    theirs = [name for name, kind in words.FIELDS[relation].items() if kind == "duration"]
+    return filled(
+        form,
+        f=lambda: c.pick(fields),
+        g=lambda: c.pick(fields),
+        a=lambda: c.pick(("sum", "avg", "min", "max", "median", "p50", "first", "last")),
+        h=lambda: c.pick(theirs),
+        r=lambda: relation,
+        n=lambda: number(c, Place(place.relation, 0)),
     )
 
 
 # -- conditions --------------------------------------------------------------------------------------
 
 
-def condition(draw: Draw, place: Place) -> str:
+def filled(form: str, **parts: Callable[[], str]) -> str:
+    """A form with those parts that it names, made only if it does."""
+    return form.format(**{name: make() for name, make in parts.items() if "{" + name + "}" in form})
+
+
+def any_path(c: Choices, paths: dict[str, str]) -> str:
+    """One of the paths, more often one of the first."""
+    return c.pick([*list(paths)[:4], *paths])
+
+
+def condition(c: Choices, place: Place) -> str:
     """Any condition at a place."""
-    found: list[Callable[[Draw, Place], str]] = [on_field, on_field, on_path, on_path, on_many, on_link, on_number]
+    found: list[Callable[[Choices, Place], str]] = [on_path, on_field, on_field, on_many, on_link, on_number]
+    if words.MANY_PATHS[place.relation]:
+        found += [on_path, on_path, on_path, on_many]
     if place.relation != "conversations":
         found.append(on_goal)
     if place.seen_by_agent:
@@ -156,193 +151,151 @@ def condition(draw: Draw, place: Place) -> str:
         found.append(on_alias)
     if place.depth > 0:
         found += [combined, quantified, quantified]
-    return draw(st.sampled_from(found))(draw, place)
+    return c.pick(found)(c, place)
 
 
-def combined(draw: Draw, place: Place) -> str:
+def combined(c: Choices, place: Place) -> str:
     """Conditions joined, or turned round."""
     inner = place.deeper()
-    form = pick(draw, ("{a} and {b}", "{a} or {b}", "not ({a})", "({a} or {b}) and {c}", "not {a}", "({a})"))
-    return form.format(**{name: f"({condition(draw, inner)})" for name in "abc" if "{" + name in form})
+    form = c.pick(("{a} and {b}", "{a} or {b}", "not ({a})", "({a} or {b}) and {c}", "not {a}", "({a})"))
+    return form.format(**{name: f"({condition(c, inner)})" for name in "abc" if "{" + name in form})
 
 
-def on_field(draw: Draw, place: Place) -> str:
+def on_field(c: Choices, place: Place) -> str:
     """A condition on a built-in field."""
-    name = pick(draw, list(words.FIELDS[place.relation]))
-    return compared(draw, name, words.FIELDS[place.relation][name])
+    name = c.pick(list(words.FIELDS[place.relation]))
+    return compared(c, name, words.FIELDS[place.relation][name])
 
 
-def compared(draw: Draw, name: str, kind: str) -> str:
+def compared(c: Choices, name: str, kind: str) -> str:
     """A field or link of a known kind, compared in one of the ways it can be."""
-    if chance(draw, 8):
-        return f"{name} {pick(draw, ('exists', 'missing'))}"
+    if c.chance(8):
+        return f"{name} {c.pick(('exists', 'missing'))}"
     if kind == "number":
-        return f"{name} {pick(draw, ('=', '!=', '<', '<=', '>', '>='))} {pick(draw, words.NUMBERS)}"
+        return f"{name} {c.pick(('=', '!=', '<', '<=', '>', '>='))} {c.pick(words.NUMBERS)}"
     if kind in ("duration", "time"):
         literals = words.DURATIONS if kind == "duration" else words.TIMES
-        if chance(draw, 4):
-            return f"{name} in {pick(draw, literals)}..{pick(draw, literals)}"
-        return f"{name} {pick(draw, ('=', '!=', '<', '<=', '>', '>='))} {pick(draw, literals)}"
-    word = pick(draw, words.WORDS[kind])
-    form = pick(
-        draw,
-        (
-            "= {w}",
-            "= {w}",
-            "!= {w}",
-            "in ({w}, {v})",
-            "not in ({w}, {v})",
-            "~ {p}",
-            "contains {t}",
-            "starts with {t}",
-            "ends with {t}",
-            "> {q}",
-        ),
-    )
-    if kind == "kind" and chance(draw, 3):
-        return f"{name} {pick(draw, ('= tool.*', '!= tool.*', 'in (offer, goal.*)', '= message.*'))}"
-    part = word[: draw(st.integers(min_value=0, max_value=2))]
-    return f"{name} " + form.format(
-        w=named(draw, word),
-        v=named(draw, pick(draw, words.WORDS[kind])),
-        p=pick(draw, words.PATTERNS),
-        t=quoted(draw, part),
-        q=quoted(draw, word),
+        if c.chance(4):
+            low, high = sorted((literals.index(c.pick(literals)), literals.index(c.pick(literals))))
+            return f"{name} in {literals[low]}..{literals[high]}"
+        return f"{name} {c.pick(('=', '!=', '<', '<=', '>', '>='))} {c.pick(literals)}"
+    word = c.pick(words.WORDS[kind])
+    if kind == "kind" and c.chance(3):
+        return f"{name} {c.pick(('= tool.*', '!= tool.*', 'in (offer, goal.*)', '= message.*'))}"
+    part = word[: c.below(3)]
+    return f"{name} " + filled(
+        c.pick(words.NAME_TESTS),
+        w=lambda: named(c, word),
+        v=lambda: named(c, c.pick(words.WORDS[kind])),
+        p=lambda: c.pick(words.PATTERNS),
+        t=lambda: quoted(c, part),
+        q=lambda: quoted(c, word),
     )
 
 
-def on_path(draw: Draw, place: Place) -> str:
+def on_path(c: Choices, place: Place) -> str:
     """A condition on the open data."""
     paths = words.PATHS[place.relation]
-    return on_data(draw, pick(draw, list(paths)), paths) if paths else on_field(draw, place)
+    return on_data(c, any_path(c, paths), paths) if paths else on_field(c, place)
 
 
-def on_data(draw: Draw, path: str, paths: dict[str, str]) -> str:
+def on_data(c: Choices, path: str, paths: dict[str, str]) -> str:
     """A path compared with a literal that is mostly of its type, or with another path."""
     kind = paths[path]
-    word = pick(draw, words.PATH_WORDS.get(kind, ("x",)))
-    form = pick(
-        draw,
-        (
-            "exists",
-            "missing",
-            "= {l}",
-            "!= {l}",
-            "> {n}",
-            "<= {n}",
-            "= null",
-            "!= null",
-            "in ({l}, {n})",
-            "not in ({l}, null)",
-            "= {o}",
-            "< {o}",
-            "in 0..3",
-            "= true",
-            "contains {t}",
-            "starts with {t}",
-            "~ {p}",
-            "!= {o}",
-        ),
-    )
-    literal = pick(draw, words.NUMBERS) if kind == "number" else quoted(draw, word)
-    return f"{path} " + form.format(
-        l=literal,
-        n=pick(draw, words.NUMBERS),
-        o=pick(draw, list(paths)),
-        t=quoted(draw, word),
-        p=pick(draw, words.PATTERNS),
+    word = c.pick(words.PATH_WORDS.get(kind, ("x",)))
+    literal = c.pick(words.NUMBERS) if kind == "number" else quoted(c, word)
+    return f"{path} " + filled(
+        c.pick(words.DATA_TESTS),
+        l=lambda: literal,
+        n=lambda: c.pick(words.NUMBERS),
+        o=lambda: any_path(c, paths),
+        t=lambda: quoted(c, word),
+        p=lambda: c.pick(words.PATTERNS),
     )
 
 
-def on_many(draw: Draw, place: Place) -> str:
+def on_many(c: Choices, place: Place) -> str:
     """A condition on any element of a list."""
     paths = words.MANY_PATHS[place.relation]
     if not paths:
-        return on_path(draw, place)
-    path = pick(draw, list(paths))
-    form = pick(draw, ("exists", "missing", "= {l}", "> {n}", "in ({l}, {n})", "~ {p}", "= {o}", "in 1..5", "< {m}"))
-    literal = (
-        pick(draw, words.NUMBERS)
-        if paths[path] == "number"
-        else quoted(draw, pick(draw, words.PATH_WORDS[paths[path]]))
+        return on_path(c, place)
+    path = c.pick(list(paths))
+    literal = c.pick(words.NUMBERS) if paths[path] == "number" else quoted(c, c.pick(words.PATH_WORDS[paths[path]]))
+    test = f"{path} " + filled(
+        c.pick(words.MANY_TESTS),
+        l=lambda: literal,
+        n=lambda: c.pick(words.NUMBERS),
+        p=lambda: c.pick(words.PATTERNS),
+        o=lambda: any_path(c, words.PATHS[place.relation]),
     )
-    others = list(words.PATHS[place.relation])
-    test = f"{path} " + form.format(
-        l=literal,
-        n=pick(draw, words.NUMBERS),
-        p=pick(draw, words.PATTERNS),
-        o=pick(draw, others),
-        m=pick(draw, list(paths)),
-    )
-    return f"not {test}" if chance(draw, 3) else test
+    return f"not {test}" if c.chance(3) else test
 
 
-def on_link(draw: Draw, place: Place) -> str:
+def on_link(c: Choices, place: Place) -> str:
     """A condition on something one or two links away."""
     name, relation = "", place.relation
-    for _ in range(draw(st.sampled_from((1, 1, 2)))):
+    for _ in range(c.pick((1, 1, 2))):
         if words.LINKS[relation]:
-            link = pick(draw, list(words.LINKS[relation]))
+            link = c.pick(list(words.LINKS[relation]))
             name, relation = f"{name}{link}.", words.LINKS[relation][link]
     if not name:
-        return on_field(draw, place)
-    if words.PATHS[relation] and chance(draw, 3):
-        path = pick(draw, list(words.PATHS[relation]))
-        return on_data(draw, f"{name}data{path}", {f"{name}data{path}": words.PATHS[relation][path]})
-    field_name = pick(draw, list(words.FIELDS[relation]))
-    return compared(draw, name + field_name, words.FIELDS[relation][field_name])
+        return on_field(c, place)
+    if words.PATHS[relation] and c.chance(3):
+        path = c.pick(list(words.PATHS[relation]))
+        return on_data(c, f"{name}data{path}", {f"{name}data{path}": words.PATHS[relation][path]})
+    field_name = c.pick(list(words.FIELDS[relation]))
+    return compared(c, name + field_name, words.FIELDS[relation][field_name])
 
 
-def on_number(draw: Draw, place: Place) -> str:
+def on_number(c: Choices, place: Place) -> str:
     """A calculated value compared."""
-    if chance(draw, 3):
-        return f"{duration(draw, place)} {pick(draw, ('<', '>=', '='))} {pick(draw, words.DURATIONS)}"
-    return f"{number(draw, place)} {pick(draw, ('=', '<', '>=', '!='))} {pick(draw, words.NUMBERS)}"
+    if c.chance(3):
+        return f"{duration(c, place)} {c.pick(('<', '>=', '='))} {c.pick(words.DURATIONS)}"
+    return f"{number(c, place)} {c.pick(('=', '<', '>=', '!='))} {c.pick(words.NUMBERS)}"
 
 
-def on_goal(draw: Draw, place: Place) -> str:
+def on_goal(c: Choices, place: Place) -> str:
     """A goal test."""
-    verb = pick(draw, ("succeeded", "failed", "cancelled", "started"))
-    within = pick(draw, ("", "", " within 1s", " within 1m", " within 2 turns"))
+    verb = c.pick(("succeeded", "failed", "cancelled", "started"))
+    within = c.pick(("", "", " within 1s", " within 1m", " within 2 turns"))
     if place.relation == "goals":
         return verb + within
-    name = pick(draw, ("", "", *(f" {quoted(draw, goal)}" for goal in words.WORDS["goal name"][:3])))
+    name = c.pick(("", "", *(f" {quoted(c, goal)}" for goal in words.WORDS["goal name"][:3])))
     return f"goal{name} {verb}{within}"
 
 
-def on_view(draw: Draw, place: Place) -> str:
+def on_view(c: Choices, place: Place) -> str:
     """What only an agent's view of a message has."""
-    return pick(
-        draw, ("sent", "received", "not sent", "peer = alice", "peer.role = buyer", "peer missing", "sent and received")
+    return c.pick(
+        ("sent", "received", "not sent", "peer = alice", "peer.role = buyer", "peer missing", "sent and received")
     )
 
 
-def on_alias(draw: Draw, place: Place) -> str:
+def on_alias(c: Choices, place: Place) -> str:
     """A comparison with a row further out."""
-    alias, relation = draw(st.sampled_from(place.outer))
+    alias, relation = c.pick(place.outer)
     both = [
         (mine, theirs)
         for mine, kind in words.FIELDS[place.relation].items()
         for theirs, other in words.FIELDS[relation].items()
         if kind == other
     ]
-    mine, theirs = draw(st.sampled_from(both)) if both else ("id", "id")
-    return f"{mine} {pick(draw, ('=', '!='))} {alias}.{theirs}"
+    mine, theirs = c.pick(both) if both else ("id", "id")
+    return f"{mine} {c.pick(('=', '!='))} {alias}.{theirs}"
 
 
-def quantified(draw: Draw, place: Place) -> str:
+def quantified(c: Choices, place: Place) -> str:
     """A condition on how many of the rows reached meet another."""
-    quantity = pick(draw, ("any", "no", "every", "at least 2", "at most 1", "exactly 1", "exactly 0"))
+    quantity = c.pick(("any", "no", "every", "at least 2", "at most 1", "exactly 1", "exactly 0"))
     reached = words.REACHED[place.relation]
-    if "goals" in reached and chance(draw, 4):
-        return (
-            f"{quantity} goal {pick(draw, ('', *words.GOALS_QUOTED))} {pick(draw, ('succeeded', 'failed', 'started'))}"
-        )
-    if "events" in reached and quantity != "every" and chance(draw, 3):
-        kind = pick(draw, words.EVENT_KINDS)
-        inner = f"({condition(draw, place.inside('events'))})" if chance(draw, 2) else ""
+    if "goals" in reached and c.chance(4):
+        return f"{quantity} goal {c.pick(('', *words.GOALS_QUOTED))} {c.pick(('succeeded', 'failed', 'started'))}"
+    has_kinds = "events" in reached or place.relation == "conversations"
+    if has_kinds and quantity != "every" and c.chance(3):
+        kind = c.pick(words.EVENT_KINDS)
+        inner = f"({condition(c, place.inside('events'))})" if "events" in reached and c.chance(2) else ""
         return f"{quantity} {kind}{inner}"
-    relation = pick(draw, reached)
-    if quantity != "every" and relation not in ("goals", "events") and chance(draw, 6):
+    relation = c.pick(reached)
+    if quantity != "every" and relation not in ("goals", "events") and c.chance(6):
         return f"{quantity} {words.THINGS[relation]}"
-    return f"{quantity} {words.THINGS[relation]} ({condition(draw, place.inside(relation))})"
+    return f"{quantity} {words.THINGS[relation]} ({condition(c, place.inside(relation))})"

@@ -5,9 +5,13 @@ They match what ``strategies.py`` puts into histories, so that conditions are of
 
 from __future__ import annotations
 
-from matrix.testing.strategies import AGENTS, GOALS, KINDS, MODELS, REASONS, ROLES, TEXTS, TOOLS
+from matrix.testing.payloads import AGENTS, GOALS, KINDS, MODELS, REASONS, ROLES, TEXTS, TOOLS
 
-RELATIONS = ("simulations", "agents", "goals", "events", "messages", "conversations")
+#: The relations to begin with, those with most in their rows more often.
+RELATIONS = (
+    *("events", "events", "events", "messages", "messages", "agents", "agents", "goals", "goals"),
+    *("simulations", "conversations"),
+)
 THINGS = {
     "simulations": "simulation",
     "agents": "agent",
@@ -108,11 +112,11 @@ LINKS = {
 #: Which relations are reached from which by quantifiers and stages.
 REACHED = {
     "simulations": ("agents", "goals", "events", "messages", "conversations"),
-    "agents": ("goals", "events", "messages", "conversations"),
-    "goals": ("events", "agents"),
+    "agents": ("goals", "events", "messages", "messages", "conversations", "agents", "simulations"),
+    "goals": ("events", "agents", "messages", "simulations"),
     "events": ("agents", "goals", "simulations", "conversations"),
     "messages": ("agents", "goals", "simulations", "conversations"),
-    "conversations": ("agents", "messages", "goals"),
+    "conversations": ("agents", "messages", "goals", "simulations"),
 }
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -209,3 +213,25 @@ TIMES = (
 )
 PATTERNS = ("/deal/", "/^a/", "/e/i", "/refund|money back/i", "/^$/", "/\\d/", "/日/", "/B.b/i", "/y$/", "/\\./")
 EVENT_KINDS = (*KINDS, "tool.failed", "tool.called", "tool.*", "model.completed", "goal.*", "message.sent", "note")
+
+#: How names are tested: w and v are words of the field, t a part of one, q one in quotes, p a pattern.
+NAME_TESTS = (
+    *("= {w}", "= {w}", "!= {w}", "in ({w}, {v})", "not in ({w}, {v})"),
+    *("~ {p}", "~ {p}", "contains {t}", "starts with {t}", "ends with {t}", "> {q}"),
+)
+#: How data is tested: l is a literal of the expected type, n a number, o another path.
+DATA_TESTS = (
+    *("exists", "missing", "= {l}", "= {l}", "!= {l}", "> {n}", "<= {n}", "= null", "!= null"),
+    *("in ({l}, {n})", "not in ({l}, null)", "= {o}", "< {o}", "!= {o}", "in 0..3", "= true"),
+    *("contains {t}", "starts with {t}", "~ {p}", "~ {p}"),
+)
+#: How the elements of a list are tested.
+MANY_TESTS = ("exists", "missing", "= {l}", "> {n}", "in ({l}, {n})", "~ {p}", "= {o}", "in 1..5")
+#: What gives a number: a and b are numbers, c a small literal, t a text, d a duration, e a literal one.
+CALCULATIONS = (
+    *("({a} {op} {b})", "({a} {op} {c})", "({a} {op} {b})", "({a} {op} {c})", "-{c} * {a}", "abs({a})", "round({a})"),
+    *("round({a}, 1)", "len({t})", "number({t})", "seconds({d})", "if({a} > {c}, {a}, {b})", "({d} / {e})"),
+)
+
+AGGREGATES = ("sum", "avg", "min", "max", "median", "stddev", "p50", "p95", "distinct", "first", "last")
+WIDTHS = (("1s", "duration"), ("1m", "duration"), ("1h of wall", "time"), ("2 turns", "number"))
