@@ -35,7 +35,9 @@ from matrix.log.columns import (
 )
 from matrix.log.items import ARRAY, TAG, Cursor
 
-_DEPTH_MAX: Final = 4  # zstd(optional(dictionary(runs))): no column is nested deeper
+_DEPTH_MAX: Final = (
+    16  # zstd(optional(dictionary(text(runs(runs(...)))))): each level of runs is a fourth of the one above
+)
 _PARTS: Final = {
     CONSTANT: 2,
     RANGE: 3,
@@ -293,7 +295,8 @@ def decode_cells_within(data: bytes, count: int, depth: int) -> Cells:
 
 def _widened(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
-        return values.astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
+            return values.astype(np.float64, copy=False)
     if values.dtype == np.uint64 and len(values) and int(values.max()) > _INT64_MAX:
         return values
     return values.astype(np.int64, copy=False)

@@ -109,9 +109,9 @@ def encode_column(column: Column, count: int, lengths_seen: dict[int, bytes]) ->
         return encode_integers(np.asarray(column))
     values = integers_of(column.values)
     _check_length(len(column.starts), len(values))
-    if len(values) == 1:
-        return constant(int(values[0]))
-    if len(values) == count:
+    if len(values) in (1, count):
+        if column.starts[0] != 0 or column.starts[-1] != len(values) - 1:
+            raise UsageError(f"run starts must begin with 0 and ascend below {count}")
         return encode_integers(values)
     lengths = lengths_seen.get(id(column.starts))
     if lengths is None:
@@ -124,6 +124,7 @@ def encode_column(column: Column, count: int, lengths_seen: dict[int, bytes]) ->
 
 def _run_lengths(starts: Sequence[int] | np.ndarray, count: int) -> bytes:
     places = integers_of(starts)
+    assert len(places), "there are rows, so there are runs"
     lengths = np.diff(places, append=count)
     if places[0] != 0 or int(lengths.min()) <= 0:
         raise UsageError(f"run starts must begin with 0 and ascend below {count}")

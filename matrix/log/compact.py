@@ -19,7 +19,7 @@ from matrix.errors import LogCorrupt, StoreError
 from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX
 from matrix.log.block import Block, BlockRef
 from matrix.log.cells import Cells, join_cells
-from matrix.log.disk import DISK, Disk, File
+from matrix.log.disk import DISK, Disk, File, write_all
 from matrix.log.frame import FrameKind, Header, crc, encode_prefix
 from matrix.log.pack import Packed, TooLarge, pack
 from matrix.log.rows import FIXED_COLUMNS, KindRows, Rows
@@ -249,9 +249,8 @@ class _Frames:
         epoch, salt = self._walk.head.epoch, self._walk.salt
         place = (self._number, epoch, events, first, last, salt, self._durable)
         prefix, self._chain = encode_prefix(Header(kind, 0, len(payload), *place, crc(payload)), self._chain)
-        data, written = prefix + payload, 0
-        while written < len(data):
-            written += self._file.write(data[written:], self.offset + written)
+        data = prefix + payload
+        write_all(self._file, data, self.offset)
         if kind != FrameKind.SEAL:
             self.digest.update(prefix)
         self.offset, self._number = self.offset + len(data), self._number + 1

@@ -143,3 +143,13 @@ class Disk:
 
 
 DISK = Disk()
+
+
+def write_all(file: File, data: bytes, offset: int) -> None:
+    """Writes all bytes, in as many pieces as the system takes them in."""
+    written = file.write(data, offset)
+    while written < len(data):
+        more = file.write(data[written:], offset + written)
+        if more <= 0:
+            raise OSError(f"the disk took {written} of {len(data)} bytes")
+        written += more

@@ -15,7 +15,7 @@ from pathlib import Path
 from matrix.errors import LogCorrupt
 from matrix.limits import FRAME_BYTES_MAX
 from matrix.log.block import Block, BlockRef
-from matrix.log.disk import Disk, File
+from matrix.log.disk import Disk, File, write_all
 from matrix.log.frame import Frame, FrameKind
 from matrix.log.segment import BlockEntry, Place, Walk, durable_behind, read_seal, segment_numbers, segment_path
 
@@ -152,8 +152,6 @@ def _keep_copy(disk: Disk, file: File, path: Path, good: Place, size: int) -> No
     """The bytes to be cut, beside the segment: for whoever wants to look. At most one frame's worth and a bit."""
     copy = disk.create(path.with_name(f"{path.name}.{good.offset}.torn"))
     data = file.read(min(size - good.offset, 2 * FRAME_BYTES_MAX), good.offset)
-    written = 0
-    while written < len(data):
-        written += copy.write(data[written:], written)
+    write_all(copy, data, 0)
     copy.sync()
     copy.close()

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from matrix.errors import LogCorrupt, LogWriteError, ShardBusy, UsageError
 from matrix.limits import BLOCK_EVENTS_MAX, SEGMENT_BYTES_MAX
-from matrix.log.disk import DISK, Disk, File
+from matrix.log.disk import DISK, Disk, File, write_all
 from matrix.log.frame import GROUP_OPEN, FrameKind, Header, crc, encode_prefix
 from matrix.log.pack import Packed, TooLarge, pack
 from matrix.log.recovery import Tail, recover
@@ -223,12 +223,7 @@ class Writer:
         if self._file.id().size != self._offset:
             self._ended = "another process has written to this segment"
             raise LogWriteError(f"{self._path}: {self._ended}")
-        written = self._file.write(data, self._offset)
-        while written < len(data):
-            more = self._file.write(data[written:], self._offset + written)
-            if more <= 0:
-                raise OSError(f"the disk took {written} of {len(data)} bytes")
-            written += more
+        write_all(self._file, data, self._offset)
         self._offset += len(data)
 
     # -- sync, transactions, close ------------------------------------------------------------
@@ -400,8 +395,7 @@ class Writer:
         prefix, new_chain = encode_prefix(header, chain)
         file = self._disk.create(prepared)
         data = prefix + payload
-        if file.write(data, 0) != len(data):
-            raise OSError("the disk took only a part of a segment's head")
+        write_all(file, data, 0)
         file.sync()
         self._disk.rename(prepared, path)
         self._disk.sync_folder(path.parent)

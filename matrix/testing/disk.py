@@ -59,7 +59,7 @@ class MemoryFile(File):
         self._node.synced = bytes(self._node.data)
 
     def forget(self) -> None:
-        """Nothing is cached here."""
+        self._disk.on_call("forget", self._path)  # nothing is cached here
 
     def lock(self) -> bool:
         if self._node.locked_by not in (None, self):

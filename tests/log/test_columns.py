@@ -126,7 +126,7 @@ def test_values_that_the_log_cannot_hold_are_refused_by_field(value: Any) -> Non
 
 
 def test_what_stands_for_a_plain_value_becomes_it() -> None:
-    class Colour(str, enum.Enum):
+    class Colour(enum.StrEnum):
         RED = "red"
 
     class Level(enum.IntEnum):

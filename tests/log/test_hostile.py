@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tracemalloc
 from pathlib import Path
@@ -67,7 +68,7 @@ def nested(depth: int) -> bytes:
 BOMBS = {
     "runs longer than the column": form(2, integer(1), b"\xd8\x47\x48" + b"\xff" * 8, b"\xd8\x40\x41\x01"),
     "more runs than rows": form(2, integer(2**60), b"\xd8\x40\x40", b"\xd8\x40\x40"),
-    "range beyond 64 bits": form(1, integer(2**63 - 2), integer(2**62)),
+    "range beyond 64 bits": form(1, integer(2**63), integer(1)),
     "zstd that claims too much": form(11, integer(2**40), byte_string(b"x")),
     "zstd that is none": form(11, integer(100), byte_string(b"x" * 50)),
     "text lengths beyond the text": form(6, b"\xd8\x47\x48" + b"\xff" * 8, byte_string(b"ab")),
@@ -107,7 +108,5 @@ def test_heads_and_seals_from_a_stranger_are_refused() -> None:
         for _ in range(2_000):
             changed = bytearray(good)
             changed[draw.randrange(len(good))] = draw.randrange(256)
-            try:
+            with contextlib.suppress(FormatError):
                 decode(bytes(changed[: draw.choice((len(good), draw.randrange(len(good))))]))
-            except FormatError:
-                pass
