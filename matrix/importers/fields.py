@@ -41,13 +41,13 @@ class Record:
         self._asked: set[str] = set()
 
     def text(self, name: str) -> str:
-        return str(self._of(name, str))
+        return str(self._of(name, "text", str))
 
     def optional_text(self, name: str) -> str | None:
-        return str(self._of(name, str)) if self.has(name) else None
+        return self.text(name) if self.has(name) else None
 
     def number(self, name: str) -> int | float:
-        value: int | float = self._of(name, int, float)
+        value: int | float = self._of(name, "a number", int, float)
         return value
 
     def optional_number(self, name: str) -> int | float | None:
@@ -55,7 +55,7 @@ class Record:
 
     def integer(self, name: str) -> int:
         """A whole number of at most 64 bits."""
-        value = int(self._of(name, int))
+        value = int(self._of(name, "a whole number", int))
         if not INT64_MIN <= value <= INT64_MAX:
             raise Refusal(self.at(name), "the number has more than 64 bits")
         return value
@@ -65,10 +65,10 @@ class Record:
 
     def flag(self, name: str) -> bool:
         """True or false; a missing one is false."""
-        return bool(self._of(name, bool)) if self.has(name) else False
+        return bool(self._of(name, "true or false", bool)) if self.has(name) else False
 
     def map(self, name: str) -> dict[str, Any]:
-        value: dict[str, Any] = self._of(name, dict)
+        value: dict[str, Any] = self._of(name, "an object", dict)
         return value
 
     def record(self, name: str) -> Record:
@@ -80,7 +80,7 @@ class Record:
 
     def records(self, name: str) -> Iterator[Record]:
         """The objects of a list, one by one; a missing or null list is an empty one."""
-        for index, value in enumerate(self._of(name, list) if self.has(name) else ()):
+        for index, value in enumerate(self._of(name, "a list", list) if self.has(name) else ()):
             yield Record(value, f"{self.at(name)}[{index}]")
 
     def time(self, name: str) -> int:
@@ -114,12 +114,12 @@ class Record:
         """The path of one of its fields."""
         return f"{self.path}.{name}" if self.path else name
 
-    def _of(self, name: str, *kinds: type) -> Any:
+    def _of(self, name: str, expected: str, *kinds: type) -> Any:
         self._asked.add(name)
         value = self.value.get(name)
         if type(value) not in kinds:
             found = "nothing" if name not in self.value else named(value)
-            raise Refusal(self.at(name), f"expected {_NAMES[kinds[0]]}, found {found}")
+            raise Refusal(self.at(name), f"expected {expected}, found {found}")
         return value
 
 
