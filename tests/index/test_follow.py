@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from random import Random
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,23 +19,24 @@ from tests.index.plain import expected_entities, expected_paths, found_entities,
 from tests.index.shelf import Shelf
 
 seeds = st.randoms(use_true_random=False)
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@functools.cache
+def empty() -> bytes:
+    """An empty index as bytes, made once: thousands are needed."""
+    connection = schema.connect(None)
+    with contextlib.closing(connection):
+        with schema.transaction(connection):
+            schema.create(connection)
+        return connection.serialize()
 
 
 def new_index() -> sqlite3.Connection:
     """An empty index in memory."""
     connection = schema.connect(None)
-    with schema.transaction(connection):
-        schema.create(connection)
+    connection.deserialize(empty())
     return connection
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    """An empty index in memory, closed afterwards."""
-    made = new_index()
-    yield made
-    made.close()
 
 
 def rebuilt_digest(shelf: Shelf) -> str:
@@ -45,25 +48,25 @@ def rebuilt_digest(shelf: Shelf) -> str:
     return digest
 
 
-def pieces(events: list[Event], random: st.randoms) -> Iterator[list[Event]]:  # type: ignore[valid-type]
+def pieces(events: list[Event], random: Random) -> Iterator[list[Event]]:
     """The events in blocks of random size."""
     at = 0
     while at < len(events):
-        size = random.randint(1, 12)  # type: ignore[attr-defined]
+        size = random.randint(1, 12)
         yield events[at : at + size]
         at += size
 
 
 @quick
 @given(shards=histories(), random=seeds)
-def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards, random: st.randoms) -> None:  # type: ignore[valid-type]
+def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards, random: Random) -> None:
     shelf, index = Shelf(), new_index()
     waiting = {shard: list(pieces(events, random)) for shard, events in shards.items()}
     while any(waiting.values()):
-        shard = random.choice([shard for shard, left in waiting.items() if left])  # type: ignore[attr-defined]
+        shard = random.choice([shard for shard, left in waiting.items() if left])
         shelf.append(shard, waiting[shard].pop(0))
-        if random.random() < 0.4:  # type: ignore[attr-defined]
-            follower.follow(index, shelf, batch_events=random.choice((1, 7, 10_000)))  # type: ignore[attr-defined]
+        if random.random() < 0.4:
+            follower.follow(index, shelf, batch_events=random.choice((1, 7, 10_000)))
     follower.follow(index, shelf)
     assert found_entities(index) == expected_entities(shards)
     assert found_paths(index) == expected_paths(shards)
@@ -75,19 +78,19 @@ def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards,
 
 @quick
 @given(shards=histories(), random=seeds)
-def test_compaction_at_any_moment_changes_nothing_but_the_maps(shards: Shards, random: st.randoms) -> None:  # type: ignore[valid-type]
+def test_compaction_at_any_moment_changes_nothing_but_the_maps(shards: Shards, random: Random) -> None:
     live, shelf, index = Shelf(), Shelf(), new_index()
     for shard, events in shards.items():
         for block in pieces(events, random):
             live.append(shard, block)
             shelf.append(shard, block)
-            if random.random() < 0.3:  # type: ignore[attr-defined]
+            if random.random() < 0.3:
                 follower.follow(index, shelf, batch_events=5)
-            if random.random() < 0.3:  # type: ignore[attr-defined]
+            if random.random() < 0.3:
                 shelf.roll(shard)
             sealed = shelf.log[shard][:-1]
-            if sealed and random.random() < 0.3:  # type: ignore[attr-defined]
-                shelf.compact(shard, random.choice(sealed).number, random.randint(1, 20))  # type: ignore[attr-defined]
+            if sealed and random.random() < 0.3:
+                shelf.compact(shard, random.choice(sealed).number, random.randint(1, 20))
     follower.follow(index, shelf)
     follower.follow(index, shelf)
     assert dump.dump_digest(index) == rebuilt_digest(live) == rebuilt_digest(shelf)

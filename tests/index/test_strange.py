@@ -40,7 +40,7 @@ def junk(told: list[tuple[int, str, int, int, int, dict[str, Any]]]) -> list[Eve
     return events
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(told=st.lists(happenings, min_size=1, max_size=40), random=st.randoms(use_true_random=False))
 def test_any_order_of_events_gives_one_index_however_it_is_followed(told: Any, random: Random) -> None:
     shelf, index = Shelf(), new_index()
