@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .order import as_floats, ranks
-from .value import NUMBERS, Array, Lane, Type, Value, from_objects, merge
+from .value import NUMBERS, Array, Lane, Type, Value, distinct, from_objects, merge
 
 _ADDS_EXACTLY = 2.0**53  # float64 adds whole numbers exactly below this
 
@@ -62,7 +62,7 @@ def _distinct(value: Value, codes: Array, count: int) -> Value:
     found = ranks(value)
     mask = (found.codes >= 0) & (codes >= 0)
     pairs = codes[mask] * (len(found.firsts) + 1) + found.codes[mask]
-    groups = np.unique(pairs) // (len(found.firsts) + 1)
+    groups = distinct(pairs) // (len(found.firsts) + 1)
     return Value.of(Type.INT, np.bincount(groups, minlength=count).astype(np.int64))
 
 

@@ -14,6 +14,7 @@ from .order import ranks
 from .quantify import narrowed_table
 from .reach import join, seen_by_any, simulation_rows
 from .rows import conjuncts, is_local, keep_all, mentions_outer, read_rows
+from .value import distinct
 
 if TYPE_CHECKING:
     from .evaluate import Evaluator
@@ -47,13 +48,13 @@ def followed(evaluator: Evaluator, outer: Frame, to: q.Source) -> Frame:
     items = conjuncts(to.where)
     first = [item for item in items if not mentions_outer(item) and (is_local(item) or not _is_event(to.relation))]
     condition = q.And(to.span, tuple(first)) if first else None
-    simulations = np.unique(simulation_rows(outer))
+    simulations = distinct(simulation_rows(outer))
     inner = narrowed_table(read_rows(evaluator, to.relation, to.kinds, condition, simulations=simulations))
     joined = join(evaluator.world, outer, inner)
     is_reached = np.zeros(joined.hub_count + 1, bool)
     is_reached[joined.outer] = True
     is_reached[-1] = False  # the place of -1: no hub
-    frame = inner.take(np.unique(joined.inner[is_reached[joined.hubs]]))
+    frame = inner.take(distinct(joined.inner[is_reached[joined.hubs]]))
     if outer.table.relation is q.Relation.AGENTS and _is_event(to.relation):
         frame = Frame(frame.table, frame.rows, seen_by_any(frame, outer.index()))
     return keep_all(evaluator, frame, [item for item in items if item not in first])

@@ -18,7 +18,7 @@ from .aggregate import aggregate, unfit
 from .frame import Frame, Scope
 from .reach import Join, join, seen_by, simulation_rows
 from .rows import conjuncts, mentions_outer, read_rows
-from .value import NAMES, Array, Type, Value
+from .value import NAMES, Array, Type, Value, distinct
 
 if TYPE_CHECKING:
     from .evaluate import Evaluator
@@ -69,7 +69,7 @@ def related_rows(evaluator: Evaluator, related: q.Related, argument: q.Expr | No
     on_inner = [item for item in items if not mentions_outer(item)]
     on_pairs = [item for item in items if mentions_outer(item)]
     condition = q.And(related.span, tuple(on_inner)) if on_inner else None
-    simulations = np.unique(simulation_rows(outer))
+    simulations = distinct(simulation_rows(outer))
     inner = read_rows(evaluator, related.relation, related.kinds, condition, simulations=simulations).ordered()
     inner = narrowed_table(inner)
     joined = join(evaluator.world, outer, inner)

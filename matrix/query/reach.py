@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .conversations import Conversations, participants
+from .conversations import Conversations
 from .entities import EntityTable, pair_rows
 from .events import EventTable
 from .frame import Frame, Seen, Table, expand
 from .links import end_of
 from .syntax import Relation
-from .value import Array
+from .threads import participants
+from .value import Array, distinct
 
 if TYPE_CHECKING:
     from .world import World
@@ -103,8 +104,9 @@ def _from_goals(world: World, outer: Frame, inner: Frame) -> Join:
     if relation is Relation.CONVERSATIONS:
         messages = world.messages
         threads, goals = messages.link("conversation").rows, messages.link("goal").rows
-        both = np.unique(np.stack([threads, goals], axis=1)[goals >= 0], axis=0)
-        rows, hubs = _placed(inner, both[:, 0], both[:, 1])
+        width = world.goals.count + 1
+        both = distinct(threads[goals >= 0] * width + goals[goals >= 0])
+        rows, hubs = _placed(inner, *np.divmod(both, width))
         return Join(world.goals.count, outer.index(), rows, hubs)
     return _plain(world.goals.count, outer.index(), _rows(inner, "goal"))
 

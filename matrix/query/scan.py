@@ -21,7 +21,7 @@ from matrix.log.block import BlockRef
 from .entities import pair_rows
 from .events import EventTable, Part
 from .syntax import KindPattern, Relation
-from .value import Array
+from .value import Array, distinct
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,7 +92,7 @@ class Wanted:
 
     def with_simulations(self, rows: Array) -> Wanted:
         """Only events of these simulations, and of those asked for already."""
-        rows = np.unique(rows)
+        rows = distinct(rows)
         return replace(self, simulations=rows if self.simulations is None else np.intersect1d(rows, self.simulations))
 
 
@@ -216,7 +216,7 @@ def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
 def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTable, Array]:
     """The events with these (simulation row, seq), and for each the row in that table or -1."""
     asked = np.flatnonzero(seqs > 0)
-    pairs = np.unique(np.stack([simulations[asked], seqs[asked].astype(np.int64)], axis=1), axis=0)
+    pairs = _different(simulations[asked], seqs[asked].astype(np.int64))
     parts: list[Part] = []
     left = len(pairs)
     for zone in zones(world) if left else ():
@@ -232,6 +232,15 @@ def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTab
     table = EventTable(world, Relation.EVENTS, parts)
     world.needs.read(table)
     return table, _placed(table, simulations, seqs, asked)
+
+
+def _different(simulations: Array, seqs: Array) -> Array:
+    """The different pairs, ascending, as two columns."""
+    span = int(seqs.max(initial=0)) + 1
+    assert (int(simulations.max(initial=0)) + 1) * span < 2**63, (
+        "more simulations times events than an int64 can number"
+    )
+    return np.stack(np.divmod(distinct(simulations * span + seqs), span), axis=1)
 
 
 def _placed(table: EventTable, simulations: Array, seqs: Array, asked: Array) -> Array:
@@ -266,7 +275,7 @@ def _rows_of_pairs(world: World, block: Block, pairs: Array) -> Array:
 
 def _split_by_kind(ref: BlockRef, block: Block, rows: Array) -> Iterator[Part]:
     codes = block.kind[rows]
-    for code in np.unique(codes).tolist():
+    for code in distinct(codes).tolist():
         kind = block.kinds[code]
         chosen = rows[codes == code]
         yield Part(ref, kind, len(chosen), np.searchsorted(block.kind_rows(kind), chosen), block)

@@ -384,3 +384,11 @@ def _merge_lanes(a: Lane, b: Lane, count: int) -> Lane:
 def as_lanes(mask: Array) -> Value:
     """A condition as a value: true or false in every row."""
     return Value.of(Type.BOOL, mask)
+
+
+def distinct(values: Array) -> Array:
+    """The different values, ascending: by sorting, which beats numpy's hashing when most of them differ."""
+    if len(values) < 2:
+        return values
+    ordered = np.sort(values)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]

@@ -73,7 +73,7 @@ class World:
 
     @cached_property
     def conversations(self) -> Conversations:
-        return Conversations.read(self)
+        return Conversations(self, self.messages)
 
     @cached_property
     def messages(self) -> EventTable:
