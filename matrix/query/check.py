@@ -12,11 +12,11 @@ from typing import Any, cast
 from lark import Tree
 
 from ..errors import QueryError
-from . import conditions as _conditions  # noqa: F401  # these register their handlers
-from .columns import default_columns
-from .context import Context
+from . import check_conditions as _conditions  # noqa: F401  # these register their handlers
+from .check_columns import default_columns
+from .check_context import Context
+from .check_stages import StageChecker
 from .parse import parse
-from .stages import StageChecker
 from .suggest import Refusal, apply
 from .syntax import Query
 

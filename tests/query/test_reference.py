@@ -8,10 +8,10 @@ import pytest
 
 from matrix.errors import QueryError
 from matrix.query.check import check
+from matrix.query.check_values import FUNCTIONS
 from matrix.query.failure import keyword_words
 from matrix.query.fields import FIELDS, SHAPES
 from matrix.query.grammar import folder
-from matrix.query.values import FUNCTIONS
 
 TEXT = (folder() / "README.md").read_text()
 VALUES = {"tool": "search", "roles": ["buyer", "seller"], "name": "win", "kind": "offer", "id": "r7:1042"}

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from lark import Token, Tree
 
-from .context import Context, condition, handles, span_of
+from .check_context import Context, condition, handles, span_of
+from .check_words import duration, event_id, kind_pattern, size
 from .fields import OUTCOMES, relations_with
 from .scope import Scope, resolve
 from .suggest import Edit, listed, refusal
@@ -25,7 +26,6 @@ from .syntax import (
     Step,
     Without,
 )
-from .words import duration, event_id, kind_pattern, size
 
 TokenTree = Tree[Token]
 

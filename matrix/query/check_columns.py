@@ -6,7 +6,7 @@ from typing import Any
 
 from lark import Token
 
-from .context import Context, span_of
+from .check_context import Context, span_of
 from .fields import FIELDS, FieldInfo
 from .scope import Scope, name_of
 from .suggest import Edit, refusal

@@ -6,8 +6,10 @@ from typing import Any, NoReturn, cast
 
 from lark import Token, Tree
 
-from .aggregates import aggregate_of, check_argument, result_type
-from .context import Context, condition, expression, handles, span_of, value
+from .check_aggregates import aggregate_of, check_argument, result_type
+from .check_context import Context, condition, expression, handles, span_of, value
+from .check_values import needs_quantity
+from .check_words import duration, event_id, kind_pattern, size
 from .fields import FIELDS, REACHED, RELATION_OF_WORD
 from .literals import parameter, unquote
 from .scope import Scope
@@ -31,8 +33,6 @@ from .syntax import (
     Type,
 )
 from .types import NAMES
-from .values import needs_quantity
-from .words import duration, event_id, kind_pattern, size
 
 TokenTree = Tree[Token]
 ROWS_OF_KINDS = {

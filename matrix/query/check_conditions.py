@@ -6,7 +6,9 @@ from typing import Any, cast
 
 from lark import Token, Tree
 
-from .context import HANDLERS, Context, condition, expression, handles, not_a_condition, span_of
+from .check_context import HANDLERS, Context, condition, expression, handles, not_a_condition, span_of
+from .check_values import literal
+from .check_words import check_word, is_kind_field, kind_pattern, refuse_kind_as_condition, refuse_star, word_or_value
 from .literals import parameter, parameter_members, unquote
 from .scope import Scope, field_info
 from .suggest import Edit, refusal
@@ -32,8 +34,6 @@ from .syntax import (
     Value,
 )
 from .types import NAMES, check_equal, check_ordered
-from .values import literal
-from .words import check_word, is_kind_field, kind_pattern, refuse_kind_as_condition, refuse_star, word_or_value
 
 TokenTree = Tree[Token]
 

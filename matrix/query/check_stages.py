@@ -7,14 +7,15 @@ from typing import Any, NoReturn, cast
 
 from lark import Token, Tree
 
-from .aggregates import aggregate_of, check_argument, result_type
-from .columns import aggregate_name, check_unique, column_name, default_columns
-from .context import Context, condition, handles, span_of, value
-from .context import expression as any_expression
+from .check_aggregates import aggregate_of, check_argument, result_type
+from .check_columns import aggregate_name, check_unique, column_name, default_columns
+from .check_context import Context, condition, handles, span_of, value
+from .check_context import expression as any_expression
+from .check_related import sees, source_of
+from .check_sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
+from .check_words import duration, event_id, kind_pattern, size
 from .fields import SHAPES
-from .related import sees, source_of
 from .scope import Scope, field_info
-from .sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from .suggest import Edit, did_you_mean, joined, listed, nearest, refusal
 from .syntax import (
     Aggregate,
@@ -43,7 +44,6 @@ from .syntax import (
     Type,
     Where,
 )
-from .words import duration, event_id, kind_pattern, size
 
 TokenTree = Tree[Token]
 EVENT_LIKE = (Relation.EVENTS, Relation.MESSAGES)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 from lark import Token, Tree
 
 from ..event import BUILT_IN_KINDS
-from .context import Context, span_of, value
+from .check_context import Context, span_of, value
 from .fields import ALL_STATUSES, STATUSES, is_known_kind, is_known_prefix
 from .literals import duration_us, parameter, quote, unquote
 from .scope import Scope, field_behind, field_info, find_origin, parts_of, resolve

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, cast
 
 from lark import Token, Tree
 
-from .context import Context, condition, handles, span_of, value
+from .check_context import Context, condition, handles, span_of, value
 from .fields import RELATION_OF_WORD
 from .literals import duration_us, number, parameter, time_us, unquote
 from .scope import Scope, resolve
