@@ -127,7 +127,7 @@ class Evaluator:
             start, end = expr.span
             reason = str(error).removeprefix("Invalid regular expression: ")
             raise QueryError(
-                f"the pattern cannot be read: {reason}", code="pattern", text=self.world.text, start=start, end=end
+                f"the pattern cannot be read: {reason}", code="bad-pattern", text=self.world.text, start=start, end=end
             ) from None
 
     def _is_kind(self, value: Value, kinds: Sequence[q.KindPattern]) -> Array:

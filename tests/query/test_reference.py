@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,13 @@ def test_fields_in_the_reference_are_those_of_the_catalogue(relation: str) -> No
     if relation == "conversations":
         known -= {"agents"}
     assert named == known
+
+
+def test_codes_in_the_reference_are_those_that_are_raised() -> None:
+    source = "".join(path.read_text() for path in sorted(Path(check.__code__.co_filename).parent.glob("*.py")))
+    raised = set(re.findall(r'(?:refusal\(|code=)\s*"([a-z-]+)"', source))
+    table = TEXT.partition("### Codes")[2].partition("## ")[0]
+    listed = re.findall(
+        r"[a-z]+(?:-[a-z]+)*", "".join(line.split("|")[2] for line in table.splitlines() if "|" in line)
+    )
+    assert sorted(listed) == sorted(raised | {"codes"})
