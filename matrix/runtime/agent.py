@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matrix.runtime.scheduler import Scheduler
     from matrix.runtime.simulation import Simulation
 
-_new_message = tuple.__new__  # a named tuple's own constructor costs twice as much
+_new_message: Any = tuple.__new__  # a named tuple's own constructor costs twice as much
 _CODE_BITS: Final = 16  # see recorder.py
 
 

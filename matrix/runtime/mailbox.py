@@ -8,15 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 
-class _Fields(NamedTuple):
-    seq: int
-    kind: str
-    sender: str | None
-    payload: dict[str, Any]
-    time_us: int
+if TYPE_CHECKING:
+
+    class _Fields:  # to its reader a message is no tuple: message["price"] is any value, not one of the five below
+        seq: int
+        kind: str
+        sender: str | None
+        payload: dict[str, Any]
+        time_us: int
+
+else:
+
+    class _Fields(NamedTuple):
+        seq: int
+        kind: str
+        sender: str | None
+        payload: dict[str, Any]
+        time_us: int
 
 
 class Message(_Fields):
@@ -46,7 +57,7 @@ class Message(_Fields):
 
     # A named tuple makes the cheapest value object there is (it is made once per message sent);
     # its items by number are of no use to anybody, the payload's by name are.
-    def __getitem__(self, name: str) -> Any:  # type: ignore[override]  # a message is a map to its reader
+    def __getitem__(self, name: str) -> Any:
         return self.payload[name]
 
     def __contains__(self, name: object) -> bool:
