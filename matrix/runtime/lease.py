@@ -160,11 +160,8 @@ class LeasePool:
     async def refill(self) -> None:
         """Make sure that there is a clean lease to step with."""
         while self.clean is None:
-            lease = await self.take()
-            if self.clean is None:
-                self.clean = lease
-            else:
-                self._spare.append(lease)
+            self._spare.append(await self.take())
+            self.clean = self.clean or self._spare.pop()
 
     async def take(self) -> Lease:
         """A clean lease for one coroutine alone."""
