@@ -142,6 +142,9 @@ def check_kind(kind: str, span: Span) -> None:
     """Own kinds are open; one under a reserved prefix must be built in."""
     if is_known_kind(kind):
         return
+    if kind.endswith(".*") and is_known_prefix(kind[:-1]):
+        hint = f"leave out the quotes: {kind}"
+        raise refusal("unknown-kind", f'there is no event kind "{kind}"', span, hint, Edit(*span, kind))
     near = nearest(kind, BUILT_IN_KINDS)
     family = kind.partition(".")[0]
     kinds = listed(k for k in BUILT_IN_KINDS if k.startswith(f"{family}."))

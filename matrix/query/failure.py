@@ -16,7 +16,7 @@ from .suggest import listed, nearest
 from .syntax import Span
 
 _WORD = re.compile(
-    r"""\$?[A-Za-z_][\w]*|\d[\w.]*|@[\w:.+-]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\.[\w.]+|.""", re.DOTALL
+    r"""\$?[^\W\d]\w*|\d[\w.]*|@[\w:.+-]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\.[\w.]+|.""", re.DOTALL
 )
 _SIGN = re.compile(r"[=!<>~&|:^*]+")
 _STRING = re.compile(r"\"(\\.|[^\"\\\n])*\"|'(\\.|[^'\\\n])*'|#[^\n]*")
@@ -146,7 +146,7 @@ class Failure:
 
     def words(self) -> list[Span]:
         """The place of every plain word."""
-        return [found.span() for found in re.finditer(r"(?<![\w.$])[A-Za-z_]\w*", self.plain)]
+        return [found.span() for found in re.finditer(r"(?<![\w.$])[^\W\d]\w*", self.plain)]
 
     def end_of_stage(self) -> int:
         """Where the condition that stands here ends at the latest: before the next | or ) or at the end."""

@@ -9,6 +9,8 @@ from .suggest import Edit, Refusal, refusal
 
 CURLY_QUOTES = "“”„‟‘’‚‛«»"
 
+SPECIAL_SPACES = "\u00a0\u2007\u202f\u2009\u200a\u2002\u2003\u3000\u200b\ufeff\v\f"
+
 #: Stages of other languages, and ours for the same.
 STAGES = {
     "summarize": "count", "stats": "count", "group": "count", "groupby": "count", "aggregate": "count",
@@ -74,6 +76,14 @@ def curly_quotes(failure: Failure) -> Refusal | None:
     if failure.word[:1] not in CURLY_QUOTES or failure.is_end:
         return None
     return refusal("curly-quotes", "curly quotes", failure.first_letter, "use straight quotes: \"…\" or '…'")
+
+
+def special_space(failure: Failure) -> Refusal | None:
+    """A space that is not one, as copied from a page; all of them are replaced."""
+    if failure.word not in SPECIAL_SPACES or failure.is_end:
+        return None
+    edits = tuple(Edit(i, i + 1, " ") for i, letter in enumerate(failure.plain) if letter in SPECIAL_SPACES)
+    return refusal("special-space", "a special space, as pages have them", failure.span, "use a plain space", edits)
 
 
 def unclosed(failure: Failure) -> Refusal | None:

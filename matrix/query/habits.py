@@ -287,6 +287,7 @@ def _unexpected(failure: Failure) -> Refusal:
 
 HABITS: tuple[Habit, ...] = (
     _empty,
+    foreign.special_space,
     foreign.curly_quotes,
     foreign.semicolon,
     foreign.unclosed,

@@ -23,7 +23,7 @@ class Part(NamedTuple):
     is_name: bool
 
 
-_PART = re.compile(r'\.?(?:([A-Za-z_]\w*)|("(?:\\.|[^"\\\n])*")|\[(-?\d+|\*)\])')
+_PART = re.compile(r'\.?(?:([^\W\d]\w*)|("(?:\\.|[^"\\\n])*")|\[(-?\d+|\*)\])')
 
 
 def parts_of(text: str, start: int) -> list[Part]:
@@ -219,6 +219,9 @@ def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoR
         hint = f"say for example: agents where any {scope.what()[:-1]} ({name})"
         message = f'{scope.what()} have "{name}" only where they are reached from an agent'
         raise refusal("needs-agent", message, first.span, hint)
+    if name == "count":
+        hint = "to count rows use a stage: | count; to count what a row leads to say of what: count(offer)"
+        raise refusal("unknown-field", f'{scope.what()} have no field "count"', first.span, hint)
     near = nearest(name, scope.names())
     elsewhere = [relation for relation in relations_with(name) if relation is not scope.relation]
     own = f".{text}"

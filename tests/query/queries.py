@@ -34,7 +34,8 @@ def right_queries() -> list[str]:
 def wrong_queries() -> list[Wrong]:
     """Blocks of a query and its message, which is indented by four spaces."""
     found = []
-    for block in (HERE / "wrong.txt").read_text().split("\n\n"):
+    texts = [(HERE / name).read_text().strip("\n") for name in ("wrong.txt", "more_wrong.txt")]
+    for block in "\n\n".join(texts).split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("#")]
         if lines:
             query = "" if lines[0] == "<empty>" else lines[0]

@@ -138,6 +138,7 @@ def test_condition_over_other_rows_means(query: str, meaning: str) -> None:
         ("agents where count(did a then b) >= 2", "(matches(did a > did b) >= 2)"),
         ("agents where did event then event(kind = 'then')", "did event > did event [kind is then]"),
         ("agents where did 'then'", "did then"),
+        ("agents where did goal.started then état(.имя = 1)", "did goal.started > did état [(data.имя = 1)]"),
         ("events where caused by tool.failed(.x = 1)", "caused by tool.failed [(data.x = 1)]"),
         ("events where directly led to (a or b)", "led to a or b within 1"),
         ("goals where led to event 'r:7' within 3 steps", "led to event r:7 within 3"),
