@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from matrix.store import Store
 
 SEED = 7
+INSIDE = Path(__file__).resolve().parent.parent / "examples"
 QUESTIONS = (
     ("How often does each side reach its goals?", "goals | count(succeeded) / count as rate, count by role, name"),
-    ("Why do negotiations fail?", "goals where name = haggle and failed | count by reason | sort count desc"),
+    ("Why do negotiations fail?", "goals where name = haggle and failed | count by reason"),
     ("What does a lamp cost through the day?", "messages where kind = accept | count, median(.price) as price per 1h"),
 )
 NEXT = (
@@ -54,16 +55,16 @@ def command(store: str) -> None:
         for number, (question, query) in enumerate(QUESTIONS, start=1):
             _ask(opened, number, question, query)
     _say("\nWhat to type next", bold=True)
+    program = output.short_path(place) if INSIDE not in place.parents else "matrix.examples.negotiation:negotiation"
     for line, why in NEXT:
-        shown = line.format(store=store, id=outcome.id, program=output.short_path(place))
+        shown = line.format(store=store, id=outcome.id, program=program)
         click.echo(f"  matrix {shown}" + (click.style(f"   # {why}", dim=True) if why else ""), color=output.colour())
 
 
 def example() -> Path:
     """The program of the demonstration: inside the package in a wheel, beside it in a source tree."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "examples" / "negotiation.py"
-    return inside if inside.exists() else package.parent / "examples" / "negotiation.py"
+    inside = INSIDE / "negotiation.py"
+    return inside if inside.exists() else INSIDE.parent.parent / "examples" / "negotiation.py"
 
 
 def _run(program: Program, store: str) -> tuple[Outcome, float]:

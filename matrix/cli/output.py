@@ -96,16 +96,21 @@ def duration(microseconds: int) -> str:
     return text + (_decimal(rest, 1_000_000) + "s" if rest or not text else "")
 
 
+def rough(microseconds: int) -> int:
+    """A duration without the digits that say nothing at a glance."""
+    for least, step in ((3_600_000_000, 60_000_000), (60_000_000, 1_000_000), (10_000_000, 100_000), (1_000, 1_000)):
+        if microseconds >= least:
+            return round(microseconds / step) * step
+    return microseconds
+
+
 def rough_duration(microseconds: int) -> str:
-    """A duration for people: its three leading digits matter, the rest does not.
+    """A duration for people, in words.
 
     >>> rough_duration(33_247_801_442), rough_duration(606_877), rough_duration(12_345_678)
     ('9h14m', '607ms', '12.3s')
     """
-    for least, step in ((3_600_000_000, 60_000_000), (60_000_000, 1_000_000), (10_000_000, 100_000), (1_000, 1_000)):
-        if microseconds >= least:
-            return duration(round(microseconds / step) * step)
-    return duration(microseconds)
+    return duration(rough(microseconds))
 
 
 def clock_time(microseconds: int) -> str:

@@ -25,7 +25,7 @@ def run_progress(simulations: int) -> Iterator[Progress | None]:
 
     columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
     if simulations > 1:
-        columns.insert(1, BarColumn(bar_width=20))
+        columns.insert(1, BarColumn(bar_width=16))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=simulations)
         begun = time.perf_counter()
@@ -39,7 +39,7 @@ def run_progress(simulations: int) -> Iterator[Progress | None]:
 
 def line(now: Statistics, simulations: int, seconds: float) -> str:
     """The state of a run in one line."""
-    done = f"{now.simulations_done:,} of {output.count(simulations, 'simulation')} · " if simulations > 1 else ""
+    done = f"{now.simulations_done:,} of {simulations:,} done · " if simulations > 1 else ""
     rate = now.events / seconds if seconds > 0 else 0.0
     alive = output.count(now.agents_alive, "agent")
-    return f"{done}{output.count(now.events, 'event')} · {rate:,.0f} events/s · {alive} alive"
+    return f"{done}{output.count(now.events, 'event')} · {rate:,.0f}/s · {alive} alive"

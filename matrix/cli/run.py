@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from matrix.runtime.outcome import Outcome
 
+GOAL_STATUSES = ("succeeded", "failed", "cancelled")
 ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
 
 
@@ -82,22 +83,33 @@ def _write(outcomes: list[Outcome]) -> None:
         return
     import shutil
 
-    write_table(outcome_table(outcomes[:ROWS_SHOWN_MAX]), sys.stdout, width=shutil.get_terminal_size().columns)
+    shown = glance_table(outcomes[:ROWS_SHOWN_MAX])
+    write_table(shown, sys.stdout, width=shutil.get_terminal_size().columns)
 
 
 def outcome_table(outcomes: list[Outcome]) -> pa.Table:
-    """Outcomes as rows: what they are, how they went, and their goals by status."""
+    """Outcomes as rows for machines: everything known about them."""
     import pyarrow as pa
 
-    statuses = sorted({status for outcome in outcomes for status in outcome.goals})
-    columns: dict[str, Any] = {
-        name: [getattr(outcome, name) for outcome in outcomes]
-        for name in ("id", "status", "reason", "seed", "events", "agents", "turns")
-    }
+    names = ("id", "status", "reason", "seed", "events", "agents", "turns")
+    columns: dict[str, Any] = {name: [getattr(outcome, name) for outcome in outcomes] for name in names}
     columns["duration"] = pa.array([outcome.duration for outcome in outcomes], pa.duration("us"))
-    for status in statuses:
-        columns[f"goals_{status}"] = [outcome.goals.get(status, 0) for outcome in outcomes]
-    return pa.table(columns)
+    return pa.table(columns | {f"goals_{status}": counts for status, counts in _goals(outcomes).items()})
+
+
+def glance_table(outcomes: list[Outcome]) -> pa.Table:
+    """Outcomes as rows for people: what fits a terminal, goals under their status."""
+    import pyarrow as pa
+
+    names = ("id", "status", "seed", "agents", "events")
+    columns: dict[str, Any] = {name: [getattr(outcome, name) for outcome in outcomes] for name in names}
+    columns["duration"] = pa.array([output.rough(outcome.duration) for outcome in outcomes], pa.duration("us"))
+    return pa.table({**columns, **_goals(outcomes)})
+
+
+def _goals(outcomes: list[Outcome]) -> dict[str, list[int]]:
+    statuses = [s for s in GOAL_STATUSES if any(s in outcome.goals for outcome in outcomes)]
+    return {status: [outcome.goals.get(status, 0) for outcome in outcomes] for status in statuses}
 
 
 def _summary(outcomes: list[Outcome], took: float, store: str) -> None:

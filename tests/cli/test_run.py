@@ -32,8 +32,8 @@ def test_a_run_ends_with_its_simulations_and_their_goals(shell: Shell) -> None:
             "agents": 4,
             "turns": 13,
             "duration": 90_000_000,
-            "goals_failed": 1,
             "goals_succeeded": 2,
+            "goals_failed": 1,
         }
     ]
     assert done.stderr.startswith("1 simulation, 21 events in ")
@@ -104,7 +104,8 @@ def test_ctrl_c_stops_in_order_records_it_and_exits_130(shell: Shell, place: Pat
 def test_a_terminal_shows_a_table_and_leaves_no_progress_behind(place: Path) -> None:
     seen = on_terminal("matrix run market.py --store fresh --simulations 25", cwd=place)
     lines = seen.text.splitlines()
-    assert lines[0].split()[:4] == ["id", "status", "reason", "seed"]
+    assert lines[0].split() == ["id", "status", "seed", "agents", "events", "duration", "succeeded", "failed"]
+    assert lines[2].split() == ["1-1", "finished", "0", "4", "21", "1m30s", "2", "1"]
     assert len(lines) == 2 + 20 + 2
     assert lines[-2] == "and 5 more: matrix query fresh 'simulations'"
     assert lines[-1].startswith("25 simulations, 525 events in ")
