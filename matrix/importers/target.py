@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
+from matrix.errors import LogWriteError
 from matrix.index.index import Index
 from matrix.limits import IMPORT_FOLLOW_EVENTS
 from matrix.log.place import check_place
@@ -27,6 +28,7 @@ class Target:
         self._writer: Writer | None = None
         self._index: Index | None = None
         check_place(folder)
+        self._was_there = folder.exists()
 
     def __enter__(self) -> Target:
         return self
@@ -70,19 +72,29 @@ class Target:
             self._index.follow(LogReader(self._log), batch_events=IMPORT_FOLLOW_EVENTS)
 
     def _lock(self) -> TextIOWrapper:
-        path = self._folder / LOCK_FILE
-        while True:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = path.open("a")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+        try:
+            while True:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if lock := _locked(self._folder / LOCK_FILE):
                     return lock
-            lock.close()  # whoever had it removed an empty store: begin again with a new file
+        except OSError as error:
+            raise LogWriteError(f"{self._folder}: cannot be written to: {error.strerror or error}") from error
 
     def _unlock(self, lock: TextIOWrapper) -> None:
         with lock:
-            if not self._log.is_dir():
-                (self._folder / LOCK_FILE).unlink()
+            if not self._log.is_dir():  # nothing was written: leave no trace
                 with suppress(OSError):  # somebody else has just begun to use the folder
-                    self._folder.rmdir()
+                    (self._folder / LOCK_FILE).unlink()
+                    if not self._was_there:
+                        self._folder.rmdir()
+
+
+def _locked(path: Path) -> TextIOWrapper | None:
+    """The lock file, locked; None when somebody who left an empty store removed it meanwhile: begin again."""
+    with ExitStack() as opened, suppress(FileNotFoundError):
+        lock = opened.enter_context(path.open("a"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            opened.pop_all()
+            return lock
+    return None

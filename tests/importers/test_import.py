@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import matrix.importers
-from matrix.errors import NotAStore, UsageError
+from matrix.errors import LogWriteError, NotAStore, UsageError
 from matrix.importers import Progress, formats, import_files, run
 from matrix.importers import source as source_room
 from tests.importers.recorded import events_in, ids_in
@@ -145,6 +145,18 @@ def test_a_folder_of_other_things_is_not_imported_into(tmp_path: Path, casino, w
         import_files(tmp_path / "mine", "casino", [write(casino)])
     with pytest.raises(NotAStore, match="a store is a folder"):
         import_files(tmp_path / "mine" / "letter.txt", "casino", [write(casino)])
+
+
+def test_a_store_that_cannot_be_made_says_so(tmp_path: Path, casino, write):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LogWriteError, match="cannot be written to: Not a directory"):
+        import_files(tmp_path / "file" / "store", "casino", [write(casino)])
+
+
+def test_an_empty_folder_is_left_as_it_was_when_nothing_is_imported(tmp_path: Path, write):
+    (tmp_path / "empty").mkdir()
+    assert import_files(tmp_path / "empty", "casino", [write(b"{}")])[0].is_refused
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_progress_moves_with_the_file_and_simulations_stream(tau2, write, store, monkeypatch):
