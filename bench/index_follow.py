@@ -1,7 +1,7 @@
 """How fast the index follows its own writer's blocks, and how fast it is rebuilt from the whole log.
 
-A society of ``--agents`` in ``--simulations`` that take turns in the log: every agent takes up a goal, sends four messages
-and an offer, makes notes and ends its goal, so one goal for ten events. Figures are medians over alternating rounds,
+A society of ``--agents`` in ``--simulations`` that take turns in the log: every agent takes up a goal, sends four
+messages and an offer, makes notes and ends its goal, so one goal for ten events. Figures are medians over alternating rounds,
 in processor seconds of this process (wall seconds beside them), because machines are shared.
 
     python bench/index_follow.py [--quick] [--events 1000000] [--rounds 3] [--json FILE]
@@ -174,9 +174,8 @@ def main() -> None:
         given.events, given.rounds = 40_000, 1
     found = measure(given.events, given.simulations, given.agents, given.step, given.rounds)
     for name in ("follow", "rebuild"):
-        print(
-            f"{name:8} {found[name]['events_per_processor_second']:>12,} events/s (wall {found[name]['events_per_wall_second']:,})"
-        )
+        speed, wall = found[name]["events_per_processor_second"], found[name]["events_per_wall_second"]
+        print(f"{name:8} {speed:>12,} events/s (wall {wall:,})")
     print(f"index    {found['index_bytes_per_event']} bytes an event; {found['society']}")
     if given.json:
         given.json.write_text(json.dumps(found, indent=2))

@@ -49,7 +49,7 @@ _UPDATE_TURNS = """
         + (SELECT turns FROM agents AS a WHERE a.simulation = goals.simulation AND a.number = goals.agent)
     WHERE (simulation, seq) IN (
         SELECT g.simulation, g.seq FROM temp.touched AS t
-        CROSS JOIN goals AS g INDEXED BY goals_by_simulation_agent_status
+        CROSS JOIN goals AS g INDEXED BY goals_by_simulation_agent_status_name
             ON g.simulation = t.simulation AND g.agent = t.number AND g.status = 'running')
 """
 

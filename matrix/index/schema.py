@@ -119,16 +119,16 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "witnesses": ("shard",),
 }
 
-#: Beside the keys. One index of goals serves both a goal's owner ("agents where goal succeeded") and the follower
-#: (an agent's running goals); each further one would cost the follower about 1 us for every goal.
+#: Beside the keys. One index of goals serves both their owners (``agents where goal "close_deal" succeeded`` is one
+#: probe for each agent) and the follower (an agent's running goals); a further one costs about 1 us for every goal.
 INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "simulations": (("id",), ("status",)),
-    "goals": (("simulation", "agent", "status"),),
+    "goals": (("simulation", "agent", "status", "name"),),
 }
 
 
 def index_name(table: str, columns: tuple[str, ...]) -> str:
-    """How an index is named: ``goals_by_simulation_agent_status``."""
+    """How an index is named: ``goals_by_simulation_agent_status_name``."""
     return f"{table}_by_{'_'.join(columns)}"
 
 
@@ -141,6 +141,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # The index may lose its newest transactions in a power cut: it is behind the log then, and follows.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("CREATE TEMP TABLE IF NOT EXISTS touched (" + _TOUCHED + ") WITHOUT ROWID")
@@ -209,7 +210,7 @@ def _drop_all(connection: sqlite3.Connection) -> None:
             connection.execute(f'DROP {kind} "{quoted}"')
 
 
-#: Everything that statements name: "goals", "goals.seq", "goals_by_simulation_agent_status".
+#: Everything that statements name: "goals", "goals.seq", "goals_by_simulation_agent_status_name".
 LAYOUT: Final = frozenset(
     {
         *TABLES,
