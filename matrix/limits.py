@@ -32,6 +32,7 @@ AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 QUERY_BYTES_MAX = 64 * 1024
 QUERY_TOKENS_MAX = 2_000
 QUERY_DEPTH_MAX = 64
+QUERY_FIXES_MAX = 6  # rewritten queries tried for one error
 
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX

@@ -1,5 +1,11 @@
 """From text to a checked query: names resolved, types agreed, parameters bound; or one clear error.
 
+``parse`` makes the grammar's tree (``grammar``), or says why it cannot (``habits``, ``foreign``, over a
+``failure``). The ``check_*`` files make the tree of ``syntax`` from it, part by part: stages, conditions,
+related rows, sequences, values, words. They share the catalogue (``fields``), what names mean at a place
+(``scope``), which types agree (``types``) and constants (``literals``). All of them refuse with a
+``Refusal`` (``suggest``), whose fixes are tried here.
+
 >>> check("agents where goal succeeded | count by role").columns[0].name
 'role'
 """
@@ -12,6 +18,7 @@ from typing import Any, cast
 from lark import Tree
 
 from ..errors import QueryError
+from ..limits import QUERY_FIXES_MAX
 from . import check_conditions as _conditions  # noqa: F401  # these register their handlers
 from .check_columns import default_columns
 from .check_context import Context
@@ -19,8 +26,6 @@ from .check_stages import StageChecker
 from .parse import parse
 from .suggest import Refusal, apply
 from .syntax import Query
-
-FIXES_TRIED_MAX = 6
 
 
 def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
@@ -56,7 +61,7 @@ def _check(text: str, params: Mapping[str, Any], *, is_trial: bool = False) -> Q
 
 def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any]) -> str:
     """The first proposed fix that is itself a right query."""
-    for edits in refusal.fixes[:FIXES_TRIED_MAX]:
+    for edits in refusal.fixes[:QUERY_FIXES_MAX]:
         candidate = apply(text, edits)
         if candidate == text:
             continue
