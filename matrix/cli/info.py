@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matrix.cli import output
+from matrix.query.notation import time_text
 
 if TYPE_CHECKING:
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
@@ -100,7 +101,7 @@ def _simulation_facts(summary: SimulationSummary) -> dict[str, str]:
         "status": f"{summary.status} ({reason})" if reason else summary.status,
         "seed": "" if summary.seed is None else str(summary.seed),
         "parent": summary.parent or "",
-        "began": output.clock_time(summary.start) + took,
+        "began": time_text(summary.start) + took,
         "lasted": f"{output.rough_duration(summary.duration)} of its own time",
         "with": _pairs(parameters) if isinstance(parameters, Mapping) else "",
         "agents": f"{summary.agent_count:,}   {_grouped(summary.agents)}",

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 import click
 
-_UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000))
+from matrix.query.notation import duration_text
 
 
 def words(text: str, *, style: str | None = None, bold: bool = False) -> None:
@@ -77,25 +76,6 @@ def short_path(path: str | Path) -> str:
         return str(path)
 
 
-def duration(microseconds: int) -> str:
-    """A duration in the language's own notation, exactly.
-
-    >>> duration(90_000_000), duration(1_500), duration(5_400_000_000), duration(-2_500_000), duration(0)
-    ('1m30s', '1.5ms', '1h30m', '-2.5s', '0s')
-    """
-    if microseconds < 0:
-        return "-" + duration(-microseconds)
-    if 0 < microseconds < 1_000:
-        return f"{microseconds}us"
-    if 0 < microseconds < 1_000_000:
-        return _decimal(microseconds, 1_000) + "ms"
-    text, rest = "", microseconds
-    for unit, size in _UNITS:
-        count, rest = divmod(rest, size)
-        text += f"{count}{unit}" if count else ""
-    return text + (_decimal(rest, 1_000_000) + "s" if rest or not text else "")
-
-
 def rough(microseconds: int) -> int:
     """A duration without the digits that say nothing at a glance."""
     for least, step in ((3_600_000_000, 60_000_000), (60_000_000, 1_000_000), (10_000_000, 100_000), (1_000, 1_000)):
@@ -110,31 +90,7 @@ def rough_duration(microseconds: int) -> str:
     >>> rough_duration(33_247_801_442), rough_duration(606_877), rough_duration(12_345_678)
     ('9h14m', '607ms', '12.3s')
     """
-    return duration(rough(microseconds))
-
-
-def clock_time(microseconds: int) -> str:
-    """A moment of the clock as ISO text in UTC.
-
-    >>> clock_time(1_767_225_600_500_000)
-    '2026-01-01T00:00:00.5Z'
-    """
-    seconds, fraction = divmod(microseconds, 1_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return text + (f".{fraction:06d}".rstrip("0") if fraction else "") + "Z"
-
-
-def number(value: int | float) -> str:
-    """A number as a table shows it: four decimals are enough for a glance.
-
-    >>> number(12), number(0.41250), number(2.0), number(0.00001234)
-    ('12', '0.4125', '2', '1.23e-05')
-    """
-    if isinstance(value, int):
-        return str(value)
-    if value != value or abs(value) >= 1e15 or 0 < abs(value) < 1e-3:
-        return f"{value:.3g}"
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    return duration_text(rough(microseconds))
 
 
 def count(value: int, thing: str) -> str:
@@ -168,9 +124,3 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:  # closed
         return False
-
-
-def _decimal(value: int, unit: int) -> str:
-    whole, fraction = divmod(value, unit)
-    digits = len(str(unit)) - 1
-    return f"{whole}" + (f".{fraction:0{digits}d}".rstrip("0") if fraction else "")

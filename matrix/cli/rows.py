@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from matrix.cli import output
+from matrix.query.notation import time_text
 
 BATCH_ROWS = 4_096
 
@@ -80,7 +80,7 @@ def values(batch: pa.RecordBatch, column: int) -> list[Any]:
     """One column as plain values: durations in microseconds, clock times as ISO text, missing as None."""
     array = batch.column(column)
     if pa.types.is_timestamp(array.type):
-        return [None if us is None else output.clock_time(us) for us in _microseconds(array, pa.timestamp("us"))]
+        return [None if us is None else time_text(us) for us in _microseconds(array, pa.timestamp("us"))]
     if pa.types.is_duration(array.type):
         return _microseconds(array, pa.duration("us"))
     plain: list[Any] = array.to_pylist()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
 from matrix.cli import output, rows
+from matrix.query.notation import duration_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
 TEXT_WIDTH_MIN = 24  # a column of text is cut to no less before whole columns are left out
@@ -74,9 +75,9 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
 
 def _column(field: pa.Field, index: int) -> Column:
     if pa.types.is_duration(field.type):
-        return Column(field.name, index, output.duration, is_right=True, is_whole=True)
+        return Column(field.name, index, duration_text, is_right=True, is_whole=True)
     if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-        return Column(field.name, index, output.number, is_right=True, is_whole=True)
+        return Column(field.name, index, number_text, is_right=True, is_whole=True)
     if pa.types.is_boolean(field.type):
         return Column(field.name, index, lambda value: "true" if value else "false", is_whole=True)
     return Column(field.name, index, _safe, is_whole=pa.types.is_timestamp(field.type))

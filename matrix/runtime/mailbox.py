@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-
 if TYPE_CHECKING:
 
     class _Fields:  # to its reader a message is no tuple: message["price"] is any value, not one of the five below

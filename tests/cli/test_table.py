@@ -8,9 +8,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.cli import output
 from matrix.cli.table import write_table
 from matrix.cli.values import query_value
+from matrix.query.notation import duration_text
 
 
 def shown(table: pa.Table, width: int | None = None) -> list[str]:
@@ -68,7 +68,7 @@ def test_no_rows_still_show_the_names() -> None:
 
 @given(st.integers(0, 10**15))
 def test_a_duration_in_words_reads_back_exactly(microseconds: int) -> None:
-    assert query_value(output.duration(microseconds)) / query_value("1us") == microseconds
+    assert query_value(duration_text(microseconds)) / query_value("1us") == microseconds
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.integers(8, 60))
