@@ -1,8 +1,8 @@
 """How fast the index follows its own writer's blocks, and how fast it is rebuilt from the whole log.
 
 A society of ``--agents`` in ``--simulations`` that take turns in the log: every agent takes up a goal, sends four
-messages and an offer, makes notes and ends its goal, so one goal for ten events. Figures are medians over alternating rounds,
-in processor seconds of this process (wall seconds beside them), because machines are shared.
+messages and an offer, makes notes and ends its goal, so one goal for ten events. Figures are medians over
+alternating rounds, in processor seconds of this process (wall seconds beside them), because machines are shared.
 
     python bench/index_follow.py [--quick] [--events 1000000] [--rounds 3] [--json FILE]
 """
