@@ -34,7 +34,7 @@ def test_changed_bytes_in_a_block_end_in_events_or_in_log_corrupt(is_compact: bo
     payload = pack(rows_from_events(events(1, 40)), 1, is_compact=is_compact).payload
     draw = random.Random(3)
     refused = 0
-    for _ in range(4_000):
+    for _ in range(2_500):
         changed = bytearray(payload)
         for _ in range(draw.choice((1, 1, 2, 5))):
             changed[draw.randrange(len(changed))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
@@ -42,7 +42,7 @@ def test_changed_bytes_in_a_block_end_in_events_or_in_log_corrupt(is_compact: bo
             read_everything(bytes(changed))
         except LogCorrupt:
             refused += 1
-    assert refused > 1_000
+    assert refused > 500
 
 
 def test_cut_and_extended_blocks_are_refused() -> None:
@@ -59,9 +59,9 @@ def form(code: int, *parts: bytes) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    column = b"\xd8\x40\x41\x01"
+    column = one = b"\xd8\x40\x41\x01"
     for _ in range(depth):
-        column = form(columns.RUNS, integer(1), column, column)
+        column = form(columns.RUNS, integer(1), column, one)
     return column
 
 
@@ -73,7 +73,7 @@ BOMBS = {
     "zstd that is none": form(11, integer(100), byte_string(b"x" * 50)),
     "text lengths beyond the text": form(6, b"\xd8\x47\x48" + b"\xff" * 8, byte_string(b"ab")),
     "code without a value": form(5, integer(1), form(6, b"\xd8\x40\x41\x01", byte_string(b"a")), b"\xd8\x40\x41\x07"),
-    "nested without end": nested(12),
+    "nested without end": nested(40),
     "tag of another array": b"\xd8\x54\x44\0\0\0\0",
     "bits behind the last row": form(8, byte_string(b"\xff")),
 }
