@@ -27,6 +27,7 @@ class Activity:
 
     __slots__ = (
         "agent",
+        "base_goal",
         "cause",
         "context",
         "coroutine",
@@ -54,6 +55,7 @@ class Activity:
         self.waits_for: Any = None  # None: a message; else what deadlock reports and wake-ups need
         self.token = 0
         self.lease: Lease | None = None  # kept from the first open scope, or cancellation, on
+        self.base_goal: Goal | None = None  # of a child task: the one it began under
         self.goal: Goal | None = None  # of an agent with several activities: the one to return to
         self.is_cancelled = False  # somebody asked for it
         self.is_done = False

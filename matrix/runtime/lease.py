@@ -73,12 +73,13 @@ def check_hook(other: Task) -> None:
 class Lease:
     """One parked task, and whose coroutine runs in its name."""
 
-    __slots__ = ("_waker", "activity", "base", "foreign", "raise_cancel", "scope", "task")
+    __slots__ = ("_waker", "activity", "base", "foreign", "is_spent", "raise_cancel", "scope", "task")
 
     def __init__(self) -> None:
         self.activity: Activity | None = None  # who keeps it; None while it is shared
         self.raise_cancel: RaiseCancelT | None = None  # a cancellation that arrived and was not delivered yet
         self.foreign: Callable[[RaiseCancelT], Abort] | None = None  # a wait of Trio's own that this park stands for
+        self.is_spent = False  # its park met a cancellation: it takes no second one until it is parked anew
         self.scope = trio.CancelScope()
         self._waker: Task | None = None
         self.task: Any = None
@@ -87,7 +88,7 @@ class Lease:
     @property
     def is_clean(self) -> bool:
         """Whether another coroutine may be stepped in its name next."""
-        return self.task._cancel_status is self.base and self.raise_cancel is None and not self.scope.cancel_called
+        return self.task._cancel_status is self.base and not self.is_spent and not self.scope.cancel_called
 
     @property
     def is_cancelled(self) -> bool:
@@ -124,7 +125,7 @@ class Lease:
         """Trio's side of a cancellation: remember it, and let the scheduler give it its turn."""
         if self.foreign is not None:
             return self.foreign(raise_cancel)
-        self.raise_cancel = raise_cancel
+        self.raise_cancel, self.is_spent = raise_cancel, True
         if self.activity is not None:
             self.activity.agent._scheduler.cancel_arrived(self.activity)
         return Abort.FAILED
@@ -141,6 +142,7 @@ class Lease:
         If its scope is still cancelled, ``_abort`` has been called again by then: cancellation is a level, not an edge.
         """
         self._waker = trio.lowlevel.current_task()
+        self.raise_cancel, self.is_spent = None, False
         reschedule(self.task, Value(_REARM))
         await wait_task_rescheduled(lambda _: Abort.FAILED)
 
@@ -155,6 +157,7 @@ class LeasePool:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._spare: list[Lease] = []
+        self._all: dict[int, Lease] = {}  # by identity, never iterated before the end
         self.clean: Lease | None = None
 
     async def refill(self) -> None:
@@ -169,6 +172,7 @@ class LeasePool:
             return self._spare.pop()
         lease = Lease()
         await self._nursery.start(lease.run)
+        self._all[id(lease)] = lease
         return lease
 
     def keep(self, activity: Activity) -> None:
@@ -186,13 +190,14 @@ class LeasePool:
         if lease.is_clean and len(self._spare) < 16:
             self._spare.append(lease)
         else:
+            del self._all[id(lease)]
             lease.stop()
 
     def close(self) -> None:
         """Let all parked tasks end."""
-        for lease in (*self._spare, *([self.clean] if self.clean is not None else ())):
+        for lease in self._all.values():
             lease.stop()
-        self._spare, self.clean = [], None
+        self._all, self._spare, self.clean = {}, [], None
 
 
 def _caught(raise_cancel: Callable[[], Any]) -> BaseException:

@@ -6,6 +6,7 @@ exception does, deadlock, and the last events of a simulation.
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import copy_context
@@ -26,10 +27,12 @@ from matrix.runtime.values import snapshot_payload
 if TYPE_CHECKING:
     from collections import deque
 
+    from matrix.runtime.goal import Goal
     from matrix.runtime.lease import LeasePool
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
 
+_diagnostics = logging.getLogger("matrix")
 _SETTINGS = {"role", "priority", "mailbox_max"}
 _TAKEN = frozenset(name for name in dir(Agent) if not name.startswith("_")) - _SETTINGS
 
@@ -167,7 +170,7 @@ class Life:
             group = self.groups[agent._number] = Group(parent)
         group.started += 1
         activity = Activity(agent, coroutine, copy_context(), self.recorder.cause)
-        activity.order, activity.goal = group.started, agent._goal
+        activity.order, activity.goal, activity.base_goal = group.started, agent._goal, agent._goal
         group.activities.append(activity)
         self.open_count += 1
         agent._lane.append((activity, None))
@@ -181,8 +184,11 @@ class Life:
         group = self.groups.get(agent._number)
         if group is not None and group.current is not activity:
             group.current.goal = agent._goal
-            agent._goal = activity.goal
-            agent._goal_seq = activity.goal.seq if activity.goal is not None else 0
+            goal = activity.goal
+            while goal is not None and not goal.is_open:  # another task of the agent ended it meanwhile
+                goal = goal._parent
+            agent._goal = goal
+            agent._goal_seq = goal.seq if goal is not None else 0
             group.current = activity
 
     def queue(self, agent: Agent, item: Message | Timer) -> None:
@@ -267,6 +273,7 @@ class Life:
 
     def _child_ended(self, agent: Agent, group: Group, activity: Activity, error: BaseException | None) -> None:
         group.activities.remove(activity)
+        self.drop_goals(agent, activity.base_goal)
         if error is not None and not is_cancellation(error):
             group.errors.append(error)
         if group.errors and not group.is_cancelled:
@@ -305,9 +312,9 @@ class Life:
         if agent._mode != ENDED:
             self.agent_ended(agent, AGENT_FINISHED, {})
 
-    def drop_goals(self, agent: Agent) -> None:
-        """Goals still open at an agent's end, or at the simulation's, are cancelled, innermost first."""
-        while agent._goal is not None:
+    def drop_goals(self, agent: Agent, base: Goal | None = None) -> None:
+        """Goals still open at the end of an agent, a task or the simulation are cancelled, innermost first."""
+        while agent._goal is not None and agent._goal is not base:
             agent._goal._end(GOAL_CANCELLED, "", {})
 
     def cancel_agent(self, agent: Agent) -> None:
@@ -423,6 +430,15 @@ class Life:
         activity.is_done = True
         if activity.lease is not None:
             self.leases.give_back(activity.lease)
+
+    def abandon(self) -> None:
+        """Close every coroutine after a failure of the log, or of the runtime itself: nothing is recorded any more."""
+        self.recorder.agent = self.recorder.activity = None
+        for activity in self.live_activities():
+            try:
+                self._close(activity)
+            except BaseException as error:  # what is being raised already matters more than this
+                _diagnostics.debug("%r was abandoned: %r", activity, error)
 
     def record_end(self) -> None:
         """The last event of the simulation."""

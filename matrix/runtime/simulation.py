@@ -276,7 +276,12 @@ class Simulation:
             recorder.add_for(SIMULATION_STARTED, self._started, agent=0)
             await scheduler.run()
         except LogWriteError:
-            pass  # the runtime's own failure: it is told to everybody who waits
+            scheduler.abandon()  # the runtime's own failure: it is told to everybody who waits
+        except trio.Cancelled:
+            raise
+        except BaseException:
+            scheduler.abandon()
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await self._finish()

@@ -105,7 +105,7 @@ class Stepping(Clock):
         if lease.activity is None:
             self.leases.keep(activity)
             self.attention = self.attention or self.leases.clean is None
-        if activity.is_done and lease.raise_cancel is None:
+        if activity.is_done and not lease.is_spent:
             self.leases.give_back(lease)
         elif lease.raise_cancel is not None:
             self.cancel_arrived(activity)  # also one that is done: its lease must be parked anew
@@ -172,7 +172,7 @@ class Stepping(Clock):
             return
         if lease.is_cancelled:
             self._throw(activity, lease)
-        if activity.lease is lease or lease.raise_cancel is not None:
+        if lease.is_spent:
             await self._park_anew(lease)
 
     def _throw(self, activity: Activity, lease: Lease) -> None:
@@ -197,11 +197,9 @@ class Stepping(Clock):
 
     async def _park_anew(self, lease: Lease) -> None:
         with trio.CancelScope(shield=True):
-            lease.raise_cancel = None
             await lease.rearm()
         activity = lease.activity
         if activity is None or activity.is_done or (lease.is_clean and not activity.is_cancelled):
-            lease.raise_cancel = None
             self.leases.give_back(lease)
 
     def foreign_ended(self, activity: Activity, value: Any, error: BaseException | None) -> None:
