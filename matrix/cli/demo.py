@@ -25,7 +25,7 @@ QUESTIONS = (
     ("What does a lamp cost through the day?", "messages where kind = accept | count, median(.price) as price per 1h"),
 )
 NEXT = (
-    ("info {store}      ", "what is in the store"),
+    ("info {store}", "what is in the store"),
     ("info {store} {id}", "how it went, and its digest: run it again, it is the same"),
     ("query {store} 'simulations where any goal (name ~ /deal/ and succeeded and steps > 1)'", ""),
     ("query {store} 'agents where goal close_deal failed and no reject | limit 5'", ""),
@@ -56,9 +56,11 @@ def command(store: str) -> None:
             _ask(opened, number, question, query)
     _say("\nWhat to type next", bold=True)
     program = output.short_path(place) if INSIDE not in place.parents else "matrix.examples.negotiation:negotiation"
-    for line, why in NEXT:
-        shown = line.format(store=store, id=outcome.id, program=program)
-        click.echo(f"  matrix {shown}" + (click.style(f"   # {why}", dim=True) if why else ""), color=output.colour())
+    shown = [line.format(store=store, id=outcome.id, program=program) for line, _ in NEXT]
+    width = max(len(line) for line, (_, why) in zip(shown, NEXT) if why)
+    for line, (_, why) in zip(shown, NEXT):
+        remark = click.style(f"   # {why}", dim=True) if why else ""
+        click.echo(f"  {_matrix()} {line.ljust(width)}{remark}".rstrip(), color=output.colour())
 
 
 def example() -> Path:
@@ -81,9 +83,17 @@ def _ask(store: Store, number: int, question: str, query: str) -> None:
     from matrix.cli.table import write_table
 
     _say(f"\n{number}  {question}", bold=True)
-    _say(f"   matrix query {store.path} '{query}'\n", dim=True)
+    _say(f"   {_matrix()} query {store.path} '{query}'\n", dim=True)
     width = shutil.get_terminal_size().columns if output.is_terminal(sys.stdout) else None
     write_table(store.query(query).table, sys.stdout, width=width, indent="   ")
+
+
+def _matrix() -> str:
+    """How the reader can call this command: by its name, or by its path when the shell would not find it."""
+    called = Path(sys.argv[0])
+    found = shutil.which("matrix")
+    is_found = found is not None and Path(found).resolve() == called.resolve()
+    return "matrix" if is_found or called.name != "matrix" else output.short_path(called)
 
 
 def _say(text: str, *, bold: bool = False, dim: bool = False) -> None:
