@@ -51,6 +51,8 @@ _BEGINNERS = frozenset({
     "not", "any", "every", "no", "at", "exactly", "did", "got", "saw", "goal", "count", "directly", "caused", "led",
     "true", "false", "null", "now", "succeeded", "failed", "started", "cancelled",
 })  # fmt: skip
+#: The same word in longer form, as other languages have it.
+_LONG_FORMS = {"descending": "desc", "ascending": "asc"}
 #: When this many kinds of token could come, a condition or a value is what was expected.
 _MANY = 12
 
@@ -240,6 +242,8 @@ class Failure:
         """The word that was likely meant among those that could come next."""
         if not self.is_word:
             return ""
+        if _LONG_FORMS.get(self.word.lower()) in self.keywords:
+            return _LONG_FORMS[self.word.lower()]
         near = nearest(self.word, self.keywords - {self.word})
         return near if near and abs(len(near) - len(self.word)) <= 2 and self.word not in self.keywords else ""
 

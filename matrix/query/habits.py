@@ -68,6 +68,10 @@ def _beginning(failure: Failure) -> Refusal | None:
 # -- goals -------------------------------------------------------------------------------------------------
 
 
+#: What the outcome of a goal is called elsewhere, or when the verb is made a noun.
+_NOUNS = {"success": "succeeded", "completed": "succeeded", "failure": "failed", "running": "started"}
+
+
 def _outcome(failure: Failure) -> Refusal | None:
     """After ``goal`` there is a word that is no outcome; it may have been taken for the goal's name."""
     last = failure.tokens[-1] if failure.tokens else None
@@ -81,7 +85,7 @@ def _outcome(failure: Failure) -> Refusal | None:
         return refusal("no-outcome", "the goal needs an outcome", failure.span, hint)
     else:
         word, span = failure.shown, failure.span
-    near = nearest(word, OUTCOMES)
+    near = nearest(word, OUTCOMES) or _NOUNS.get(nearest(word, _NOUNS), "")
     fixes = [Edit(*span, near)] if near else [Edit(span[1], span[1], " succeeded")]
     hint = did_you_mean(near) or f"say for example: goal {word} succeeded"
     message = f'a goal can have succeeded, failed, started or cancelled, not "{word}"'

@@ -29,8 +29,7 @@ def parse(text: str, *, is_trial: bool = False) -> Tree[Token]:
     try:
         depth = 0
         for token in interactive.lexer_thread.lex(interactive.parser_state):  # type: ignore[no-untyped-call]
-            if tokens:
-                _refuse_glued(text, tokens, token)
+            _refuse_glued(text, tokens, token.start_pos or 0)
             interactive.feed_token(token)
             tokens.append(token)
             depth += (token.type == "LPAR") - (token.type == "RPAR")
@@ -39,7 +38,10 @@ def parse(text: str, *, is_trial: bool = False) -> Tree[Token]:
     except (UnexpectedToken, UnexpectedCharacters) as error:
         if is_trial:
             raise refusal("unexpected", "not a query", (0, 0)) from None
-        raise diagnose(Failure.at(text, tokens, _place(error))) from None
+        place = _place(error)
+        if place is not None:
+            _refuse_glued(text, tokens, place)
+        raise diagnose(Failure.at(text, tokens, place)) from None
 
 
 def _refuse_surrogates(text: str) -> None:
@@ -66,10 +68,9 @@ def _check_limits(tokens: list[Token], depth: int) -> None:
         raise refusal("too-deep", "the query is nested too deeply", span, f"{QUERY_DEPTH_MAX} levels are the most")
 
 
-def _refuse_glued(text: str, tokens: list[Token], token: Token) -> None:
+def _refuse_glued(text: str, tokens: list[Token], start: int) -> None:
     """``agentswhere`` is not two words, though a lexer that looks for ``agents`` would find it."""
-    start = token.start_pos or 0
-    if tokens[-1].end_pos == start and _is_word(text[start - 1]) and _is_word(text[start]):
+    if tokens and tokens[-1].end_pos == start and _is_word(text[start - 1]) and _is_word(text[start]):
         glued = tokens.pop()
         raise diagnose(Failure.at(text, tokens, glued.start_pos))
 
