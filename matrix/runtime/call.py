@@ -107,7 +107,6 @@ class Call(Action):
     def _settle(self) -> None:
         self.is_settled = True
         if self.latency is None:
-            self.scheduler.inflight -= 1
             self.scheduler.arrive(self._arrived)
         else:
             self.scheduler.answer_came(self)
@@ -116,6 +115,7 @@ class Call(Action):
 
     def _arrived(self) -> None:
         """The answer's place in the order: behind what is ready now."""
+        self.scheduler.inflight -= 1
         if self._is_awaited():
             activity = self.activity
             activity.waiting, activity.cause = False, self.seq

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
-from outcome import Value
+from outcome import Outcome, Value, acapture
 from trio.lowlevel import Abort, RaiseCancelT, Task, cancel_shielded_checkpoint, reschedule, wait_task_rescheduled
 
 from matrix.errors import UsageError
@@ -102,24 +102,21 @@ class Lease:
             self.base = self.task._cancel_status
             task_status.started()
             while True:
-                value, error = None, None
-                try:
-                    value = await wait_task_rescheduled(self._abort)
-                except BaseException as caught:
-                    error = caught
+                result = await acapture(wait_task_rescheduled, self._abort)
+                value = result.value if isinstance(result, Value) else None
                 if value is _STOP:
                     return
                 if value is _REARM:
                     assert self._waker is not None, "whoever asks for a new park waits for it"
                     reschedule(self._waker)  # runs in a later batch than this task's next park
                     continue
-                self._foreign_ended(value, error)
+                self._foreign_ended(result)
 
-    def _foreign_ended(self, value: Any, error: BaseException | None) -> None:
+    def _foreign_ended(self, result: Outcome[Any]) -> None:
         activity = self.activity
         assert activity is not None and self.foreign is not None, "only a foreign wait is woken from outside"
         self.foreign = None
-        activity.agent._scheduler.foreign_ended(activity, value, error)
+        activity.agent._scheduler.foreign_ended(activity, result)
 
     def _abort(self, raise_cancel: RaiseCancelT) -> Abort:
         """Trio's side of a cancellation: remember it, and let the scheduler give it its turn."""

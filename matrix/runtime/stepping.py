@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import trio
+from outcome import Outcome, Value
 from trio.lowlevel import Abort
 
 from matrix.errors import ProgramError
@@ -77,9 +78,6 @@ class Stepping(Clock):
         if lease is None:
             lease = self.leases.clean
             assert lease is not None, "the top of the loop sees to it, and every turn that takes it ends the slice"
-        if type(value) is _Thrown:
-            assert activity.coroutine is not None, "it waited"
-            resume, value = activity.coroutine.throw, value.error
         self.recorder.activity = activity
         run_context.task = lease.task
         try:
@@ -115,7 +113,7 @@ class Stepping(Clock):
     def _other_wait(self, activity: Activity, lease: Lease, yielded: Any) -> bool:
         """Whether the coroutine may suspend with this; if not, ``_refusal`` says what to throw into it."""
         if yielded is CHECKPOINT:
-            activity.agent._lane.append((activity, None))
+            activity.agent._lane.append((activity, Value(None)))  # Trio's own waits expect an outcome
             return True
         if type(yielded) is FOREIGN_WAIT and lease.task.child_nurseries and not lease.is_cancelled:
             # A raw nursery is being left: it must wait for its children, or Trio's own books are wrong.
@@ -202,21 +200,12 @@ class Stepping(Clock):
         if activity is None or activity.is_done or (lease.is_clean and not activity.is_cancelled):
             self.leases.give_back(lease)
 
-    def foreign_ended(self, activity: Activity, value: Any, error: BaseException | None) -> None:
+    def foreign_ended(self, activity: Activity, result: Outcome[Any]) -> None:
         """A wait of Trio's own, that had to be let be, is over."""
 
         def resume() -> None:
-            activity.waiting = False
-            activity.agent._lane.append((activity, _Thrown(error) if error is not None else value))
+            self.inflight -= 1
+            activity.waiting, activity.waits_for = False, None
+            activity.agent._lane.append((activity, result))
 
-        self.inflight -= 1
         self.arrive(resume)
-
-
-class _Thrown:
-    """An entry of the ready queue that raises instead of returning."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
