@@ -78,6 +78,9 @@ class _Writer:
                 return f"(NOT {self.condition(item, relations)})"
             case q.Compare(op=op, left=q.Field() as field, right=q.Literal(value=value)):
                 return f"(({self.field(field, relations)} {op} {self.literal(field, value)}) IS TRUE)"
+            case q.Compare(op=op, left=q.Field() as left, right=q.Field() as right) if _are_alike(left, right):
+                sign = "IS" if op == "=" else op  # two missing values are equal
+                return f"(({self.field(left, relations)} {sign} {self.field(right, relations)}) IS TRUE)"
             case q.In(item=q.Field() as field, members=members) if members:
                 return self._in(field, members, relations)
             case q.Range(item=q.Field() as field, low=q.Literal(value=low), high=q.Literal(value=high)):
@@ -146,6 +149,10 @@ class _Writer:
 
 def _is_text(field: q.Field) -> bool:
     return field.name in _TEXTS
+
+
+def _are_alike(a: q.Field, b: q.Field) -> bool:
+    return _is_text(a) == _is_text(b)
 
 
 def is_closed(query: q.Query) -> bool:

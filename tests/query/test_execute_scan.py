@@ -1,0 +1,199 @@
+"""What is read for an answer: only the blocks and columns that the question needs; and what SQLite decides alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from matrix.errors import StoreError
+from matrix.log.block import Block, BlockRef
+from matrix.log.compact import compact_log
+from matrix.log.reader import StaleBlock
+from matrix.log.writer import Writer
+from matrix.query import execute as execute_module
+from matrix.query import pushdown
+from matrix.query.check import check
+from matrix.query.execute import execute
+from matrix.query.scan import Source
+from matrix.store import Store
+from matrix.testing.society import society
+from tests.query.asking import column, deal_store, store_of
+from tests.stories import deal, offers
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Store]:
+    """Four simulations of 3,000 events, in blocks of up to 8,192 events that hold one simulation each."""
+    with Writer.open(tmp_path / "log", segment_bytes_max=100_000) as writer:
+        for rows in society(agents=80, events=12_000, seed=3, simulations=4):
+            writer.append(rows)
+    with Store(tmp_path) as store:
+        store.refresh()
+        yield store
+
+
+class Watched:
+    """A store whose reads of blocks are noted; each of them is ``stale`` when it is said so."""
+
+    def __init__(self, store: Store, *, is_stale: bool = False) -> None:
+        self.connection, self.reader, self.is_stale = store.connection, self, is_stale
+        self._reader, self.refs = store.reader, list[BlockRef]()
+
+    def refresh(self) -> None:
+        self.refs.clear()
+
+    def block(self, ref: BlockRef) -> Block:
+        self.refs.append(ref)
+        if self.is_stale:
+            raise StaleBlock("compacted again")
+        return self._reader.block(ref)
+
+    def read(self, query: str) -> int:
+        """How many blocks an answer takes."""
+        execute(check(query), cast(Source, self))
+        return len(self.refs)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "agents where goal succeeded | count by role",
+        "simulations where any agent (goal succeeded) and took > 1s",
+        "goals where failed within 5m | count by reason, agent.role",
+        "agents | goals where failed",
+    ],
+)
+def test_entities_are_asked_of_the_index_alone(market: Store, query: str) -> None:
+    assert Watched(market).read(query) == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "blocks"),
+    [
+        ('simulation = "1-2"', 3),
+        ('simulation.name = "no such"', 0),
+        ("seq < 5", 4),
+        ("time > 11m", 0),
+        ("wall > @2026-03-01", 0),
+        ("kind = no.such", 0),
+        ("kind = simulation.finished", 4),
+    ],
+)
+def test_zone_maps_leave_only_blocks_that_can_hold_an_answer(market: Store, condition: str, blocks: int) -> None:
+    assert Watched(market).read(f"events where {condition} | count") == blocks
+
+
+def test_related_events_are_read_only_of_the_simulations_asked_about(market: Store) -> None:
+    assert Watched(market).read('agents where simulation = "1-3" and any offer') <= 3
+
+
+def test_payload_columns_that_are_not_named_are_never_decoded(market: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: set[tuple[str, str]] = set()
+    field = Block.field
+
+    def noted(self: Block, kind: str, name: str) -> Any:
+        decoded.add((kind, name))
+        return field(self, kind, name)
+
+    monkeypatch.setattr(Block, "field", noted)
+    monkeypatch.setattr(Block, "payloads", lambda self, kind: pytest.fail("a whole payload was decoded"))
+    market.query("events model.completed where .tokens > 100 | sum(.ms) by agent.role")
+    assert decoded == {("model.completed", "tokens"), ("model.completed", "ms")}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "agents where goal succeeded and role = buyer",
+        "agents where not goal failed within 2m",
+        "agents where at least 2 goals or role in (auditor, buyer)",
+        "agents where exactly 1 goal (turns in 2..40) | select id, simulation, goal, goal.status, data",
+        "agents where role != buyer and goal.status = cancelled",
+        "agents where end missing or duration > 5m",
+        "simulations where any agent (role = buyer and no goal (succeeded)) | select id, took, seed, data",
+        "simulations where at most 15 agents (any goal (succeeded and steps > 3))",
+        "simulations as s where any goal (agent.role = seller and duration = s.duration)",
+        "goals where failed and agent.role = buyer and simulation.name = market",
+        "goals where reason missing and start <= 0s | select id, name, agent, parent, role, data",
+        "goals where any agent (role = seller) and steps < turns",
+    ],
+)
+def test_sqlite_decides_as_the_executor_does(market: Store, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    by_sqlite = market.query(query).table
+    monkeypatch.setattr(execute_module, "restriction", lambda relation, condition: None)
+    assert by_sqlite.equals(market.query(query).table)
+    assert by_sqlite.num_rows > 0
+
+
+def test_what_sql_would_decide_otherwise_is_not_asked_of_it() -> None:
+    for condition in ("id ~ /a/", ".x = 1", "any event", "turns = $huge", "role = $zero"):
+        query = check(f"agents where {condition}", {"huge": 2**70, "zero": "a\0b"})
+        assert query.source.where is not None
+        assert pushdown.restriction(query.source.relation, query.source.where) is None
+
+
+def test_an_answer_is_the_same_after_compaction(market: Store) -> None:
+    queries = ["events", "messages | count by conversation", "events where cause.kind = offer | select id, cause"]
+    before = [market.query(query).rows() for query in queries]
+    compact_log(market.path / "log")
+    assert [market.query(query).rows() for query in queries] == before
+
+
+def test_a_segment_compacted_between_index_and_log_is_planned_again(
+    market: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = check("events | count by kind")
+    before = execute(query, market).rows()
+    refresh, asked = Store.refresh, []
+
+    def then_compact(self: Store) -> object:
+        found = refresh(self)
+        if not asked:
+            compact_log(self.path / "log")
+            self.reader.close()  # a file that is still open could be read to its end
+        asked.append(found)
+        return found
+
+    monkeypatch.setattr(Store, "refresh", then_compact)
+    assert execute(query, market).rows() == before
+    assert len(asked) == 2
+
+
+def test_a_log_that_never_rests_is_given_up_loudly(market: Store) -> None:
+    with pytest.raises(StoreError, match="ask again"):
+        Watched(market, is_stale=True).read("events | count by agent")
+
+
+def test_a_store_that_is_asked_again_sees_what_was_written_meanwhile(tmp_path: Path) -> None:
+    store = deal_store(tmp_path)
+    assert column(store, "agents | count", "count") == [3]
+    with Writer.open(tmp_path / "log") as writer:
+        from matrix.log.rows import rows_from_events
+        from matrix.testing.telling import Telling
+
+        telling = Telling(simulation=writer.next_simulation, wall=0)
+        telling.start({"id": "later"})
+        telling.spawn(0, "buyer", "dora")
+        writer.append(rows_from_events(telling.events))
+    assert column(store, "agents | count", "count") == [4]
+    assert column(store, "agents where role = buyer", "id") == ["alice", "dora"]
+
+
+def test_many_batches_give_what_one_batch_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path, deal(), offers([{"price": n} for n in range(50)]), block_events=4)
+    queries = [
+        "events",
+        "messages",
+        "events | sum(.price) by kind",
+        "agents | messages | select id, sent",
+        "conversations",
+    ]
+    whole = [store.query(query).rows() for query in queries]
+    monkeypatch.setattr("matrix.query.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr("matrix.query.quantify.QUERY_PAIRS_MAX", 2)
+    assert [store.query(query).rows() for query in queries] == whole
+    pairs = "agents as a where any message (sent and peer.role != a.role)"
+    assert column(store, pairs, "id") == ["alice", "bob"]
