@@ -35,9 +35,8 @@ from matrix.log.columns import (
 )
 from matrix.log.items import ARRAY, TAG, Cursor
 
-_DEPTH_MAX: Final = (
-    16  # zstd(optional(dictionary(text(runs(runs(...)))))): each level of runs is a fourth of the one above
-)
+# zstd(optional(dictionary(text(runs(runs(...)))))): each level of runs is at most a fourth of the one above.
+_DEPTH_MAX: Final = 16
 _PARTS: Final = {
     CONSTANT: 2,
     RANGE: 3,

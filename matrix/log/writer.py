@@ -266,7 +266,8 @@ class Writer:
                 self._check_usable()
                 self._write_frame(FrameKind.MARK, b"\xf6")
         except BaseException as error:
-            self._roll_back(self._group)
+            if self._group:  # not if the writer was closed meanwhile, which took it back
+                self._roll_back(self._group)
             if isinstance(error, OSError):
                 raise LogWriteError(f"{self._path}: {error}") from error
             raise
