@@ -185,6 +185,14 @@ def group(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(is_there) + low, (np.cumsum(is_there) - 1)[shifted]
 
 
+def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each wanted key is among ascending ``keys``, and whether it is there at all."""
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return places, keys[places] == wanted
+
+
 def packed(data: dict[str, Any]) -> bytearray:
     """A map as SQLite takes it fastest: sqlite3 asks an adapter about every ``bytes``, not about a bytearray."""
     return bytearray(cbor2.dumps(data))

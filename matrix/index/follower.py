@@ -118,8 +118,8 @@ def write_batch(connection: sqlite3.Connection, batch: Batch) -> int:
     """Write everything a batch says about entities and catalogue; returns its number of events."""
     if batch.count:
         simulations.write(connection, batch)
-        agents.write(connection, batch)
-        goals.write(connection, batch)
+        touched = agents.write(connection, batch)
+        goals.write(connection, batch, touched)
         simulations.write_states(connection, batch)
         catalogue.write(connection, batch)
     return batch.count

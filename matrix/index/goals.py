@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final
 
 import cbor2
@@ -19,8 +18,9 @@ import numpy as np
 
 from matrix.errors import StoreError
 from matrix.event import GOAL_ENDS, GOAL_STARTED
-from matrix.index.batch import SEQ_MASK, Batch, packed, packed_maps
-from matrix.index.steps import count_steps, find
+from matrix.index.agents import Touched
+from matrix.index.batch import SEQ_BITS, SEQ_MASK, Batch, find, packed, packed_maps
+from matrix.index.steps import Goals, count_steps, running_goals
 
 _ABSENT: Final = -1  # of recorded steps and turns
 _NOT_PARAMETERS: Final = ("name", "parent")
@@ -36,21 +36,11 @@ _INSERT_ENDED = f"""
     INSERT INTO goals ({_COLUMNS}, data, status, "end", end_seq, reason)
     VALUES (?, ?, nullif(?, 0), ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, nullif(?, 0)) ON CONFLICT DO NOTHING
 """
-_UPDATE_STEPS = "UPDATE goals SET steps = steps + ? WHERE simulation = ? AND seq = ? AND status = 'running'"
+_UPDATE_RUNNING = "UPDATE goals SET steps = ?, turns = ? WHERE simulation = ? AND seq = ?"
 _UPDATE_ENDED = """
     UPDATE goals SET status = ?, "end" = ?, end_seq = ?, reason = nullif(?, 0),
-        steps = iif(? < 0, steps, ?), turns = iif(? < 0, ? - start_turn + 1, ?), data = ?
+        steps = iif(? < 0, steps, ?), turns = iif(? < 0, ? - start_turn + 1, ?){data}
     WHERE simulation = ? AND seq = ? AND status = 'running'
-"""
-# CROSS JOIN fixes the order: from the agents that did something to their running goals. Left to itself, SQLite
-# would look at every goal there is.
-_UPDATE_TURNS = """
-    UPDATE goals SET turns = 1 - start_turn
-        + (SELECT turns FROM agents AS a WHERE a.simulation = goals.simulation AND a.number = goals.agent)
-    WHERE (simulation, seq) IN (
-        SELECT g.simulation, g.seq FROM temp.touched AS t
-        CROSS JOIN goals AS g INDEXED BY goals_by_simulation_agent_status_name
-            ON g.simulation = t.simulation AND g.agent = t.number AND g.status = 'running')
 """
 
 
@@ -77,16 +67,16 @@ class Ended:
     turns: np.ndarray
 
 
-def write(connection: sqlite3.Connection, batch: Batch) -> None:
+def write(connection: sqlite3.Connection, batch: Batch, touched: Touched) -> None:
     """Bring the rows of the batch's goals up to date; the agents' must be already."""
     if int(batch.column("seq").max()) > SEQ_MASK or int(batch.column("goal").max()) > SEQ_MASK:
         raise StoreError(f"shard {batch.shard}: an event claims a seq beyond {SEQ_MASK}: not a log of ours")
     started, ended = _started(batch), _ended(batch)
-    counted = count_steps(connection, batch, started.keys, started.rows, started.parents, ended.keys, ended.rows)
-    connection.executemany(_UPDATE_STEPS, zip(counted.older_steps, counted.older_gids, counted.older_seqs))
-    _insert(connection, batch, started, ended, counted.new)
+    new, older = _begun(batch, started, touched), running_goals(connection, batch)
+    new_steps, older_steps = count_steps(connection, batch, new, older, ended.keys, ended.rows)
+    _update_running(connection, batch, older, older_steps, touched)
+    _insert(connection, batch, started, ended, new, new_steps)
     _update_ended(connection, batch, started, ended)
-    connection.execute(_UPDATE_TURNS)
 
 
 # -- what began, what ended -------------------------------------------------------------------
@@ -101,6 +91,15 @@ def _started(batch: Batch) -> Started:
     parents = _numbers(batch.values(GOAL_STARTED, "parent"), absent=0)
     parents = np.where(parents < seqs, parents, 0)  # what claims a later parent has none, so there are no circles
     return Started(keys, rows[places], places, parents[places])
+
+
+def _begun(batch: Batch, started: Started, touched: Touched) -> Goals:
+    """What counting needs of the goals that begin in a batch; turns are those of one that is still running."""
+    codes, agents = batch.simulation_codes[started.rows], batch.column("agent")[started.rows]
+    parents = np.where(started.parents > 0, (started.keys & ~SEQ_MASK) | started.parents, -1)
+    start_turns = batch.column("turn")[started.rows]
+    turns = touched.turns_of(codes, agents) - start_turns + 1
+    return Goals(started.keys, agents, parents, start_turns, np.zeros(len(codes), np.int64), turns)
 
 
 def _ended(batch: Batch) -> Ended:
@@ -159,15 +158,28 @@ def _numbers(values: list[Any], *, absent: int) -> np.ndarray:
 # -- rows -------------------------------------------------------------------------------------
 
 
-def _insert(connection: sqlite3.Connection, batch: Batch, started: Started, ended: Ended, counted: np.ndarray) -> None:
+def _update_running(
+    connection: sqlite3.Connection, batch: Batch, older: Goals, gained: np.ndarray, touched: Touched
+) -> None:
+    """Count on in the goals that were running when the batch began."""
+    turns = touched.turns_of(older.keys >> SEQ_BITS, older.agents) - older.start_turns + 1
+    has_changed = (gained > 0) | (turns != older.turns)
+    steps = (older.steps + gained)[has_changed].tolist()
+    ids = batch.gids_and_seqs(older.keys[has_changed])
+    connection.executemany(_UPDATE_RUNNING, zip(steps, turns[has_changed].tolist(), *ids))
+
+
+def _insert(
+    connection: sqlite3.Connection, batch: Batch, started: Started, ended: Ended, new: Goals, counted: np.ndarray
+) -> None:
     """Add the goals that began in this batch, with their ends where they ended in it too."""
     if not len(started.keys):
         return
     at, has_ended = find(ended.keys, started.keys)
     running = np.flatnonzero(~has_ended)
-    columns = _begun(batch, started, running)
+    columns = _first_columns(batch, started, running)
     data = packed_maps(_parameters(batch, started, running), len(running))
-    connection.executemany(_INSERT_RUNNING, zip(*columns, counted[running].tolist(), repeat(1), data))
+    connection.executemany(_INSERT_RUNNING, zip(*columns, counted[running].tolist(), new.turns[running].tolist(), data))
     _insert_ended(connection, batch, started, np.flatnonzero(has_ended), ended, at[has_ended], counted[has_ended])
 
 
@@ -182,7 +194,7 @@ def _insert_ended(
 ) -> None:
     """Add goals that began and ended; of those at ``chosen`` the ends are at ``places``."""
     listed, rows = places.tolist(), ended.rows[places]
-    columns = _begun(batch, started, chosen)
+    columns = _first_columns(batch, started, chosen)
     data = _parameters(batch, started, chosen)
     for name, values in ended.extras.items():
         extras = _pick(values, listed)
@@ -203,7 +215,7 @@ def _insert_ended(
     connection.executemany(_INSERT_ENDED, zip(*columns, *ends))
 
 
-def _begun(batch: Batch, started: Started, chosen: np.ndarray) -> tuple[list[Any], ...]:
+def _first_columns(batch: Batch, started: Started, chosen: np.ndarray) -> tuple[list[Any], ...]:
     """The first columns of a goal's row, which say how it began."""
     rows = started.rows[chosen]
     names = _pick(batch.values(GOAL_STARTED, "name"), started.places[chosen].tolist())
@@ -225,21 +237,28 @@ def _parameters(batch: Batch, started: Started, chosen: np.ndarray) -> dict[str,
 
 def _update_ended(connection: sqlite3.Connection, batch: Batch, started: Started, ended: Ended) -> None:
     """End the goals that began before this batch."""
-    _, is_new = find(started.keys, ended.keys)
-    for place in np.flatnonzero(~is_new).tolist():
-        (gid,), (seq,) = batch.gids_and_seqs(ended.keys[place : place + 1])
-        row = int(ended.rows[place])
-        known = connection.execute("SELECT data FROM goals WHERE simulation = ? AND seq = ?", (gid, seq)).fetchone()
-        if known is None:
-            continue
-        extras = {name: values[place] for name, values in ended.extras.items() if values[place] is not None}
-        data = _with_extras(known[0], extras) if extras else known[0]
-        steps, turns, turn = int(ended.steps[place]), int(ended.turns[place]), int(batch.column("turn")[row])
-        end = (int(batch.column("time")[row]), int(batch.column("seq")[row]), ended.reasons[place])
-        counts = (steps, steps, turns, turn, turns)
-        connection.execute(_UPDATE_ENDED, (ended.statuses[place], *end, *counts, data, gid, seq))
+    places = np.flatnonzero(~find(started.keys, ended.keys)[1])
+    listed, rows = places.tolist(), ended.rows[places]
+    steps, turns = ended.steps[places].tolist(), ended.turns[places].tolist()
+    end_turns = batch.column("turn")[rows].tolist()
+    columns = (
+        _pick(ended.statuses, listed),
+        batch.column("time")[rows].tolist(),
+        batch.column("seq")[rows].tolist(),
+        _pick(ended.reasons, listed),
+        *(steps, steps, turns, end_turns, turns),
+    )
+    ids = batch.gids_and_seqs(ended.keys[places])
+    if not ended.extras:
+        connection.executemany(_UPDATE_ENDED.format(data=""), zip(*columns, *ids))
+        return
+    data = [_grown(connection, ended, place, gid, seq) for place, gid, seq in zip(listed, *ids)]
+    connection.executemany(_UPDATE_ENDED.format(data=", data = nullif(?, 0)"), zip(*columns, data, *ids))
 
 
-def _with_extras(known: bytes | None, extras: dict[str, Any]) -> bytearray:
-    both = (cbor2.loads(known) if known else {}) | extras
-    return packed({name: both[name] for name in sorted(both)})
+def _grown(connection: sqlite3.Connection, ended: Ended, place: int, gid: int, seq: int) -> bytearray | int:
+    """The data of a goal begun before, with what its end adds."""
+    row = connection.execute("SELECT data FROM goals WHERE simulation = ? AND seq = ?", (gid, seq)).fetchone()
+    known = cbor2.loads(row[0]) if row and row[0] else {}
+    both = known | {name: values[place] for name, values in ended.extras.items() if values[place] is not None}
+    return packed({name: both[name] for name in sorted(both)}) if both else 0

@@ -151,10 +151,11 @@ def connect(path: Path | None) -> sqlite3.Connection:
     return connection
 
 
-#: The agents that did something in the batch at hand: numbers go to SQLite once, then it joins.
-_TOUCHED: Final = (
-    "simulation INTEGER, number INTEGER, start INTEGER, turns INTEGER, goal INTEGER, PRIMARY KEY (simulation, number)"
-)
+#: The agents that did something in the batch at hand: it goes to SQLite once, then it is joined (see agents.py).
+_TOUCHED: Final = """
+    simulation INTEGER, number INTEGER, turns INTEGER, goal INTEGER, start INTEGER, is_started INTEGER, id, role, class,
+    cause, PRIMARY KEY (simulation, number)
+"""
 
 
 @contextlib.contextmanager
