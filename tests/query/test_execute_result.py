@@ -118,7 +118,7 @@ def test_a_million_rows(tmp_path: Path) -> None:
         0,
         kinds=["offer"],
         kind=0,
-        data={0: KindRows(range(count), columns={"price": np.arange(count)})},
+        data={0: KindRows(np.arange(count), columns={"price": np.arange(count)})},
     )
     write_rows(tmp_path, [first, body])
     with Store(tmp_path) as store:
