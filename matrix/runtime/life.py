@@ -291,8 +291,7 @@ class Life:
         if isinstance(error, LogWriteError):
             raise error
         if agent._mode != ENDED:
-            text = f"{type(error).__name__}: {error}"
-            self.agent_ended(agent, AGENT_FAILED, {"error": text, "place": place_of(error)})
+            self.agent_ended(agent, AGENT_FAILED, {"error": text_of(error), "place": place_of(error)})
         self.fail(error, f"agent {agent._id}: " if agent._number else "the program: ")
 
     def agent_ended(self, agent: Agent, kind: str, data: dict[str, Any]) -> None:
@@ -372,7 +371,7 @@ class Life:
         self.errors.append(error)
         if self.ending in (None, "finished"):
             self.ending = None
-            self.end("failed", f"{who}{type(error).__name__}: {error}")
+            self.end("failed", f"{who}{text_of(error)}")
 
     def end_quietly(self) -> None:
         """Nothing can happen any more: a normal end, unless somebody waits for what cannot come."""
@@ -445,7 +444,7 @@ class Life:
         assert self.ending is not None and self.host is not None, "it has ended"
         data: dict[str, Any] = {"reason": self.reason} if self.reason else {}
         if self.errors:
-            data["error"] = f"{type(self.errors[0]).__name__}: {self.errors[0]}"
+            data["error"] = text_of(self.errors[0])
             data["place"] = place_of(self.errors[0])
         data["counts"] = {
             "events": self.recorder.next_seq(),
@@ -463,8 +462,21 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, (trio.Cancelled, Unstarted))
 
 
+def text_of(error: BaseException) -> str:
+    """An exception's type and text; of a group those of its members.
+
+    >>> text_of(ExceptionGroup("tasks", [ValueError("bad"), KeyError("x")]))
+    "ExceptionGroup: tasks (ValueError: bad; KeyError: 'x')"
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__}: {error.message} ({'; '.join(map(text_of, error.exceptions))})"
+    return f"{type(error).__name__}: {error}"
+
+
 def place_of(error: BaseException) -> str:
     """Where an exception was raised: ``negotiation.py:31 in run``, without the folder, which differs by machine."""
+    if isinstance(error, BaseExceptionGroup):
+        return place_of(error.exceptions[0])
     frames = traceback.extract_tb(error.__traceback__)
     ours = str(Path(__file__).parent)
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)] or list(frames)

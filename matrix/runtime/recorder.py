@@ -221,6 +221,8 @@ class Recorder:
 
     def commit(self) -> None:
         """Hand everything that waits to the log writer."""
+        if self.error is not None:
+            raise self.error
         count = len(self.codes)
         if count:
             rows = self._rows(count)
@@ -239,8 +241,6 @@ class Recorder:
         self.context()
 
     def _write(self, rows: Rows) -> None:
-        if self.error is not None:
-            raise self.error
         try:
             self.position = self._sink.append(rows)
         except LogWriteError as error:

@@ -357,8 +357,8 @@ async def open_runtime(
     error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            await runtime.live(nursery)
             try:
+                await runtime.live(nursery)
                 yield runtime
                 await runtime.wait_all()
             except trio.Cancelled:
