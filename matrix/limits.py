@@ -39,7 +39,7 @@ assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
 assert COMMIT_INTERVAL_US <= SYNC_INTERVAL_US
 
 # -- the index --------------------------------------------------------------------------------
-FOLLOW_EVENTS_MAX = 262_144  # events that the follower applies in one transaction (a compacted segment: all of it)
+FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
 
 # -- imports ----------------------------------------------------------------------------------

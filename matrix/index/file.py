@@ -18,7 +18,7 @@ from typing import Final
 
 import cbor2
 
-from matrix.errors import StoreError
+from matrix.errors import NotAStore, StoreError
 from matrix.index import schema
 
 _NOT_WRITABLE: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -50,6 +50,8 @@ def open_file(store: Path, *, remake_because: str | None = None) -> Opened:
         raise StoreError(f"{path}: {error}") from error
     except PermissionError:
         return Opened(_made(schema.connect(None)), None)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotAStore(f"{store}: there is no such folder") from error
 
 
 def was_replaced(store: Path, opened: Opened) -> bool:
