@@ -122,10 +122,10 @@ def _opened(file: str | None) -> Iterator[BinaryIO]:
 
 
 def _footer(table: pa.Table, took: float, left_out: list[str]) -> None:
-    text = output.count(table.num_rows, "row") if table.num_rows else "no rows"
-    if took >= 0.005:
-        text += f" · {took:.2f} s"
+    if output.is_terminal(sys.stderr):
+        counted = output.count(table.num_rows, "row") if table.num_rows else "no rows"
+        output.words(f"{counted} · {took:.2f} s" if took >= 0.005 else counted, style="bright_black")
     if left_out:
-        text += f" · not shown: {', '.join(left_out)} (choose with | select, or --format json)"
-    if left_out or output.is_terminal(sys.stderr):
-        output.words(text, style="bright_black")
+        output.words(
+            f"not shown: {', '.join(left_out)} (| select chooses, --format json has all)", style="bright_black"
+        )

@@ -21,7 +21,7 @@ from matrix.cli import output, rows
 from matrix.query.notation import duration_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
-TEXT_WIDTH_MIN = 24  # a column of text is cut to no less before whole columns are left out
+TEXT_WIDTH_MIN = 16  # a column of text is cut to no less before whole columns are left out
 GAP = "  "
 
 #: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
