@@ -12,7 +12,7 @@ too many to have columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from matrix.log import columns, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, integers_of
 from matrix.log.items import ARRAY, byte_string, head
-from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs
+from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs, cut_rows
 
 #: Names of the columns that every block has, in stored order.
 BLOCK_COLUMNS = ("position", *FIXED_COLUMNS, "kind", "to", "to_many")
@@ -54,6 +54,8 @@ def pack(rows: Rows, positions: np.ndarray | int, *, is_compact: bool = False) -
         raise UsageError("a block has at least one event")
     seen: dict[int, bytes] = {}
     stored = [_positions(positions, rows.count)]
+    for name in ("simulation", "agent", "turn", "to"):
+        _check_narrow(name, getattr(rows, name))
     for name in FIXED_COLUMNS:
         stored.append(_fixed(getattr(rows, name), rows.count, seen, is_compact=is_compact))
     kinds, kind_column = _kinds(rows, seen)
@@ -70,6 +72,18 @@ def pack(rows: Rows, positions: np.ndarray | int, *, is_compact: bool = False) -
     return Packed(payload, rows.count, *_bounds(rows.simulation))
 
 
+def pack_halving(rows: Rows, position: int) -> Iterator[Packed]:
+    """The rows as one block, or as many as it takes to stay within the bounds of a frame."""
+    try:
+        yield pack(rows, position)
+    except TooLarge:
+        if rows.count == 1:
+            raise
+        middle = rows.count // 2
+        yield from pack_halving(cut_rows(rows, 0, middle), position)
+        yield from pack_halving(cut_rows(rows, middle, rows.count), position + middle)
+
+
 def _positions(positions: np.ndarray | int, count: int) -> bytes:
     if isinstance(positions, int):
         return columns.arithmetic(positions, 1)
@@ -81,6 +95,12 @@ def _fixed(column: Column, count: int, seen: dict[int, bytes], *, is_compact: bo
     if not is_compact or not isinstance(column, np.ndarray):
         return encoded
     return min(encoded, columns.encode_steps(integers_of(column)), key=lambda form: len(columns.compress(form)))
+
+
+def _check_narrow(name: str, column: Column) -> None:
+    low, high = _bounds(column)
+    if low < 0 or high >= 2**32:
+        raise UsageError(f"{name} holds {low if low < 0 else high}; it is an unsigned number of 32 bits")
 
 
 def _bounds(column: Column) -> tuple[int, int]:

@@ -102,6 +102,12 @@ class LogReader:
         a compacted segment are clustered by simulation: they overlap in positions, may hold some that are not
         behind ``after``, and only the end of such a segment moves a cursor (to its ``last_position``).
         """
+        try:
+            yield from self._blocks(shard, after)
+        except OSError as error:
+            raise StoreError(f"{self._log}: shard {shard} cannot be read: {error}") from error
+
+    def _blocks(self, shard: int, after: int) -> Iterator[Block]:
         number = 0
         for number in segment_numbers(self._disk, self._log, shard):
             yield from self._blocks_of(shard, number, after)
@@ -112,7 +118,11 @@ class LogReader:
 
     def block(self, ref: BlockRef) -> Block:
         """The block at a place that an index or ``Block.ref`` remembers; ``StaleBlock`` when it was compacted since."""
-        return self._read_block(self._file(ref), segment_path(self._log, ref.shard, ref.segment), ref)
+        path = segment_path(self._log, ref.shard, ref.segment)
+        try:
+            return self._read_block(self._file(ref), path, ref)
+        except OSError as error:
+            raise StoreError(f"{path}: the segment cannot be read: {error}") from error
 
     def simulation_events(self, shard: int, ordinal: int) -> Iterator[Event]:
         """All events of one simulation, in ``seq`` order."""
@@ -247,6 +257,8 @@ class LogReader:
         numbers = segment_numbers(self._disk, self._log, shard)
         place = walk.place
         may_grow = number == numbers[-1] and not walk.seal
+        if may_grow and not walk.trouble:
+            return
         if may_grow and durable_behind(walk.file, salt=walk.salt, offset=place.offset) <= place.position:
             return
         # Something behind must be whole, so what was seen may only have been seen too early: look again.

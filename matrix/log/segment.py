@@ -36,6 +36,7 @@ from matrix.log.frame import (
 from matrix.log.items import ARRAY, Cursor, byte_string, head
 
 READ_BYTES: Final = 1024 * 1024  # how much a walk reads at once
+_HEAD_BYTES: Final = 4096  # enough for a segment's head: a tail is looked at often, and rarely from the start
 FEATURES_KNOWN: Final = 0  # bits of required features that this version can read
 _SEAL_BYTES_MIN: Final = FRAME_PREFIX_BYTES + 16
 _OFFSET_ITEM_BYTES: Final = 8
@@ -63,7 +64,10 @@ def shard_numbers(disk: Disk, log: Path) -> list[int]:
 
 def segment_numbers(disk: Disk, log: Path, shard: int) -> list[int]:
     """Numbers of a shard's segments, ascending; a gap is a lost file and raises ``LogCorrupt``."""
-    names = disk.names(shard_folder(log, shard))
+    try:
+        names = disk.names(shard_folder(log, shard))
+    except FileNotFoundError:
+        return []
     numbers = sorted(
         int(name[:8]) for name in names if len(name) == 12 and name.endswith(".seg") and name[:8].isdecimal()
     )
@@ -239,8 +243,8 @@ class Walk:
     def _read_head(self) -> tuple[SegmentHead, int, Place]:
         start = Place(0, 0, None, 0, 0)
         try:
-            data = self._load(0, FRAME_PREFIX_BYTES)
-            if not data:
+            self._data = data = self.file.read(_HEAD_BYTES, 0)
+            if len(data) < FRAME_PREFIX_BYTES:
                 raise FormatError("the file is too short to be a segment")
             first = decode_prefix(data, 0, None)
             frame = self._payload(first, start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -21,10 +22,12 @@ from matrix.errors import LogCorrupt, LogWriteError, ShardBusy, UsageError
 from matrix.limits import BLOCK_EVENTS_MAX, SEGMENT_BYTES_MAX
 from matrix.log.disk import DISK, Disk, File, write_all
 from matrix.log.frame import GROUP_OPEN, FrameKind, Header, crc, encode_prefix
-from matrix.log.pack import Packed, TooLarge, pack
+from matrix.log.pack import Packed, pack_halving
 from matrix.log.recovery import Tail, recover
 from matrix.log.rows import Rows, cut_rows
 from matrix.log.segment import BlockEntry, Seal, SegmentHead, segment_path, shard_folder, shard_numbers
+
+_DIAGNOSTICS = logging.getLogger("matrix.log")
 
 
 class Durability(StrEnum):
@@ -88,9 +91,11 @@ class Writer:
                 raise ShardBusy(f"{shard_folder(log, shard)}: another process writes this shard")
             return writer
         for candidate in shard_numbers(disk, log):
-            with contextlib.suppress(LogCorrupt):  # `matrix verify` and every reader report it
+            try:
                 if writer := cls._adopt(disk, log, candidate, segment_bytes_max):
                     return writer
+            except LogCorrupt as error:
+                _DIAGNOSTICS.warning("a damaged shard is left as it is, and another written: %s", error)
         return cls._make_next(disk, log, segment_bytes_max)
 
     @classmethod
@@ -406,18 +411,6 @@ class Writer:
         self._blocks = []
         self._offset, self._number, self._chain = len(data), 1, new_chain
         self._is_sealed = self._is_closed_in_order = False
-
-
-def pack_halving(rows: Rows, position: int) -> Iterator[Packed]:
-    """The rows as one block, or as many as it takes to stay within the bounds of a frame."""
-    try:
-        yield pack(rows, position)
-    except TooLarge:
-        if rows.count == 1:
-            raise
-        middle = rows.count // 2
-        yield from pack_halving(cut_rows(rows, 0, middle), position)
-        yield from pack_halving(cut_rows(rows, middle, rows.count), position + middle)
 
 
 def new_digest(prefix: bytes) -> Any:
