@@ -30,7 +30,7 @@ def stream_key(seed: int, agent: str, purpose: str) -> int:
     """The 128-bit key of one stream of chance.
 
     >>> hex(stream_key(7, "buyer-1", ""))
-    '0x4fe65ad4a6e0d6c38fbdf6ae8bd8d5d8'
+    '0x109e831df3eccfe573185d454fe49e5d'
     """
     text = f"{seed}\x00{agent}\x00{purpose}"
     return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     class _Fields:  # to its reader a message is no tuple: message["price"] is any value, not one of the five below
         seq: int
         kind: str
-        sender: str | None
+        sender_id: str
         payload: dict[str, Any]
         time_us: int
 
@@ -24,7 +24,7 @@ else:
     class _Fields(NamedTuple):
         seq: int
         kind: str
-        sender: str | None
+        sender_id: str
         payload: dict[str, Any]
         time_us: int
 
@@ -37,6 +37,11 @@ class Message(_Fields):
     """
 
     __slots__ = ()
+
+    @property
+    def sender(self) -> str | None:
+        """The sending agent's id, None for the simulation itself."""
+        return self.sender_id or None
 
     @property
     def data(self) -> Mapping[str, Any]:

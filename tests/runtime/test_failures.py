@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import trio
 
@@ -149,7 +151,9 @@ def test_a_simulation_that_is_stopped_says_so() -> None:
     assert [event.agent for event in played.of("agent.cancelled")] == [1, 2]
 
 
-def test_a_log_that_fails_stops_the_runtime_with_its_own_error(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_fails_stops_the_runtime_with_its_own_error(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from matrix.log.writer import Writer
 
     append, count = Writer.append, 0
@@ -177,16 +181,16 @@ def test_a_log_that_fails_stops_the_runtime_with_its_own_error(tmp_path: object,
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
 
 
-def test_an_agent_that_swallows_the_logs_failure_does_not_go_on(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_swallows_the_logs_failure_does_not_go_on(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from matrix.log.writer import Writer
 
     class Stubborn(matrix.Agent):
         async def run(self) -> None:
             while True:
-                try:
+                with contextlib.suppress(Exception):
                     self.emit("x")
-                except Exception:
-                    pass
                 await self.sleep(1)
 
     async def program(simulation: matrix.Simulation) -> None:
@@ -233,7 +237,7 @@ def test_a_trio_that_cannot_be_scheduled_is_one_clear_error(tmp_path: object, mo
 
     async def program(simulation: matrix.Simulation) -> None: ...
 
-    with pytest.raises(matrix.MatrixError, match="has no GLOBAL_RUN_CONTEXT.task"):
+    with pytest.raises(matrix.MatrixError, match="has no GLOBAL_RUN_CONTEXT"):
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ def test_draws_that_do_not_exist_are_refused() -> None:
             draw()
 
 
-PINNED = [0]
-PINNED_GAUSS = 0.0
-PINNED_CHOICES = ["a"]
-PINNED_NUMPY = [0]
+PINNED = [54, "f", [0, 5, 7], 1, [5, 1, 0, 3, 4, 2]]
+PINNED_GAUSS = 9.059807879
+PINNED_CHOICES = ["b", "a", "b", "b", "b"]
+PINNED_NUMPY = [7, 11, 66, 71]

@@ -167,7 +167,11 @@ SOCIETY = Path(__file__).parent / "society.py"
 def digest_in_another_process(hash_seed: str, store: Path, seed: int = 7) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
-        [sys.executable, str(SOCIETY), str(store), str(seed)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(SOCIETY), str(store), str(seed)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -98,14 +98,18 @@ def test_a_batch_of_columns_is_as_many_events_of_the_turn() -> None:
     assert moved[0].seq == played.one("before").seq + 1
     assert [event.data["x"] for event in moved] == list(range(20_000))
     assert [event.data.get("who") for event in moved[:3]] == ["a", None, "a"]
-    assert {(event.agent, event.turn, event.cause) for event in moved} == {(0, 1, 0)}
+    assert {(event.agent, event.turn, event.cause) for event in moved} == {(0, 1, 1)}
     assert played.data("after") == [{"count": 20_000}]
     assert [dict(event.data) for event in played.of("few")] == [{"x": 0, "y": 0.5}, {"x": 1}, {"x": 2, "y": 1.5}]
 
 
 @pytest.mark.parametrize(
     ("columns", "said"),
-    [({}, "at least one column"), ({"x": [1], "y": [1, 2]}, "x has 1, y has 2"), ({1: [1]}, "names of fields are text")],
+    [
+        ({}, "at least one column"),
+        ({"x": [1], "y": [1, 2]}, "x has 1, y has 2"),
+        ({1: [1]}, "names of fields are text"),
+    ],
 )
 def test_a_batch_that_cannot_be_is_refused(columns: Any, said: str) -> None:
     assert said in str(emitting(lambda simulation: simulation.emit_batch("moved", columns)).outcome.error)
