@@ -110,6 +110,18 @@ class Index:
             self._open_again(remake_because="asked to")
             return self._followed(reader, FOLLOW_EVENTS_MAX)
 
+    def mend(self, reader: LogReader, error: Exception) -> Followed | None:
+        """After a question met ``error``: the index made anew if its file is to blame, else None.
+
+        Following touches few of a file's pages, so damage may wait for whoever reads the others.
+        """
+        with self._lock, self._as_store_error():
+            because = file.damage_of(self.connection, error)
+            if because is None:
+                return None
+            self._open_again(remake_because=because)
+            return self._followed(reader, FOLLOW_EVENTS_MAX)
+
     def dump_digest(self) -> str:
         """SHA-256 of what the index says; equal however, and in whatever steps, the log was followed."""
         with self._lock:

@@ -104,6 +104,25 @@ def test_a_table_that_is_missing_leads_to_a_rebuild(store: Path) -> None:
     assert digest(store) != before
 
 
+def test_damage_that_only_a_question_meets_is_mended(store: Path) -> None:
+    write_log(store, *(trade(n, 40) for n in range(4, 20)))
+    before = digest(store)
+    damaged = bytearray((store / "index.sqlite").read_bytes())
+    with Index.open(store) as index:
+        reader = LogReader(store / "log")
+        (root,) = index.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'goals'").fetchone()
+    damaged[(root - 1) * 4_096 : root * 4_096] = bytes(4_096)
+    (store / "index.sqlite").write_bytes(damaged)
+    with Index.open(store) as index:
+        assert index.follow(reader) == Followed(events=0)
+        with pytest.raises(sqlite3.DatabaseError) as caught:
+            index.connection.execute("SELECT * FROM goals").fetchall()
+        mended = index.mend(reader, caught.value)
+        assert mended == Followed(events=95 + 16 * 202, rebuilt_because="database disk image is malformed")
+        assert index.dump_digest() == before
+        assert index.mend(reader, sqlite3.OperationalError("interrupted")) is None
+
+
 def test_an_older_copy_follows_on(store: Path) -> None:
     older = (store / "index.sqlite").read_bytes()
     write_log(store, trade(4), trade(5))
