@@ -110,10 +110,18 @@ class Store:
 
         Raises ``QueryError``, with place, hint and fix, for a query that cannot be read, checked or answered.
         """
+        import sqlite3
+
         from matrix.query.check import check
         from matrix.query.execute import execute
 
-        return execute(check(text, parameters), self)
+        checked = check(text, parameters)
+        try:
+            return execute(checked, self)
+        except sqlite3.DatabaseError as error:
+            if self._index.mend(self._reader, error) is None:
+                raise
+            return execute(checked, self)  # once: the index has just been made anew
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""
