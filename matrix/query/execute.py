@@ -22,6 +22,7 @@ from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 
 from . import syntax as q
+from .catalogue import kind_counts, unknown_names
 from .entities import TABLES
 from .evaluate import Evaluator
 from .frame import Frame, Scope
@@ -54,6 +55,7 @@ def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Res
             with _one_moment(source.connection):
                 entities = kept_entities(source, entity_columns(nodes))
                 world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
+                world.notices.others.extend(unknown_names(source.connection, nodes))
                 return _answer(query, world)
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
@@ -75,9 +77,10 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _answer(query: q.Query, world: World) -> Result:
     evaluator = Evaluator(world)
-    frame = _first_rows(evaluator, query)
-    is_ordered = False
-    for stage in query.stages:
+    counts = kind_counts(query, world.connection)
+    frame = _first_rows(evaluator, query) if counts is None else counts
+    is_ordered = counts is not None
+    for stage in query.stages[is_ordered:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
         frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)

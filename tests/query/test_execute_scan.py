@@ -20,7 +20,7 @@ from matrix.query.execute import execute
 from matrix.query.scan import Source
 from matrix.store import Store
 from matrix.testing.society import society
-from tests.query.asking import column, deal_store, store_of
+from tests.query.asking import column, deal_store, offers_store, store_of
 from tests.stories import deal, offers
 
 
@@ -64,6 +64,8 @@ class Watched:
         "simulations where any agent (goal succeeded) and took > 1s",
         "goals where failed within 5m | count by reason, agent.role",
         "agents | goals where failed",
+        "events | count by kind",
+        "events tool.*, offer | count",
     ],
 )
 def test_entities_are_asked_of_the_index_alone(market: Store, query: str) -> None:
@@ -145,7 +147,7 @@ def test_an_answer_is_the_same_after_compaction(market: Store) -> None:
 def test_a_segment_compacted_between_index_and_log_is_planned_again(
     market: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query = check("events | count by kind")
+    query = check("events | count by agent")
     before = execute(query, market).rows()
     refresh, asked = Store.refresh, []
 
@@ -197,3 +199,25 @@ def test_many_batches_give_what_one_batch_gives(tmp_path: Path, monkeypatch: pyt
     assert [store.query(query).rows() for query in queries] == whole
     pairs = "agents as a where any message (sent and peer.role != a.role)"
     assert column(store, pairs, "id") == ["alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["events | count", "events | count by kind | where count > 9", "events tool.*, offer | count as n by kind as k"],
+)
+def test_counts_by_kind_are_the_same_from_the_catalogue(
+    market: Store, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    by_catalogue = market.query(query).table
+    monkeypatch.setattr(execute_module, "kind_counts", lambda query, connection: None)
+    assert by_catalogue.equals(market.query(query).table)
+
+
+def test_kinds_and_keys_that_no_event_has_are_noticed(tmp_path: Path) -> None:
+    store = offers_store(tmp_path, {"price": 1}, {"price": 2})
+    assert store.query("events ofer where .pirce > 1 | count").notices == [
+        "no event of kind ofer in this store; offer: 2",
+        "no event has .pirce in this store; .price: 2",
+    ]
+    assert store.query('events where .price > 0 or ."語" exists').notices == []
+    assert store.query("agents where no tool.failed").notices == []
