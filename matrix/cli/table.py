@@ -9,7 +9,7 @@ first, and named below; anywhere else nothing is cut.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -25,7 +25,20 @@ TEXT_WIDTH_MIN = 16  # a column of text is cut to no less before whole columns a
 GAP = "  "
 
 #: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
-SPARE = ("wall", "seq", "simulation", "conversation", "state", "peer", "parent", "reply_to", "cause", "turn", "end")
+SPARE: tuple[str, ...] = (
+    "wall",
+    "seq",
+    "simulation",
+    "conversation",
+    "state",
+    "peer",
+    "parent",
+    "reply_to",
+    "cause",
+    "turn",
+    "end",
+)
+SPARE += ("turns", "start", "goal", "role", "seed")
 
 # Text of other people's making must not move the cursor or colour the terminal.
 _BLANKS = dict.fromkeys(map(ord, "\n\r\t\v\f\u2028\u2029"), " ")
@@ -94,32 +107,33 @@ def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
 
 
 def _fitted(columns: list[Column], width: int) -> list[Column]:
-    """The columns that fit, each with its final width; long cells give way first, then whole columns."""
-    shown = list(columns)
-    while _total(shown) > width:
-        if _shrink(shown, width):
-            break
-        if len(shown) == 1:
-            shown[0].width = max(2, width)
-            break
-        shown.remove(_least_telling(shown))
+    """The columns that fit, each with its final width: the least telling go first, then text is cut."""
+    shown, gone = list(columns), []
+    while _total(map(_floor, shown)) > width and len(shown) > 1:
+        gone.append(_least_telling(shown))
+        shown.remove(gone[-1])
+    for column in reversed(gone):  # what went last may leave room for a narrower one that went before
+        if not column.is_empty and _total(map(_floor, [*shown, column])) <= width:
+            shown.append(column)
+    shown.sort(key=lambda column: column.index)
+    _shrink(shown, width)
     return shown
 
 
-def _shrink(shown: list[Column], width: int) -> bool:
-    """Take width from the widest until the line fits; False (and nothing taken) when cells would become too narrow."""
-    widths = {column.index: column.width for column in shown}
-    floors = {c.index: c.width if c.is_whole else min(c.width, TEXT_WIDTH_MIN) for c in shown}
-    excess = _total(shown) - width
-    while excess > 0:
-        widest = max(widths, key=lambda i: (widths[i] - floors[i], widths[i]))
-        if widths[widest] <= floors[widest]:
-            return False
-        widths[widest] -= 1
-        excess -= 1
-    for column in shown:
-        column.width = widths[column.index]
-    return True
+def _shrink(shown: list[Column], width: int) -> None:
+    """Take from the widest texts until the line fits."""
+    while (excess := _total(column.width for column in shown) - width) > 0:
+        spare = [column for column in shown if column.width > _floor(column)]
+        if not spare:  # one column is left, and the terminal is narrower still
+            shown[0].width = max(2, width)
+            return
+        widest = max(spare, key=lambda column: column.width)
+        next_widest = max([_floor(widest), *(c.width for c in spare if c.width < widest.width)])
+        widest.width -= max(1, min(excess, widest.width - next_widest))
+
+
+def _floor(column: Column) -> int:
+    return column.width if column.is_whole else min(column.width, TEXT_WIDTH_MIN)
 
 
 def _least_telling(shown: list[Column]) -> Column:
@@ -133,8 +147,9 @@ def _least_telling(shown: list[Column]) -> Column:
     return shown[-2] if shown[-1].name == "data" and len(shown) > 2 else shown[-1]
 
 
-def _total(shown: list[Column]) -> int:
-    return sum(column.width for column in shown) + len(GAP) * (len(shown) - 1)
+def _total(widths: Iterable[int]) -> int:
+    each = list(widths)
+    return sum(each) + len(GAP) * (len(each) - 1)
 
 
 def _padded(column: Column, text: str) -> str:
