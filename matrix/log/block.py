@@ -24,7 +24,7 @@ from matrix.limits import (
     KINDS_PER_BLOCK_MAX,
     RECEIVERS_MAX,
 )
-from matrix.log import cells, items
+from matrix.log import cells, integers, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, Missing
 from matrix.log.items import ARRAY, NULL_BYTE, Cursor
@@ -186,7 +186,7 @@ class Block:
         """Least and greatest value of a fixed column, mostly without unfolding it: ``block.bounds("time")``."""
         start, stop = self._spans[_PLACE[name]]
         try:
-            return cells.integer_bounds(self._data, start, stop, self.count)
+            return integers.integer_bounds(self._data, start, stop, self.count)
         except FormatError as error:
             raise self.corrupt(error) from error
 
@@ -296,7 +296,7 @@ class Block:
         return self._once(name, lambda: self._decode_fixed(name))
 
     def _decode_fixed(self, name: str) -> np.ndarray:
-        values = cells.decode_integers(self._data, *self._spans[_PLACE[name]], self.count)
+        values = integers.decode_integers(self._data, *self._spans[_PLACE[name]], self.count)
         dtype = np.dtype(_DTYPES.get(name, "i8"))
         if dtype.kind == "u" and values.dtype.itemsize >= dtype.itemsize:
             highest = len(self.kinds) - 1 if name == "kind" else np.iinfo(dtype).max
@@ -331,7 +331,7 @@ class Block:
 
 
 def _decode_receivers(cursor: Cursor, count: int) -> dict[int, tuple[int, ...]]:
-    raw = cells.unwrapped(cursor)
+    raw = integers.unwrapped(cursor)
     parts = raw.expect(ARRAY)
     if parts == 2:
         if raw.data[raw.at : raw.end] != bytes((0, 0x41, NULL_BYTE)):  # the constant None: no such rows
@@ -340,9 +340,9 @@ def _decode_receivers(cursor: Cursor, count: int) -> dict[int, tuple[int, ...]]:
     row_count, receiver_count = raw.integer(), raw.integer()
     if parts != 5 or not 0 < row_count <= count or not 0 < receiver_count <= RECEIVERS_MAX:
         raise FormatError("receivers that cannot be")
-    rows = cells.next_integers(raw, row_count)
-    lengths = cells.next_integers(raw, row_count)
-    receivers = cells.next_integers(raw, receiver_count)
+    rows = integers.integers_at(raw, row_count)
+    lengths = integers.integers_at(raw, row_count)
+    receivers = integers.integers_at(raw, receiver_count)
     raw.finish()
     ends = np.cumsum(lengths, dtype=np.int64)
     if int(lengths.min()) < 2 or int(lengths.max()) > receiver_count or int(ends[-1]) != receiver_count:

@@ -15,43 +15,21 @@ import numpy as np
 import pyarrow as pa
 
 from matrix.errors import FormatError
-from matrix.limits import EXPANDED_BYTES_MAX, FRAME_BYTES_MAX
+from matrix.limits import EXPANDED_BYTES_MAX
 from matrix.log import items
-from matrix.log.columns import (
-    BINARY,
-    BOOLS,
-    CONSTANT,
-    DICTIONARY,
-    MISSING,
-    OFFSETS,
-    OPTIONAL,
-    PLAIN,
-    RANGE,
-    RUNS,
-    STEPS,
-    TEXT,
-    TYPED_TAGS,
-    ZSTD,
+from matrix.log.columns import BINARY, BOOLS, CONSTANT, DICTIONARY, MISSING, OPTIONAL, PLAIN, TEXT, ZSTD
+from matrix.log.integers import (
+    DEPTH_MAX,
+    INT64_MAX,
+    INT64_MIN,
+    form_code,
+    integers_at,
+    typed_array,
+    unsqueezed,
 )
-from matrix.log.items import ARRAY, TAG, Cursor
+from matrix.log.items import TAG, Cursor
 
-# zstd(optional(dictionary(text(runs(runs(...)))))): each level of runs is at most a fourth of the one above.
-_DEPTH_MAX: Final = 16
-_PARTS: Final = {
-    CONSTANT: 2,
-    RANGE: 3,
-    RUNS: 4,
-    STEPS: 3,
-    OFFSETS: 3,
-    DICTIONARY: 4,
-    TEXT: 3,
-    BINARY: 3,
-    BOOLS: 2,
-    PLAIN: 2,
-    OPTIONAL: 4,
-    ZSTD: 3,
-}
-_INT64_MIN, _INT64_MAX, _UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+_UINT64_MAX: Final = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,138 +101,13 @@ class Cells:
         return full
 
 
-# -- integers ---------------------------------------------------------------------------------
-
-
-def decode_integers(data: bytes, start: int, stop: int, count: int) -> np.ndarray:
-    """The integer column in ``data[start:stop]``, ``count`` values; a typed array comes as a view."""
-    cursor = Cursor(data, start, stop)
-    values = _integers(cursor, count, _DEPTH_MAX)
-    cursor.finish()
-    return values
-
-
-def integer_bounds(data: bytes, start: int, stop: int, count: int) -> tuple[int, int]:
-    """Least and greatest value of at least one row, without unfolding runs and constants."""
-    cursor = Cursor(data, start, stop)
-    major, parts = cursor.head()
-    if major == ARRAY:
-        code = _form_code(cursor, major, parts, _DEPTH_MAX)
-        if code == CONSTANT:
-            value = _in_int64(items.decode_value(cursor.contents()))
-            return value, value
-        if code == RUNS:
-            values = _run_parts(cursor, count, _DEPTH_MAX)[1]
-            return int(values.min()), int(values.max())
-    values = decode_integers(data, start, stop, count)
-    return int(values.min()), int(values.max())
-
-
-def _integers(cursor: Cursor, count: int, depth: int) -> np.ndarray:
-    major, argument = cursor.head()
-    if major == TAG:
-        return _typed(cursor, argument, count)
-    code = _form_code(cursor, major, argument, depth)
-    if code == CONSTANT:
-        return np.full(count, _in_int64(items.decode_value(cursor.contents())), np.int64)
-    if code == RANGE:
-        return _range(cursor, count)
-    if code == RUNS:
-        lengths, values = _run_parts(cursor, count, depth - 1)
-        return np.repeat(values, lengths)
-    if code == STEPS:
-        return _steps(cursor, count, depth - 1)
-    if code == OFFSETS:
-        return _offsets(cursor, count)
-    if code == ZSTD:
-        return _integers_within(_unsqueezed(cursor), count, depth - 1)
-    raise FormatError(f"column form {code} does not hold integers")
-
-
-def _form_code(cursor: Cursor, major: int, argument: int, depth: int) -> int:
-    if major != ARRAY or depth <= 0:
-        raise FormatError("expected a column")
-    code = cursor.integer()
-    if _PARTS.get(code) != argument:
-        raise FormatError(f"no column has form {code} with {argument} parts")
-    return code
-
-
-def _typed(cursor: Cursor, tag: int, count: int) -> np.ndarray:
-    dtype = TYPED_TAGS.get(tag)
-    if dtype is None:
-        raise FormatError(f"tag {tag} is not that of a typed array known here")
-    start, stop = cursor.span()
-    if stop - start != count * dtype.itemsize:
-        raise FormatError(f"a typed array of {stop - start} bytes does not hold {count} values")
-    return np.frombuffer(cursor.data, dtype, count, start) if count else np.empty(0, dtype)
-
-
-def _in_int64(value: Any) -> int:
-    if type(value) is not int or not _INT64_MIN <= value <= _INT64_MAX:
-        raise FormatError(f"not an integer of 64 bits: {value!r:.80}")
-    return value
-
-
-def _range(cursor: Cursor, count: int) -> np.ndarray:
-    first, step = _in_int64(cursor.integer()), _in_int64(cursor.integer())
-    _in_int64(first + step * max(count - 1, 0))
-    return first + step * np.arange(count, dtype=np.int64)
-
-
-def _run_parts(cursor: Cursor, count: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths and values of the runs of a column of ``count`` rows."""
-    runs = cursor.integer()
-    if not 0 < runs <= count:
-        raise FormatError(f"{runs} runs cannot make {count} rows")
-    lengths = _integers(cursor, runs, depth).astype(np.int64, copy=False)
-    values = _integers(cursor, runs, depth)
-    if int(lengths.min()) <= 0 or int(lengths.max()) > count or int(lengths.sum()) != count:
-        raise FormatError(f"the lengths of {runs} runs do not make {count} rows")
-    return lengths, values
-
-
-def _steps(cursor: Cursor, count: int, depth: int) -> np.ndarray:
-    if count < 1:
-        raise FormatError("differences need a first row")
-    values = np.empty(count, np.int64)
-    values[0] = _in_int64(cursor.integer())
-    values[1:] = _integers(cursor, count - 1, depth)
-    return np.cumsum(values)
-
-
-def _offsets(cursor: Cursor, count: int) -> np.ndarray:
-    base = _in_int64(cursor.integer())
-    offsets = _integers(cursor, count, 1)
-    if offsets.dtype.kind != "u" or (count and base + int(offsets.max()) > _INT64_MAX):
-        raise FormatError("offsets that do not fit their base")
-    return offsets.astype(np.int64) + base
-
-
-def _integers_within(data: bytes, count: int, depth: int) -> np.ndarray:
-    cursor = Cursor(data)
-    values = _integers(cursor, count, depth)
-    cursor.finish()
-    return values
-
-
-def _unsqueezed(cursor: Cursor) -> bytes:
-    size = cursor.integer()
-    if not 0 < size <= FRAME_BYTES_MAX:
-        raise FormatError(f"a compressed column claims {size} bytes")
-    try:
-        return bytes(pa.Codec("zstd").decompress(cursor.contents(), size, asbytes=True))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"a compressed column is damaged: {error}") from error
-
-
 # -- payload values ---------------------------------------------------------------------------
 
 
 def decode_cells(data: bytes, start: int, stop: int, count: int) -> Cells:
     """The payload column in ``data[start:stop]``."""
     cursor = Cursor(data, start, stop)
-    cells = _cells(cursor, count, _DEPTH_MAX)
+    cells = _cells(cursor, count, DEPTH_MAX)
     cursor.finish()
     return cells
 
@@ -263,12 +116,12 @@ def _cells(cursor: Cursor, count: int, depth: int) -> Cells:
     at = cursor.at
     major, argument = cursor.head()
     if major == TAG:
-        return Cells(count, _widened(_typed(cursor, argument, count)))
-    code = _form_code(cursor, major, argument, depth)
+        return Cells(count, _widened(typed_array(cursor, argument, count)))
+    code = form_code(cursor, major, argument, depth)
     if code == OPTIONAL:
         return _optional(cursor, count, depth - 1)
     if code == ZSTD:
-        data = _unsqueezed(cursor)
+        data = unsqueezed(cursor)
         return decode_cells_within(data, count, depth - 1)
     if code == CONSTANT:
         return _constant(items.decode_value(cursor.contents()), count)
@@ -281,7 +134,7 @@ def _cells(cursor: Cursor, count: int, depth: int) -> Cells:
     if code == PLAIN:
         return Cells(count, _plain(cursor, count))
     cursor.at = at
-    return Cells(count, _widened(_integers(cursor, count, depth)))
+    return Cells(count, _widened(integers_at(cursor, count, depth)))
 
 
 def decode_cells_within(data: bytes, count: int, depth: int) -> Cells:
@@ -296,7 +149,7 @@ def _widened(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other
             return values.astype(np.float64, copy=False)
-    if values.dtype == np.uint64 and len(values) and int(values.max()) > _INT64_MAX:
+    if values.dtype == np.uint64 and len(values) and int(values.max()) > INT64_MAX:
         return values
     return values.astype(np.int64, copy=False)
 
@@ -307,15 +160,15 @@ def _constant(value: Any, count: int) -> Cells:
     kind = type(value)
     if kind is float or kind is bool:
         return Cells(count, np.full(count, value))
-    if kind is int and _INT64_MIN <= value <= _UINT64_MAX:
-        return Cells(count, np.full(count, value, np.int64 if value <= _INT64_MAX else np.uint64))
+    if kind is int and INT64_MIN <= value <= _UINT64_MAX:
+        return Cells(count, np.full(count, value, np.int64 if value <= INT64_MAX else np.uint64))
     if kind is str and len(value) * 4 * count <= EXPANDED_BYTES_MAX:
         return Cells(count, pa.repeat(pa.scalar(value, pa.string()), count))
     return Cells(count, [value] * count)
 
 
 def _binary(cursor: Cursor, code: int, count: int, depth: int) -> Any:
-    lengths = _integers(cursor, count, depth)
+    lengths = integers_at(cursor, count, depth)
     start, stop = cursor.span()
     offsets = np.zeros(count + 1, np.int32)
     if count:
@@ -343,7 +196,7 @@ def _dictionary(cursor: Cursor, count: int, depth: int) -> Any:
     if not 0 < size <= count:
         raise FormatError(f"a dictionary of {size} values for {count} rows")
     values = _cells(cursor, size, depth)
-    codes = _integers(cursor, count, depth)
+    codes = integers_at(cursor, count, depth)
     if values.valid is not None or not isinstance(values.dense, pa.Array):
         raise FormatError("a dictionary holds text")
     if int(codes.min()) < 0 or int(codes.max()) >= size:
@@ -391,25 +244,6 @@ def _optional_bits(cursor: Cursor, count: int) -> np.ndarray | None:
         cursor.at += 1
         return None
     return _bits(cursor, count)
-
-
-# -- for other rooms of the log ----------------------------------------------------------------
-
-
-def next_integers(cursor: Cursor, count: int) -> np.ndarray:
-    """The integer column at the cursor, which moves behind it."""
-    return _integers(cursor, count, _DEPTH_MAX)
-
-
-def unwrapped(cursor: Cursor) -> Cursor:
-    """The cursor itself, or one over the unpacked bytes when a zstd column stands there."""
-    at = cursor.at
-    if cursor.head() == (ARRAY, _PARTS[ZSTD]) and cursor.integer() == ZSTD:
-        inner = Cursor(_unsqueezed(cursor))
-        cursor.finish()
-        return inner
-    cursor.at = at
-    return cursor
 
 
 def join_cells(parts: list[Cells | None], counts: list[int]) -> Cells:

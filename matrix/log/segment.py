@@ -21,7 +21,7 @@ import numpy as np
 
 from matrix.errors import FormatError, LogCorrupt
 from matrix.limits import FRAME_BYTES_MAX, SEGMENTS_PER_SHARD_MAX
-from matrix.log import cells, columns, items
+from matrix.log import columns, integers, items
 from matrix.log.disk import Disk, File
 from matrix.log.frame import (
     FRAME_PREFIX_BYTES,
@@ -175,7 +175,7 @@ class Seal:
             raise FormatError("a seal is not as it should be")
         facts = _checked_facts(items.decode_value(cursor.contents()))
         count = facts.pop("blocks")
-        table = [cells.decode_integers(data, *cursor.span(), count).tolist() for _ in _DIRECTORY]
+        table = [integers.decode_integers(data, *cursor.span(), count).tolist() for _ in _DIRECTORY]
         if cursor.contents() != offset.to_bytes(_OFFSET_ITEM_BYTES, "big"):
             raise FormatError("a seal does not say where it is")
         cursor.finish()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.errors import FormatError, UsageError
-from matrix.log import cells, columns, items
+from matrix.log import cells, columns, integers, items
 from matrix.log.block import MISSING, Block, BlockRef
 from matrix.log.pack import pack
 from matrix.log.rows import KindRows, Rows, Runs, cut_rows, rows_from_events
@@ -65,8 +65,8 @@ def test_none_and_absent_stay_apart() -> None:
 def test_integer_columns_come_back_and_know_their_bounds(listed: list[int]) -> None:
     values = np.array(listed, np.int64)
     for encoded in (columns.encode_integers(values), columns.encode_steps(values)):
-        assert cells.decode_integers(encoded, 0, len(encoded), len(listed)).tolist() == listed
-        assert cells.integer_bounds(encoded, 0, len(encoded), len(listed)) == (min(listed), max(listed))
+        assert integers.decode_integers(encoded, 0, len(encoded), len(listed)).tolist() == listed
+        assert integers.integer_bounds(encoded, 0, len(encoded), len(listed)) == (min(listed), max(listed))
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), int64s), min_size=1, max_size=60))
@@ -75,7 +75,7 @@ def test_runs_unfold_to_their_rows(runs: list[tuple[int, int]]) -> None:
     starts = [sum(lengths[:place]) for place in range(len(lengths))]
     encoded = columns.encode_column(Runs(starts, [value for _, value in runs]), sum(lengths), {})
     unfolded = [value for length, value in runs for _ in range(length)]
-    assert cells.decode_integers(encoded, 0, len(encoded), len(unfolded)).tolist() == unfolded
+    assert integers.decode_integers(encoded, 0, len(encoded), len(unfolded)).tolist() == unfolded
 
 
 def test_the_cheapest_form_is_taken() -> None:
@@ -269,7 +269,7 @@ def test_cbor_that_is_never_written_is_refused(name: str) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 70_000))
 def test_any_bytes_as_a_column_end_in_values_or_a_format_error(data: bytes, count: int) -> None:
-    for decode in (cells.decode_cells, cells.decode_integers):
+    for decode in (cells.decode_cells, integers.decode_integers):
         try:
             found = decode(data, 0, len(data), count)
         except FormatError:

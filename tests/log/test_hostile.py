@@ -12,7 +12,8 @@ import pytest
 from matrix.errors import FormatError, LogCorrupt
 from matrix.log import columns
 from matrix.log.block import Block, BlockRef
-from matrix.log.cells import decode_cells, decode_integers
+from matrix.log.cells import decode_cells
+from matrix.log.integers import decode_integers
 from matrix.log.items import ARRAY, byte_string, head, integer
 from matrix.log.pack import pack
 from matrix.log.rows import rows_from_events
