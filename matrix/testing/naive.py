@@ -21,7 +21,7 @@ from matrix.testing.naive_conditions import Evaluator, Row, shown
 from matrix.testing.naive_groups import aggregated
 from matrix.testing.plain_values import sort_rank
 from matrix.testing.reach import reached
-from matrix.testing.world import World
+from matrix.testing.world import Thing, World
 
 Shards = Mapping[int, Iterable[Event]]
 
@@ -79,6 +79,8 @@ def staged(evaluator: Evaluator, stage: q.Stage, rows: list[Row]) -> list[Row]:
             return rows[:count]
         case q.Sample(count=count, seed=seed):
             return sampled(rows, count, seed)
+        case q.Shape(name="table"):
+            return rows
         case q.Follow(to=source):
             return source_rows(evaluator, source, followed(evaluator.world, rows, source.relation))
     raise UsageError(f"the naive evaluator has no {type(stage).__name__.lower()}")
@@ -109,9 +111,11 @@ def sampled(rows: list[Row], count: int, seed: int) -> list[Row]:
 
 def followed(world: World, rows: list[Row], relation: q.Relation) -> list[Row]:
     """Every row of a relation reached from any of the rows, once; seen by those agents that reach it."""
-    found: list[Row] = []
-    for thing in world.rows(relation):
-        origins = [row.thing for row in rows if row.thing is not None and thing in reached(world, row.thing, relation)]
-        if origins:
-            found.append(Row(thing, frozenset(o.number for o in origins if o.relation == "agents")))
-    return found
+    viewers: dict[Thing, set[int]] = {}
+    for row in rows:
+        assert row.thing is not None, "rows are reached from rows of a relation"
+        for thing in reached(world, row.thing, relation):
+            seen_by = viewers.setdefault(thing, set())
+            if row.thing.relation == "agents":
+                seen_by.add(row.thing.number)
+    return [Row(thing, frozenset(viewers[thing])) for thing in world.rows(relation) if thing in viewers]

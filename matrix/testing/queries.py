@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from matrix.testing import query_words as words
 from matrix.testing.choices import Choices
 from matrix.testing.query_conditions import Place, compared, condition, duration, number
+from matrix.testing.query_conditions import text as made_text
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def _select(c: Choices, shape: Shape) -> tuple[str, Shape]:
     for place in range(c.pick((1, 2, 3))):
         name, (text, kind) = f"c{place}", _item(c, shape)
         if c.chance(4):
+            text, kind = made_text(c, shape.place), "any"
+        elif c.chance(2):
             text, kind = number(c, shape.place), "number"
         elif c.chance(8):
             text, kind = duration(c, shape.place), "duration"
@@ -139,8 +142,9 @@ def _select(c: Choices, shape: Shape) -> tuple[str, Shape]:
 def _probe(c: Choices, shape: Shape) -> tuple[str, Shape]:
     """Conditions shown for every row: each row says whether the two evaluators agree."""
     tests = [condition(c, shape.place) for _ in range(c.pick((1, 2, 3)))]
-    items = [f"if({test}, 1, 0) as c{place}" for place, test in enumerate(tests)]
-    columns = tuple((f"c{place}", "number") for place in range(len(tests)))
+    shown, kind = c.pick((("if({}, 1, 0)", "number"), ("({})", "bool")))
+    items = [f"{shown.format(test)} as c{place}" for place, test in enumerate(tests)]
+    columns = tuple((f"c{place}", kind) for place in range(len(tests)))
     return f"select {', '.join(items)}", replace(shape, columns=columns, outer=())
 
 

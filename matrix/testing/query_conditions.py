@@ -58,7 +58,7 @@ def number(c: Choices, place: Place) -> str:
         lambda: f"({c.pick(list(words.PATHS[place.relation]) or ['1'])} ?? {c.pick(words.COUNTS)})",
     ]
     if place.depth > 0:
-        found += [lambda: calculated(c, place.deeper()), lambda: counted(c, place)]
+        found += [lambda: calculated(c, place.deeper())] * 3 + [lambda: counted(c, place)]
     return c.pick(found)()
 
 
@@ -95,14 +95,13 @@ def counted(c: Choices, place: Place) -> str:
 def text(c: Choices, place: Place) -> str:
     """A text: of a field, a path, or made by a function."""
     fields = [name for name, kind in words.FIELDS[place.relation].items() if kind in words.WORDS]
-    paths = [p for p, kind in words.PATHS[place.relation].items() if kind in words.PATH_WORDS]
-    return c.pick(
-        (
-            c.pick(fields),
-            c.pick(paths or fields),
-            f"lower({c.pick(paths or fields)})",
-            f"({c.pick(paths or fields)} ?? {quoted(c, 'x')})",
-        ),
+    paths = [p for p, kind in words.PATHS[place.relation].items() if kind in words.PATH_WORDS] or fields
+    return filled(
+        c.pick(("{f}", "{p}", "lower({p})", "upper({f})", "({p} ?? {q})", "text({a})", 'if({a} > 2, "x", {p})')),
+        f=lambda: c.pick(fields),
+        p=lambda: c.pick(paths),
+        q=lambda: quoted(c, "x"),
+        a=lambda: c.pick([*words.PATHS[place.relation]] or fields),
     )
 
 
@@ -140,7 +139,7 @@ def any_path(c: Choices, paths: dict[str, str]) -> str:
 
 def condition(c: Choices, place: Place) -> str:
     """Any condition at a place."""
-    found: list[Callable[[Choices, Place], str]] = [on_path, on_field, on_field, on_many, on_link, on_number]
+    found: list[Callable[[Choices, Place], str]] = [on_path, on_field, on_many, on_link, on_number, on_number]
     if words.MANY_PATHS[place.relation]:
         found += [on_path, on_path, on_path, on_many]
     if place.relation != "conversations":
@@ -150,7 +149,7 @@ def condition(c: Choices, place: Place) -> str:
     if place.outer:
         found.append(on_alias)
     if place.depth > 0:
-        found += [combined, quantified, quantified]
+        found += [on_text, combined, quantified, quantified]
     return c.pick(found)(c, place)
 
 
@@ -252,6 +251,12 @@ def on_number(c: Choices, place: Place) -> str:
     if c.chance(3):
         return f"{duration(c, place)} {c.pick(('<', '>=', '='))} {c.pick(words.DURATIONS)}"
     return f"{number(c, place)} {c.pick(('=', '<', '>=', '!='))} {c.pick(words.NUMBERS)}"
+
+
+def on_text(c: Choices, place: Place) -> str:
+    """A made text compared."""
+    word = c.pick(("deal", "3", "0.5", "true", "x", "alice", ""))
+    return f"{text(c, place)} {c.pick(('=', '!=', 'contains', '<', 'starts with'))} {quoted(c, word)}"
 
 
 def on_goal(c: Choices, place: Place) -> str:

@@ -211,7 +211,20 @@ TIMES = (
     "@2026-01-31T13:00:00",
     "@2026-02-01T12:00:00Z",
 )
-PATTERNS = ("/deal/", "/^a/", "/e/i", "/refund|money back/i", "/^$/", "/\\d/", "/日/", "/B.b/i", "/y$/", "/\\./")
+PATTERNS = (
+    "/deal/",
+    "/search/",
+    "/D/",
+    "/^a/",
+    "/e/i",
+    "/refund|money back/i",
+    "/^$/",
+    "/\\d/",
+    "/日/",
+    "/B.b/i",
+    "/y$/",
+    "/\\./",
+)
 EVENT_KINDS = (*KINDS, "tool.failed", "tool.called", "tool.*", "model.completed", "goal.*", "message.sent", "note")
 
 #: How names are tested: w and v are words of the field, t a part of one, q one in quotes, p a pattern.

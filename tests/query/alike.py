@@ -26,3 +26,25 @@ def numbers_alike(a: float, b: float) -> bool:
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
     return a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def rows_alike(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
+    """Whether two answers have the same rows in the same order, as far as a result can show them."""
+    return alike([shown(without_nothing(row)) for row in found], [shown(without_nothing(row)) for row in expected])
+
+
+def shown(value: Any) -> Any:
+    """A value as JSON can hold it, for that is how a result shows what has no column type of its own."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    return [shown(item) for item in value] if isinstance(value, list) else value
+
+
+def without_nothing(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose ``data`` has no nulls in it; an empty map and a missing one are shown alike."""
+    data = row.get("data")
+    if isinstance(data, dict):
+        data = {key: value for key, value in data.items() if value is not None} or None
+    return {**row, "data": data} if "data" in row else row

@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
@@ -25,7 +24,7 @@ from matrix.testing.naive import Answer, answer
 from matrix.testing.stores import write_history
 from matrix.testing.strategies import histories, queries
 from matrix.testing.world import World
-from tests.query.alike import alike
+from tests.query.alike import rows_alike
 
 EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "150"))
 SMALL_SEGMENT_BYTES = 4_096
@@ -42,32 +41,13 @@ def accepted(texts: Sequence[str]) -> list[Query]:
     return found
 
 
-def shown(value: Any) -> Any:
-    """A value as JSON can hold it, for that is how a result shows what has no column type of its own."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: shown(item) for key, item in value.items()}
-    return [shown(item) for item in value] if isinstance(value, list) else value
-
-
-def without_nothing(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose ``data`` has no nulls in it; an empty map and a missing one are shown alike."""
-    data = row.get("data")
-    if isinstance(data, dict):
-        data = {key: value for key, value in data.items() if value is not None} or None
-    return {**row, "data": data} if "data" in row else row
-
-
 def compare(store: Store, query: Query, expected: Answer, where: str) -> None:
     """Ask the store and compare names, order and values."""
     result = store.query(query.text)
     rows = result.rows()
     note(f"{where}: {query.text}\n  expected {expected.rows}\n  found    {rows}")
     assert list(result.column_names) == expected.columns
-    assert len(rows) == len(expected.rows)
-    for row, wanted in zip(rows, expected.rows):
-        assert alike(shown(without_nothing(row)), shown(without_nothing(wanted)))
+    assert rows_alike(rows, expected.rows)
 
 
 def compare_all(shards: Shards, texts: Sequence[str], block_events: int) -> None:
