@@ -54,7 +54,7 @@ _TAG_HEADS: Final = {dtype: head(TAG, tag) for tag, dtype in TYPED_TAGS.items()}
 _UNSIGNED = [(np.iinfo(code).max, np.dtype(code)) for code in ("<u1", "<u2", "<u4", "<u8")]
 _SIGNED = [(np.iinfo(code).max, np.dtype(code)) for code in ("<i1", "<i2", "<i4", "<i8")]
 _INT64_MAX: Final = 2**63 - 1
-_DICTIONARY_SIZE_MAX: Final = 65_536
+DICTIONARY_SIZE_MAX: Final = 65_536
 _SAMPLE: Final = 256
 
 
@@ -70,18 +70,19 @@ class Missing:
 MISSING: Final = Missing()
 
 
-def _form(code: int, *parts: bytes) -> bytes:
+def form(code: int, *parts: bytes) -> bytes:
+    """A column of this form: an array of its code and its parts."""
     return b"".join((head(ARRAY, len(parts) + 1), integer(code), *parts))
 
 
 def constant(value: Any) -> bytes:
     """The same checked value in every row."""
-    return _form(CONSTANT, byte_string(items.encode_value(value)))
+    return form(CONSTANT, byte_string(items.encode_value(value)))
 
 
 def arithmetic(first: int, step: int) -> bytes:
     """A range: ``first`` in the first row, ``step`` more in each that follows."""
-    return _form(RANGE, integer(first), integer(step))
+    return form(RANGE, integer(first), integer(step))
 
 
 def typed(values: np.ndarray, dtype: np.dtype[Any]) -> bytes:
@@ -119,7 +120,7 @@ def encode_column(column: Column, count: int, lengths_seen: dict[int, bytes]) ->
     inner = encode_integers(values)
     if values.min() == values.max():
         return inner
-    return _form(RUNS, integer(len(values)), lengths, inner)
+    return form(RUNS, integer(len(values)), lengths, inner)
 
 
 def _run_lengths(starts: Sequence[int] | np.ndarray, count: int) -> bytes:
@@ -166,14 +167,14 @@ def encode_integers(values: np.ndarray) -> bytes:
         if len(starts) * 4 < count:
             starts = np.concatenate(([0], starts))
             lengths = encode_integers(np.diff(starts, append=count))
-            return _form(RUNS, integer(len(starts)), lengths, _flat(values[starts], low, high))
+            return form(RUNS, integer(len(starts)), lengths, _flat(values[starts], low, high))
     return _flat(values, low, high)
 
 
 def _flat(values: np.ndarray, low: int, high: int) -> bytes:
     direct, offset = narrowest(low, high), narrowest(0, high - low)
     if offset.itemsize < direct.itemsize and len(values) > 8:
-        return _form(OFFSETS, integer(low), typed(values - low, offset))
+        return form(OFFSETS, integer(low), typed(values - low, offset))
     return typed(values, direct)
 
 
@@ -184,7 +185,7 @@ def encode_steps(values: np.ndarray) -> bytes:
     """
     if len(values) < 3 or int(values.max()) - int(values.min()) > _INT64_MAX:
         return encode_integers(values)
-    return _form(STEPS, integer(int(values[0])), encode_integers(np.diff(values)))
+    return form(STEPS, integer(int(values[0])), encode_integers(np.diff(values)))
 
 
 # -- payload values ---------------------------------------------------------------------------
@@ -239,17 +240,17 @@ def _encode_few_texts(values: Sequence[Any]) -> bytes | None:
     except TypeError:  # a list or a map among the text
         return None
     distinct = list(code_of)
-    if set(map(type, distinct)) != {str} or len(distinct) * 4 > len(values) or len(distinct) > _DICTIONARY_SIZE_MAX:
+    if set(map(type, distinct)) != {str} or len(distinct) * 4 > len(values) or len(distinct) > DICTIONARY_SIZE_MAX:
         return None
     if len(distinct) == 1:
         return constant(plain_text(distinct[0]))
-    return _form(DICTIONARY, integer(len(distinct)), _encode_raw_texts(distinct), encode_integers(codes))
+    return form(DICTIONARY, integer(len(distinct)), _encode_raw_texts(distinct), encode_integers(codes))
 
 
 def optional(*, present: bytes | None, nulls: bytes | None, values: bytes) -> bytes:
     """Values of only those rows that have one: bitmaps of the rows present, and of those that are None."""
     parts = [byte_string(bits) if bits is not None else b"\xf6" for bits in (present, nulls)]
-    return _form(OPTIONAL, *parts, values)
+    return form(OPTIONAL, *parts, values)
 
 
 def bitmap(flags: Sequence[bool] | np.ndarray) -> bytes:
@@ -301,12 +302,12 @@ def encode_bools(values: np.ndarray) -> bytes:
     """Booleans, one bit each."""
     if len(values) and bool((values == values[0]).all()):
         return constant(bool(values[0]))
-    return _form(BOOLS, byte_string(bitmap(values)))
+    return form(BOOLS, byte_string(bitmap(values)))
 
 
 def binary(code: int, lengths: np.ndarray, data: bytes) -> bytes:
     """Text or byte strings as their lengths in bytes and all their bytes."""
-    return _form(code, encode_integers(lengths), byte_string(data))
+    return form(code, encode_integers(lengths), byte_string(data))
 
 
 def _encode_texts(values: Sequence[str]) -> bytes:
@@ -339,80 +340,14 @@ def encode_plain(values: Sequence[Any]) -> bytes:
         if len(types := set(map(type, listed))) == 1 and types != {dict} and types != {list}:
             return encode_values(listed)  # all were numpy scalars or enums of one plain type
     try:
-        return _form(PLAIN, byte_string(items.encode_value(listed)))
+        return form(PLAIN, byte_string(items.encode_value(listed)))
     except UnicodeEncodeError as error:
         raise UsageError(f"a payload holds text that is not valid Unicode ({error.reason})") from error
-
-
-# -- payload arrays ---------------------------------------------------------------------------
-
-
-def encode_array(values: Any) -> bytes:
-    """A payload field given as a numpy array, an Arrow array (nulls are None) or a list."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if isinstance(values, pa.Array):
-        return _encode_arrow(values)
-    if isinstance(values, np.ndarray):
-        return _encode_numpy(values)
-    return encode_values(list(values))
-
-
-def _encode_numpy(values: np.ndarray) -> bytes:
-    if values.ndim == 1 and values.dtype.kind in "iu":
-        return encode_integers(values)
-    if values.ndim == 1 and values.dtype.kind == "f" and values.dtype.itemsize <= 8:
-        return encode_floats(values.astype(np.float64, copy=False))
-    if values.ndim == 1 and values.dtype.kind == "b":
-        return encode_bools(values)
-    return encode_values(values.tolist())
-
-
-def _encode_arrow(values: Any) -> bytes:
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        values = values.dictionary_decode()
-        kind = values.type
-    if not len(values):
-        return encode_plain([])
-    nulls = bitmap(values.is_null().to_numpy(zero_copy_only=False)) if values.null_count else None
-    dense = values.drop_null() if nulls is not None else values
-    if not len(dense):
-        return constant(None)
-    encoded = _encode_arrow_dense(dense, kind)
-    return encoded if nulls is None else optional(present=None, nulls=nulls, values=encoded)
-
-
-def _encode_arrow_dense(values: Any, kind: Any) -> bytes:
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return _encode_numpy(values.to_numpy(zero_copy_only=False))
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        values, kind = values.cast(pa.string()), pa.string()
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        _, offset_buffer, data = values.buffers()
-        offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
-        text = bytes(memoryview(data)[offsets[0] : offsets[-1]]) if data is not None else b""
-        return binary(TEXT if pa.types.is_string(kind) else BINARY, np.diff(offsets), text)
-    return encode_values(values.to_pylist())
-
-
-def encode_text_array(values: Any) -> bytes:
-    """An Arrow string array, through a dictionary where few values recur; slower than ``encode_array``."""
-    if not len(values):
-        return encode_plain([])
-    found = values.dictionary_encode()
-    distinct = found.dictionary
-    if len(distinct) == 1:
-        return constant(distinct[0].as_py())
-    if len(distinct) * 4 > len(values) or len(distinct) > _DICTIONARY_SIZE_MAX:
-        return _encode_arrow_dense(values, values.type)
-    codes = encode_integers(found.indices.to_numpy())
-    return _form(DICTIONARY, integer(len(distinct)), _encode_arrow_dense(distinct, distinct.type), codes)
 
 
 def compress(column: bytes) -> bytes:
     """The column under zstd, if that makes it smaller."""
     if len(column) < 64:
         return column
-    squeezed = _form(ZSTD, integer(len(column)), byte_string(pa.Codec("zstd", 9).compress(column, asbytes=True)))
+    squeezed = form(ZSTD, integer(len(column)), byte_string(pa.Codec("zstd", 9).compress(column, asbytes=True)))
     return squeezed if len(squeezed) < len(column) else column

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from matrix.errors import UsageError
 from matrix.limits import FIELDS_PER_KIND_MAX, FRAME_BYTES_MAX, KIND_BYTES_MAX, KINDS_PER_BLOCK_MAX, RECEIVERS_MAX
-from matrix.log import columns, items
+from matrix.log import arrays, columns, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, integers_of
 from matrix.log.items import ARRAY, byte_string, head
@@ -181,7 +181,7 @@ def _payload_columns(given: Any, count: int, stored: list[bytes]) -> list[str] |
     for name, values in given.items():
         if (values.count if isinstance(values, Cells) else len(values)) != count:
             raise UsageError(f"the column {name!r} has not {count} values, one for each row of its kind")
-        stored.append(_with_name(name, encode_cells if isinstance(values, Cells) else columns.encode_array, values))
+        stored.append(_with_name(name, encode_cells if isinstance(values, Cells) else arrays.encode_array, values))
     return _check_fields(list(given)) or None
 
 
@@ -231,9 +231,9 @@ def encode_cells(cells: Cells) -> bytes:
     if isinstance(cells.dense, list):
         return columns.encode_values(cells.to_pylist(MISSING))
     if isinstance(cells.dense, pa.Array) and cells.dense.type == pa.string():
-        dense = columns.encode_text_array(cells.dense)
+        dense = arrays.encode_text_array(cells.dense)
     else:
-        dense = columns.encode_array(cells.dense)
+        dense = arrays.encode_array(cells.dense)
     if cells.valid is None:
         return dense
     if cells.present is None:

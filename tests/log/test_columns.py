@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.errors import FormatError, UsageError
-from matrix.log import cells, columns, integers, items
+from matrix.log import arrays, cells, columns, integers, items
 from matrix.log.block import MISSING, Block, BlockRef
 from matrix.log.pack import pack
 from matrix.log.rows import KindRows, Rows, Runs, cut_rows, rows_from_events
@@ -115,7 +115,7 @@ def test_the_cheapest_form_is_taken() -> None:
 def test_payload_columns_may_be_numpy_arrow_or_lists(given_values: Any) -> None:
     expected = given_values.to_pylist() if hasattr(given_values, "to_pylist") else list(given_values)
     expected = [value.item() if isinstance(value, np.generic) else value for value in expected]
-    assert all(map(same, decoded(columns.encode_array(given_values), len(expected)), expected))
+    assert all(map(same, decoded(arrays.encode_array(given_values), len(expected)), expected))
 
 
 @pytest.mark.parametrize("value", [{1, 2}, datetime.date(2020, 1, 1), object(), {1: "x"}, "\ud800", {"x": {2: 3}}])
