@@ -81,6 +81,8 @@ def staged(evaluator: Evaluator, stage: q.Stage, rows: list[Row]) -> list[Row]:
             return sampled(rows, count, seed)
         case q.Shape(name="table"):
             return rows
+        case q.Shape(name="table"):
+            return rows
         case q.Follow(to=source):
             return source_rows(evaluator, source, followed(evaluator.world, rows, source.relation))
     raise UsageError(f"the naive evaluator has no {type(stage).__name__.lower()}")
