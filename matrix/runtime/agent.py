@@ -240,6 +240,10 @@ class Agent:
                 raise _mailbox_full(receiver)
             receiver._waiting = waiting + 1
             receiver._lane.append((receiver, message))
+        elif receiver._receiver is not None and not receiver._asks:  # a coroutine that waits in receive()
+            activity, receiver._receiver = receiver._receiver, None
+            activity.waiting = False
+            receiver._lane.append((activity, message))
         elif not receiver._deliver(message, recorder):
             payload = {**payload, "undelivered": True}
         goal = self._goal

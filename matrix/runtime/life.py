@@ -255,7 +255,8 @@ class Life:
 
     def _handled(self, agent: Agent, activity: Activity, error: BaseException | None) -> None:
         self.open_count -= 1
-        agent._main = None
+        if activity.lease is not None or activity.is_cancelled:
+            agent._main = None  # the next message gets another; otherwise this one serves again
         agent._waiting = 0
         if error is not None:
             self._main_ended(agent, error)

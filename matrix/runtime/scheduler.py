@@ -15,6 +15,7 @@ per turn would cost as much as half the turn.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ class Scheduler(Stepping):
         self.attention = False  # the slice must end: something waits for the top of the loop
         self.task: Any = None
         self._is_parked = False
+        self._freeze_at = 20_000
 
     # -- what others ask -----------------------------------------------------------------------
 
@@ -110,6 +112,8 @@ class Scheduler(Stepping):
                 await self._cancel_turns()
             if self.arrivals:
                 self._take_arrivals()
+            if self.leases.clean is None:
+                continue  # another simulation took it while this one waited
             if self.awaited is not None and not self.awaited.is_stale:
                 await self._park(None)
             elif any(self.lanes):
@@ -206,6 +210,9 @@ class Scheduler(Stepping):
     def _after_slice(self, turns: int, wall: int) -> None:
         self.turns += turns
         recorder = self.recorder
+        if len(self.agents) >= self._freeze_at:
+            self._freeze_at = 2 * len(self.agents)
+            gc.freeze()  # agents live long: a collector need not look at them again and again
         if self.turns_max is not None and self.turns >= self.turns_max:
             self.end("finished", "turns_max")
         elif self.events_max is not None and recorder.next_seq() > self.events_max:
@@ -313,6 +320,8 @@ class Scheduler(Stepping):
             if self.arrivals:
                 self._take_arrivals()
             self._drop_called()
+            if self.leases.clean is None:
+                continue
             if any(self.lanes):
                 self.run_slice(TURNS_PER_YIELD_MAX)
                 await trio.lowlevel.checkpoint()

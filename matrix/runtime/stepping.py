@@ -53,8 +53,10 @@ class Stepping(Clock):
 
     def _handle(self, agent: Agent, item: Any) -> None:
         """A turn of an agent with ``async def on_message``: its coroutine lives until the message is handled."""
-        activity = Activity(agent, None, None, item.seq)
-        agent._main = activity
+        activity = agent._main
+        if activity is None:
+            activity = agent._main = Activity(agent, None, None, 0)
+        activity.is_done, activity.cause = False, item.seq
         self.open_count += 1
         try:
             if type(item) is Message:
@@ -74,12 +76,10 @@ class Stepping(Clock):
 
     def _step(self, activity: Activity, resume: Callable[[Any], Any], value: Any) -> None:
         """Step a coroutine to its next wait, in the name of its own lease or of the shared one."""
-        lease = activity.lease
-        if lease is None:
-            lease = self.leases.clean
-            assert lease is not None, "the top of the loop sees to it, and every turn that takes it ends the slice"
+        # The top of the loop sees to it that there is a clean one; a turn that keeps the last ends the slice.
+        lease: Any = activity.lease or self.leases.clean
         self.recorder.activity = activity
-        run_context.task = lease.task
+        run_context.task = task = lease.task
         try:
             yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # made with the coroutine
             while yielded is not activity and not self._other_wait(activity, lease, yielded):
@@ -95,7 +95,7 @@ class Stepping(Clock):
             self.activity_ended(activity, error)
         finally:
             run_context.task = self.task
-        if lease.activity is not None or lease.raise_cancel is not None or lease.task._cancel_status is not lease.base:
+        if task._cancel_status is not lease.base or lease.activity is not None or lease.is_spent:
             self._settle(activity, lease)
 
     def _settle(self, activity: Activity, lease: Lease) -> None:
