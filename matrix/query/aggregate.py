@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from .combine import merge
 from .order import as_floats, ranks
-from .value import NUMBERS, Array, Lane, Type, Value, distinct, from_objects, merge
+from .value import NUMBERS, Array, Lane, Type, Value, distinct, from_objects
 
 _ADDS_EXACTLY = 2.0**53  # float64 adds whole numbers exactly below this
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .value import INT64_MAX, INT64_MIN, NUMBERS, Array, Lane, Type, Value, merge
+from .combine import merge
+from .value import INT64_MAX, INT64_MIN, NUMBERS, Array, Lane, Type, Value
 
 _SAFE = 2.0**62  # an estimate below this cannot have left int64
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {

@@ -16,13 +16,14 @@ from matrix.errors import QueryError
 
 from . import syntax as q
 from .arithmetic import arithmetic, negate
+from .combine import first_present, merge
 from .compare import Match, compare, contains, ends_with, is_in, matches, starts_with
 from .frame import Scope, any_of
 from .functions import call
 from .links import end_of, ends_of, read_end, read_joined
 from .not_yet import refuse
 from .paths import elements
-from .value import NAMES, Array, Type, Value, as_lanes, first_present, merge
+from .value import NAMES, Array, Type, Value, as_lanes
 
 if TYPE_CHECKING:
     from .world import World

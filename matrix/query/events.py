@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from matrix.log.columns import MISSING
 
-from .entities import joined_ids
+from .combine import concat
 from .frame import Linked, Table
+from .keys import joined_ids
 from .syntax import Relation
-from .value import Array, Type, Value, coded, concat, from_arrow, from_objects
+from .value import Array, Type, Value, coded, from_arrow, from_objects
 
 if TYPE_CHECKING:
     from matrix.log.block import Block, BlockRef, Field

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from .value import NUMBERS, Lane, Type, Value, from_objects, merge, on_words
+from .combine import merge
+from .value import NUMBERS, Lane, Type, Value, from_objects, on_words
 
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import syntax as q
-from .entities import Restriction
+from .entity_table import Restriction
 from .value import INT64_MAX, INT64_MIN
 
 _TABLES = {q.Relation.SIMULATIONS: "simulations", q.Relation.AGENTS: "agents", q.Relation.GOALS: "goals"}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .conversations import Conversations
-from .entities import EntityTable, pair_rows
+from .entity_table import EntityTable
 from .events import EventTable
 from .frame import Frame, Seen, Table, expand
+from .keys import pair_rows
 from .links import end_of
 from .syntax import Relation
 from .threads import participants

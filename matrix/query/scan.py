@@ -18,8 +18,8 @@ import numpy as np
 from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 
-from .entities import pair_rows
 from .events import EventTable, Part
+from .keys import pair_rows
 from .syntax import KindPattern, Relation
 from .value import Array, distinct
 

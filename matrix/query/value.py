@@ -54,7 +54,7 @@ NAMES = {
     Type.BOOL: "true or false",
     Type.OTHER: "a list or map",
 }
-_DTYPES = {Type.INT: np.int64, Type.FLOAT: np.float64, Type.DURATION: np.int64, Type.TIME: np.int64, Type.BOOL: bool}
+DTYPES = {Type.INT: np.int64, Type.FLOAT: np.float64, Type.DURATION: np.int64, Type.TIME: np.int64, Type.BOOL: bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +265,8 @@ def _gathered(type: Type, rows: list[int], values: Sequence[Any]) -> Lane:
     if type is Type.TEXT:
         return Lane(type, text_array([v if isinstance(v, str) else None for v in values]), present)
     out: Array
-    if type in _DTYPES:
-        out = np.zeros(count, _DTYPES[type])
+    if type in DTYPES:
+        out = np.zeros(count, DTYPES[type])
         out[rows] = [values[i] for i in rows]
     else:
         out = np.full(count, None, object)
@@ -296,48 +296,7 @@ def coded(codes: Array, words: Sequence[str] | pa.Array) -> Value:
     return Value.of(Type.TEXT, pa.DictionaryArray.from_arrays(indices, dictionary), None if is_whole else found)
 
 
-# -- several at once --------------------------------------------------------------------------
-
-
-def concat(values: Sequence[Value]) -> Value:
-    """The rows of all of them, one after the other."""
-    if len(values) == 1:
-        return values[0]
-    count = sum(value.count for value in values)
-    types = sorted({lane.type for value in values for lane in value.lanes})
-    return Value(count, tuple(_concat_lanes(kind, values) for kind in types))
-
-
-def _concat_lanes(type: Type, values: Sequence[Value]) -> Lane:
-    parts: list[Any] = []
-    masks: list[Array] = []
-    is_whole = True
-    for value in values:
-        lane = value.lane(type)
-        is_whole = is_whole and (value.count == 0 or (lane is not None and lane.present is None))
-        masks.append(np.zeros(value.count, bool) if lane is None else lane.mask(value.count))
-        parts.append(_empty(type, value.count) if lane is None else lane.spread(value.count).values)
-    present = None if is_whole else np.concatenate(masks)
-    return Lane(type, concat_text(parts) if type is Type.TEXT else np.concatenate(parts), present)
-
-
-def _empty(type: Type, count: int) -> Any:
-    if type is Type.TEXT:
-        return pa.nulls(count, pa.string())
-    return np.zeros(count, _DTYPES[type]) if type in _DTYPES else np.full(count, None, object)
-
-
-def concat_text(parts: Sequence[pa.Array]) -> pa.Array:
-    """Arrow text arrays end to end; dictionaries are kept when every part has one."""
-    if not parts:
-        return pa.array([], pa.string())
-    if all(pa.types.is_dictionary(part.type) for part in parts):
-        first = parts[0].dictionary
-        if all(part.dictionary is first or part.dictionary.equals(first) for part in parts[1:]):
-            return pa.DictionaryArray.from_arrays(pa.concat_arrays([part.indices for part in parts]), first)
-        parts = [part.cast(pa.dictionary(pa.int32(), pa.string())) for part in parts]
-        return pa.chunked_array(parts).unify_dictionaries().combine_chunks()
-    return pa.concat_arrays([plain(part) for part in parts])
+# -- helpers ------------------------------------------------------------------------------------
 
 
 def plain(values: pa.Array) -> pa.Array:
@@ -350,35 +309,6 @@ def on_words(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.A
     if not pa.types.is_dictionary(values.type):
         return function(values)
     return pc.take(function(values.dictionary), values.indices)
-
-
-def first_present(a: Value, b: Value) -> Value:
-    """``a ?? b``: the value of a, or where it is missing that of b."""
-    has = a.present()
-    if has.all() or not b.lanes:
-        return a
-    return merge(a, b.where(~has))
-
-
-def merge(a: Value, b: Value) -> Value:
-    """Both columns in one; no row may be present in both."""
-    if not a.lanes or not b.lanes:
-        return a if a.lanes else b
-    lanes = {lane.type: lane for lane in a.lanes}
-    for lane in b.lanes:
-        other = lanes.get(lane.type)
-        lanes[lane.type] = lane if other is None else _merge_lanes(other, lane, a.count)
-    return Value(a.count, tuple(lanes[kind] for kind in sorted(lanes)))
-
-
-def _merge_lanes(a: Lane, b: Lane, count: int) -> Lane:
-    a, b = a.spread(count), b.spread(count)
-    in_a, in_b = a.mask(count), b.mask(count)
-    if a.type is Type.TEXT:
-        values = pc.if_else(pa.array(in_a), plain(a.values), plain(b.values))
-    else:
-        values = np.where(in_a, a.values, b.values)
-    return Lane(a.type, values, in_a | in_b)
 
 
 def as_lanes(mask: Array) -> Value:
