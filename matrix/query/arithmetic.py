@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .combine import merge
-from .value import INT64_MAX, INT64_MIN, NUMBERS, Array, Lane, Type, Value
+from .value import INT64_MAX, INT64_MIN, NUMBERS, Array, Lane, Type, Value, from_objects
 
 _SAFE = 2.0**62  # an estimate below this cannot have left int64
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -125,8 +125,6 @@ def _beyond_53_bits(x: Array, y: Array) -> bool:
 
 def _exactly(op: str, x: Array, y: Array, count: int) -> Value:
     """With Python's own numbers, one by one."""
-    from .value import from_objects
-
     compute = _OPERATORS[op]
     left, right = np.broadcast_to(x, count).tolist(), np.broadcast_to(y, count).tolist()
     return from_objects([_or_missing(compute, a, b) for a, b in zip(left, right, strict=True)])

@@ -23,6 +23,7 @@ from .functions import call
 from .links import end_of, ends_of, read_end, read_joined
 from .not_yet import refuse
 from .paths import elements
+from .quantify import quantified, related_aggregate
 from .value import NAMES, Array, Type, Value, as_lanes
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ class Evaluator:
             case q.Not(item=item):
                 return ~self.holds(item, scope)
             case q.Quantified():
-                from .quantify import quantified
-
                 return quantified(self, expr, scope)
             case q.Sequence() | q.Caused():
                 raise refuse(expr, self.world.text)
@@ -187,8 +186,6 @@ class Evaluator:
             case q.Call(name=name, arguments=arguments):
                 return call(name, [self.value(argument, scope) for argument in arguments])
             case q.RelatedAggregate():
-                from .quantify import related_aggregate
-
                 return related_aggregate(self, expr, scope)
             case q.MatchCount():
                 raise refuse(expr, self.world.text)

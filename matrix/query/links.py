@@ -98,10 +98,12 @@ def read_joined(ends: Ends, field: q.Field, count: int) -> Value:
     single = values.take(firsts)
     if len(ends.owners) == count:
         return single
-    objects = call("text", [values]).objects()
+    objects, texts = values.objects(), call("text", [values]).objects()
     found = single.objects()
     for row in np.flatnonzero(sizes > 1).tolist():
-        begin = int(firsts[row])
-        present = [text for text in objects[begin : begin + int(sizes[row])] if text is not None]
-        found[row] = ", ".join(present) if present else None
+        places = range(int(firsts[row]), int(firsts[row] + sizes[row]))
+        present = [place for place in places if objects[place] is not None]
+        found[row] = ", ".join(texts[place] for place in present) if len(present) > 1 else None
+        if len(present) == 1:
+            found[row] = objects[present[0]]
     return from_objects(found)

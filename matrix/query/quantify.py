@@ -15,6 +15,7 @@ from matrix.limits import QUERY_PAIRS_MAX
 
 from . import syntax as q
 from .aggregate import aggregate, unfit
+from .events import EventTable
 from .frame import Frame, Scope
 from .reach import Join, join, seen_by, simulation_rows
 from .rows import conjuncts, mentions_outer, read_rows
@@ -81,8 +82,6 @@ def related_rows(evaluator: Evaluator, related: q.Related, argument: q.Expr | No
 
 def narrowed_table(frame: Frame) -> Frame:
     """The same rows as the whole of a table, where the table can be cut: joins look at whole tables."""
-    from .events import EventTable
-
     if frame.rows is None or not isinstance(frame.table, EventTable):
         return frame
     rows = np.sort(frame.rows)

@@ -16,6 +16,7 @@ from matrix.limits import QUERY_BLOCKS_KEPT_MAX
 from .conversations import Conversations
 from .entities import Agents, Entities, Goals, Simulations
 from .frame import Linked, Table
+from .scan import Needs, Wanted, find_events, scan
 from .syntax import Relation
 from .value import Array
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from matrix.log.reader import LogReader
 
     from .events import EventTable
-    from .scan import Needs
 
 
 @dataclass(slots=True)
@@ -78,8 +78,6 @@ class World:
     @cached_property
     def messages(self) -> EventTable:
         """All messages of the store."""
-        from .scan import Wanted, scan
-
         return scan(self, Relation.MESSAGES, Wanted(), lambda table: None)
 
     def entities(self, relation: Relation) -> Table:
@@ -105,6 +103,4 @@ class World:
 
     def events_at(self, simulations: Array, seqs: Array) -> Linked:
         """The events with these (simulation row, seq), wherever they lie in the log."""
-        from .scan import find_events
-
         return Linked(*find_events(self, simulations, seqs))
