@@ -268,7 +268,7 @@ class Block:
     def _open(self, start: int, stop: int) -> None:
         cursor = Cursor(self._data, start, stop)
         parts = cursor.expect(ARRAY)
-        directory = items.decode_value(cursor.contents())
+        directory = items.decode_structure(cursor.contents())
         self.count = _checked_count(directory)
         self._kinds = _checked_kinds(directory["kinds"], self.count)
         last = list(self._kinds.values())[-1]
@@ -383,9 +383,14 @@ def _checked_kind(entry: Any) -> tuple[str, int, list[str], bool]:
         raise FormatError("a kind is not described as it should be")
     name, count, fields, rest = entry
     fields = [] if fields is None else fields
-    if type(fields) is not list or not all(type(field) is str for field in fields) or rest not in (0, 1):
+    if type(fields) is not list or not all(type(field) is str for field in fields) or type(rest) is not int:
         raise FormatError("the fields of a kind are not described as they should be")
-    if not 0 < len(name.encode()) <= KIND_BYTES_MAX or count < 1 or len(fields) > FIELDS_PER_KIND_MAX + rest:
+    if (
+        rest not in (0, 1)
+        or not 0 < len(name.encode()) <= KIND_BYTES_MAX
+        or count < 1
+        or len(fields) > FIELDS_PER_KIND_MAX + rest
+    ):
         raise FormatError("a kind is out of bounds")
     if len(set(fields[: len(fields) - rest])) != len(fields) - rest or (rest and not fields):
         raise FormatError("a field of a kind is named twice")

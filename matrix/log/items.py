@@ -151,6 +151,15 @@ def encode_value(value: Any) -> bytes:
 
 def decode_value(data: bytes) -> Any:
     """The value that ``data`` holds, nothing before or behind it; ``FormatError`` if it is not allowed here."""
+    value = decode_structure(data)
+    trouble = find_trouble(value, CBOR_DEPTH_MAX + 1)
+    if trouble:
+        raise FormatError(trouble)
+    return value
+
+
+def decode_structure(data: bytes) -> Any:
+    """Like ``decode_value``, for a caller who looks at every type in it: simple values and byte keys may occur."""
     stream = io.BytesIO(data)
     try:
         value = cbor2.load(
@@ -166,9 +175,6 @@ def decode_value(data: bytes) -> Any:
         raise FormatError(f"not the CBOR that is written here: {error}") from error
     if stream.tell() != len(data):
         raise FormatError(f"{len(data) - stream.tell()} bytes are left over behind a value")
-    trouble = find_trouble(value, CBOR_DEPTH_MAX + 1)
-    if trouble:
-        raise FormatError(trouble)
     return value
 
 

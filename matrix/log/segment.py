@@ -105,7 +105,7 @@ class SegmentHead:
     @classmethod
     def decode(cls, payload: bytes) -> SegmentHead:
         """From the payload of a frame; ``FormatError`` when it needs a feature not known here."""
-        found = items.decode_value(payload)
+        found = items.decode_structure(payload)
         if type(found) is not dict or set(found) != set(cls.__slots__):
             raise FormatError("the head of a segment is not as it should be")
         if any(type(value) is not int or not 0 <= value < 2**63 for value in found.values()):
@@ -173,7 +173,7 @@ class Seal:
         cursor = Cursor(data, start, stop)
         if cursor.expect(ARRAY) != len(_DIRECTORY) + 2:
             raise FormatError("a seal is not as it should be")
-        facts = _checked_facts(items.decode_value(cursor.contents()))
+        facts = _checked_facts(items.decode_structure(cursor.contents()))
         count = facts.pop("blocks")
         table = [integers.decode_integers(data, *cursor.span(), count).tolist() for _ in _DIRECTORY]
         if cursor.contents() != offset.to_bytes(_OFFSET_ITEM_BYTES, "big"):

@@ -35,7 +35,7 @@ def test_changed_bytes_in_a_block_end_in_events_or_in_log_corrupt(is_compact: bo
     payload = pack(rows_from_events(events(1, 40)), 1, is_compact=is_compact).payload
     draw = random.Random(3)
     refused = 0
-    for _ in range(2_500):
+    for _ in range(1_500):
         changed = bytearray(payload)
         for _ in range(draw.choice((1, 1, 2, 5))):
             changed[draw.randrange(len(changed))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
@@ -43,7 +43,7 @@ def test_changed_bytes_in_a_block_end_in_events_or_in_log_corrupt(is_compact: bo
             read_everything(bytes(changed))
         except LogCorrupt:
             refused += 1
-    assert refused > 500
+    assert refused > 300
 
 
 def test_cut_and_extended_blocks_are_refused() -> None:
