@@ -155,11 +155,10 @@ def _extremes(function: str, type: Type, numbers: Array, groups: Array, count: i
 
 def _by_rank(function: str, type: Type, numbers: Array, groups: Array, count: int, percentile: float | None) -> Value:
     """Median and percentiles: values in order within their group, then the one at a rank."""
-    order = np.lexsort((numbers, groups)) if count > 1 else np.argsort(numbers, kind="stable")
     sizes = np.bincount(groups, minlength=count)
     firsts = np.cumsum(sizes) - sizes
     present = sizes > 0
-    ordered = np.append(numbers[order], numbers.dtype.type(0))
+    ordered = np.append(_by_group(numbers, groups, firsts, sizes), numbers.dtype.type(0))
     if function == "percentile":
         assert percentile is not None, "a percentile comes with its number"
         place = firsts + nearest_ranks(percentile, sizes) - 1
@@ -169,6 +168,19 @@ def _by_rank(function: str, type: Type, numbers: Array, groups: Array, count: in
     is_odd = present & (sizes % 2 == 1)
     middles = _rounded(type, (low + high.astype(np.float64)) / 2, present & ~is_odd)
     return merge(_filled(type, low, is_odd).where(is_odd), middles.where(present & ~is_odd))
+
+
+def _by_group(numbers: Array, groups: Array, firsts: Array, sizes: Array) -> Array:
+    """The numbers by group, and in ascending order within each."""
+    if len(sizes) == 1:
+        return np.sort(numbers)
+    if len(sizes) > np.iinfo(np.uint16).max:
+        return numbers[np.lexsort((numbers, groups))]
+    # a radix sort of narrow codes, then plain sorts: several times quicker than sorting by two keys
+    ordered: Array = numbers[np.argsort(groups.astype(np.uint16), kind="stable")]
+    for first, size in zip(firsts.tolist(), sizes.tolist(), strict=True):
+        ordered[first : first + size].sort()
+    return ordered
 
 
 def nearest_ranks(percentile: float, sizes: Array) -> Array:

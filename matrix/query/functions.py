@@ -140,7 +140,10 @@ def _parse_number(text: str) -> int | float | None:
     text = text.strip()
     if not _NUMBER.fullmatch(text):
         return None
-    return float(text) if any(sign in text for sign in ".eE") else int(text)
+    try:
+        return float(text) if any(sign in text for sign in ".eE") else int(text)
+    except ValueError:  # more digits than Python turns into a number
+        return None
 
 
 def _text(value: Value) -> Value:
