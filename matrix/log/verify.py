@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.log.block import Block, BlockRef
@@ -45,9 +46,11 @@ class ShardReport:
     findings: list[Finding] = field(default_factory=list)
 
 
-def verify_log(
-    log: Path, *, disk: Disk = DISK, progress: Callable[[ShardReport], None] | None = None
-) -> list[ShardReport]:
+#: One report for each shard, in order of their numbers.
+VerifyReport: TypeAlias = list[ShardReport]
+
+
+def verify_log(log: Path, *, disk: Disk = DISK, progress: Callable[[ShardReport], None] | None = None) -> VerifyReport:
     """Reads everything and reports shard by shard; ``progress`` is called after each segment.
 
     >>> [report.findings for report in verify_log(Path("runs/log"))]      # doctest: +SKIP
