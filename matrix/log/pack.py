@@ -117,7 +117,10 @@ def _kinds(rows: Rows, seen: dict[int, bytes]) -> tuple[list[tuple[int, int]], b
     """Code and row count of every kind that occurs, and the kind column with those numbered from 0."""
     column = rows.kind
     if isinstance(column, int):
-        column = Runs([0], [column])
+        if not 0 <= column < len(rows.kinds):
+            raise UsageError(f"a kind code outside of the {len(rows.kinds)} kinds")
+        _check_kinds([rows.kinds[column]])
+        return [(column, rows.count)], columns.constant(0)
     codes = integers_of(column.values if isinstance(column, Runs) else column)
     if int(codes.min()) < 0 or int(codes.max()) >= len(rows.kinds):
         raise UsageError(f"a kind code outside of the {len(rows.kinds)} kinds")

@@ -71,7 +71,7 @@ class LogReader:
     """Reads the log of a store.
 
     >>> reader = LogReader(Path("runs/log"))                 # doctest: +SKIP
-    >>> for block in reader.blocks(1, after=cursor):
+    >>> for block in reader.blocks(1, after=cursor):         # doctest: +SKIP
     ...     cursor = max(cursor, block.last_position)
     """
 
