@@ -79,6 +79,8 @@ def _pair(op: str, x: Lane, y: Lane, both: Array) -> Value:
         nonzero = np.broadcast_to(right != 0, len(rows))
         if not nonzero.all():
             rows, left, right = rows[nonzero], _keep(left, nonzero), _keep(right, nonzero)
+    if not len(rows):
+        return Value.missing(count)
     if kind in _TIMES or Type.DURATION in (x.type, y.type):
         value = _microseconds(op, left, right, kind or Type.FLOAT)
     else:
