@@ -124,7 +124,7 @@ class Evaluator:
             case q.RelatedAggregate(function=function, related=related, argument=argument, percentile=percentile):
                 rows = self.related(related, scope)
                 found = rows if argument is None else [self.value(argument, (row, *scope)) for row in rows]
-                return aggregate(function, found, percentile)
+                return aggregate(function, found, percentile, of=argument.type if argument else q.Type.NUMBER)
             case q.MatchCount() | q.AggregateCall():
                 raise UsageError(f"the naive evaluator has no {type(expr).__name__} here")
         return self.holds(expr, scope)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 UNITS = {"time": Duration, "wall": Time}
 
 
-def aggregate(function: str, values: Sequence[Any], percentile: float | None = None) -> Any:
-    """One aggregate of a list of values, None where they are missing.
+def aggregate(
+    function: str, values: Sequence[Any], percentile: float | None = None, *, of: q.Type = q.Type.NUMBER
+) -> Any:
+    """One aggregate of a list of values, None where they are missing; the sum of no durations is 0s.
 
     >>> aggregate("sum", [1, None, "x", 2.5]), aggregate("avg", []), aggregate("percentile", [3, 1, 2], 95.0)
     (3.5, None, 3)
@@ -35,7 +37,8 @@ def aggregate(function: str, values: Sequence[Any], percentile: float | None = N
         return len({plain.group_key(value) for value in present})
     if function in ("first", "last"):
         return present[0 if function == "first" else -1] if present else None
-    return of_quantities(function, present, percentile)
+    found = of_quantities(function, present, percentile)
+    return Duration(0) if function == "sum" and of is q.Type.DURATION and not present else found
 
 
 def of_quantities(function: str, present: Sequence[Any], percentile: float | None) -> Any:
@@ -110,7 +113,7 @@ def key_rank(value: Any) -> tuple[int, Any]:
     if value is None:
         return (9, 0)
     kind, rank = plain.sort_rank(value)
-    return (kind, json.dumps(value, ensure_ascii=False, default=str)) if kind == 6 else (kind, rank)
+    return (kind, json.dumps(plain.json_value(value), ensure_ascii=False)) if kind == 6 else (kind, rank)
 
 
 def over_group(evaluator: Evaluator, expr: q.Expr, rows: list[Row]) -> Any:
@@ -123,9 +126,8 @@ def over_group(evaluator: Evaluator, expr: q.Expr, rows: list[Row]) -> Any:
             return sum(evaluator.holds(condition, (row,)) for row in rows)
         case q.AggregateCall(function=function, argument=argument, percentile=percentile):
             assert argument is not None, "only count has no argument"
-            found = aggregate(function, [evaluator.value(argument, (row,)) for row in rows], percentile)
-            nothing = found == 0 and function == "sum" and argument.type is q.Type.DURATION
-            return Duration(0) if nothing and not isinstance(found, Duration) else found
+            values = [evaluator.value(argument, (row,)) for row in rows]
+            return aggregate(function, values, percentile, of=argument.type)
         case q.Arith(op=op, left=left, right=right):
             return plain.arithmetic(op, over_group(evaluator, left, rows), over_group(evaluator, right, rows))
     return evaluator.value(expr, ())

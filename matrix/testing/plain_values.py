@@ -7,6 +7,7 @@ or does not hold.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -126,8 +127,8 @@ def _numbers(op: str, a: Any, b: Any) -> Any:
 
 
 def whole_duration(us: Any) -> Duration | None:
-    """Microseconds rounded half to even to a duration; what is not finite is missing."""
-    if us is None or not math.isfinite(us):
+    """Microseconds rounded half to even to a duration; what 64 bits cannot hold is missing."""
+    if us is None or not math.isfinite(us) or abs(us) >= 2**63:
         return None
     return Duration(round(us))
 
@@ -166,11 +167,11 @@ def _upper(a: Any) -> Any:
 
 
 def _round(a: Any, digits: Any = None) -> Any:
-    if not is_number(a) or (isinstance(a, float) and not math.isfinite(a)):
+    if not is_number(a):
         return None
-    if digits is None:
-        return round(a)
-    return round(a, int(digits)) if is_number(digits) else None
+    if digits is not None:
+        return round(a, int(digits)) if is_number(digits) else None
+    return round(a) if math.isfinite(a) else None  # there is no whole number for the others
 
 
 def _abs(a: Any) -> Any:
@@ -224,7 +225,18 @@ def _text(a: Any) -> Any:
         return "true" if a else "false"
     if isinstance(a, float) and a.is_integer() and abs(a) < 1e16:
         return str(int(a))
-    return str(a) if is_number(a) else json.dumps(a, ensure_ascii=False)
+    return str(a) if is_number(a) else json.dumps(json_value(a), ensure_ascii=False)
+
+
+def json_value(a: Any) -> Any:
+    """A value with what JSON has no way to say put into what it has: bytes as base64, NaN and infinities as null."""
+    if isinstance(a, bytes):
+        return base64.b64encode(a).decode()
+    if isinstance(a, float) and not math.isfinite(a):
+        return None
+    if isinstance(a, list | tuple):
+        return [json_value(item) for item in a]
+    return {key: json_value(item) for key, item in a.items()} if isinstance(a, Mapping) else a
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
