@@ -45,10 +45,10 @@ def recover(disk: Disk, log: Path, shard: int) -> Tail | None:
         return None
     path = segment_path(log, shard, numbers[-1])
     file = disk.open(path, writable=True)
-    if not _ended_in_order(file, path):
-        # After a failed sync the cache may show what the disk does not hold: believe only the disk.
-        file.sync()
-        file.forget()
+    # What is read may still be in the cache alone, also behind a close or a seal: the process may have died before
+    # its sync. And after a failed sync the cache may show what the disk does not hold: believe only the disk.
+    file.sync()
+    file.forget()
     tail = _walk_tail(file, path, shard, numbers[-1])
     _check_link(disk, log, shard, tail)
     if tail.walk.trouble or tail.walk.group_start:
@@ -61,13 +61,6 @@ def _remove_leftovers(disk: Disk, folder: Path) -> None:
     for name in disk.names(folder):
         if name.endswith(".seg.new"):
             disk.remove(folder / name)
-
-
-def _ended_in_order(file: File, path: Path) -> bool:
-    walk = Walk(file, path)
-    for _ in walk.frames():
-        pass
-    return not walk.trouble and (walk.is_closed or walk.seal is not None)
 
 
 def _walk_tail(file: File, path: Path, shard: int, number: int) -> Tail:

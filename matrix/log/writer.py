@@ -73,6 +73,8 @@ class Writer:
         self._blocks: list[BlockEntry] = []  # of the active segment, for its seal
         self._digest: Any = None  # running, over all frame prefixes of the active segment
         self.last_position = self.durable_position = 0
+        # The end of the newest append or transaction that is whole: what a sync in another thread may acknowledge.
+        self._whole_position = 0
 
     @classmethod
     def open(
@@ -83,13 +85,20 @@ class Writer:
         With ``shard`` exactly that one: ``ShardBusy`` when another process writes it, ``LogCorrupt`` when it is
         damaged. Without, busy and damaged shards are passed over.
         """
-        disk.make_folders(log)
-        if shard is not None:
+        try:
+            disk.make_folders(log)
+            if shard is None:
+                return cls._adopt_any(disk, log, segment_bytes_max)
             disk.make_folder(shard_folder(log, shard))
             writer = cls._adopt(disk, log, shard, segment_bytes_max)
-            if writer is None:
-                raise ShardBusy(f"{shard_folder(log, shard)}: another process writes this shard")
-            return writer
+        except OSError as error:
+            raise LogWriteError(f"{log}: the log cannot be opened for writing: {error}") from error
+        if writer is None:
+            raise ShardBusy(f"{shard_folder(log, shard)}: another process writes this shard")
+        return writer
+
+    @classmethod
+    def _adopt_any(cls, disk: Disk, log: Path, segment_bytes_max: int) -> Writer:
         for candidate in shard_numbers(disk, log):
             try:
                 if writer := cls._adopt(disk, log, candidate, segment_bytes_max):
@@ -135,7 +144,7 @@ class Writer:
         walk, place = tail.walk, tail.walk.place
         self._epoch, self._salt = place.epoch + 1, walk.salt
         self.last_position, self._simulations = place.position, tail.simulations
-        self.durable_position = place.position  # recovery has synced, or found it closed in order
+        self.durable_position = self._whole_position = place.position  # recovery has synced
         self._head, self._file, self._blocks = walk.head, tail.file, tail.blocks
         self._offset, self._number = place.offset, place.number
         assert place.chain is not None and walk.digest is not None, "a walk from the head knows both"
@@ -177,6 +186,8 @@ class Writer:
                 waiting = packed
             assert waiting is not None, "rows that are not empty make a block"
             self._write_block(waiting, GROUP_OPEN if self._group else 0)
+        if not self._group:
+            self._whole_position = self.last_position
         return self.last_position
 
     def _packed(self, rows: Rows) -> Iterator[Packed]:
@@ -240,7 +251,7 @@ class Writer:
         """
         self._check_usable()
         with self._sync_turn:
-            position = self._group.last_position if self._group else self.last_position
+            position = self._whole_position
             if position > self.durable_position:
                 self._sync_file(self._file)
                 self.durable_position = max(self.durable_position, position)
@@ -270,6 +281,7 @@ class Writer:
             if self.last_position > self._group.last_position:
                 self._check_usable()
                 self._write_frame(FrameKind.MARK, b"\xf6")
+            self._whole_position = self.last_position
         except BaseException as error:
             if self._group:  # not if the writer was closed meanwhile, which took it back
                 self._roll_back(self._group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from pathlib import Path
+import random
 
 import pytest
 
@@ -158,19 +158,35 @@ def test_any_single_failing_operation_is_an_error_or_nothing_and_the_next_open_i
         assert verify_log(LOG, disk=survivor)[0].findings == []
 
 
+def on_faulty(disk: MemoryDisk, seed: int) -> FaultyDisk:
+    """The same contents on a disk whose calls can fail."""
+    faulty = FaultyDisk(seed)
+    faulty._files, faulty._folders, faulty._safe_names = disk._files, disk._folders, disk._safe_names
+    return faulty
+
+
 def test_power_cuts_keep_a_prefix_with_all_that_was_durable() -> None:
     for seed in range(150):
+        draw = random.Random(seed)
         disk, done = FaultyDisk(seed), [0, 0]
-        disk.fail("any", at=1 + seed * 7 % 80, forever=True)  # the machine stops here
+        disk.short_writes = draw.random() < 0.5
+        disk.fail("any", at=draw.randint(1, 95), forever=True)  # the machine stops here
         with contextlib.suppress(LogWriteError, OSError):
             work(disk, done)
         found = disk.crash(seed)
-        if Path(LOG / "0001") not in found._folders:
+        for _ in range(draw.randint(0, 2)):  # and again during recovery
+            recovering = on_faulty(found, seed)
+            recovering.fail("any", at=draw.randint(1, 25), forever=True)
+            with contextlib.suppress(LogWriteError):
+                Writer.open(LOG, shard=1, disk=recovering)
+            found = recovering.crash(draw.randrange(10**6))
+        if LOG / "0001" not in found._folders:
             continue
         with Writer.open(LOG, shard=1, disk=found) as writer:
             assert writer.last_position >= done[1], f"seed {seed}"
             last = writer.last_position
         assert read_all(found) == events(1, last)
+        assert verify_log(LOG, disk=found)[0].findings == []
 
 
 def test_rows_that_cannot_be_written_leave_nothing() -> None:

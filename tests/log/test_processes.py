@@ -188,6 +188,30 @@ def test_sixteen_readers_follow_a_writer_thread(tmp_path: Path) -> None:
     assert troubles == []
 
 
+def test_a_file_that_may_not_grow_is_a_clear_error_and_all_acknowledged_stays(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from matrix.errors import LogWriteError
+from matrix.log.writer import Writer
+from tests.log.histories import append
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+with Writer.open(Path(sys.argv[1])) as writer:
+    try:
+        while True:
+            append(writer, 30)
+    except LogWriteError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    append(writer, 30)
+print(writer.last_position)
+"""
+    other = start("-c", script, str(tmp_path))
+    said, last, *_ = other.communicate()[0].splitlines()
+    assert "File too large" in said
+    assert [got for _, got in positioned(LogReader(tmp_path))] == events(1, int(last))
+
+
 def test_a_reader_changes_nothing(tmp_path: Path) -> None:
     def contents() -> dict[Path, tuple[int, bytes]]:
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
