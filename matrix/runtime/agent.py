@@ -14,7 +14,7 @@ import difflib
 import inspect
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from matrix.errors import MailboxFull, ProgramError, UnknownAgent
@@ -346,9 +346,16 @@ class Agent:
         message: Message = yield activity
         return message
 
-    def messages(self) -> Messages:
+    def messages(self) -> AsyncIterator[Message]:
         """All messages as they come: ``async for message in self.messages():``. Never ends by itself."""
-        return Messages(self)
+        return self
+
+    # The agent itself is that iterator: an async generator would leave something behind to be closed when the loop
+    # is left early, and an object between the loop and receive() would cost every message a call.
+    __anext__ = receive
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
 
     @types.coroutine
     def sleep(self, duration: float | timedelta) -> Generator[Any, Any, None]:
@@ -509,24 +516,6 @@ class Agent:
             return f"<{type(self).__name__} {self._id or 'the program'}>"
         except AttributeError:
             return f"<{type(self).__name__} not spawned>"
-
-
-class Messages:
-    """The messages of an agent, one after the other, without an end.
-
-    An object and not an async generator: leaving the loop early leaves nothing behind to be closed.
-    """
-
-    __slots__ = ("_receive",)
-
-    def __init__(self, agent: Agent) -> None:
-        self._receive = agent.receive
-
-    def __aiter__(self) -> Messages:
-        return self
-
-    def __anext__(self) -> Awaitable[Message]:
-        return self._receive()
 
 
 _STATE = "state of the agent"  # in the map of streams: few agents have either

@@ -234,11 +234,14 @@ class Life:
 
     def activity_ended(self, activity: Activity, error: BaseException | None) -> None:
         """A coroutine returned or raised; still in its last turn."""
-        if isinstance(error, LogWriteError):
-            raise error
-        error = error or activity.violation
         agent = activity.agent
         activity.is_done, activity.coroutine, activity.context = True, None, None
+        error = error or activity.violation
+        if error is None and agent._mode == HANDLER and agent._receiver is None:
+            self._handled(agent, activity, None)  # the short way of nearly all
+            return
+        if isinstance(error, LogWriteError):
+            raise error
         if agent._receiver is activity:
             agent._receiver = None
         group = self.groups.get(agent._number)

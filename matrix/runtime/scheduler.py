@@ -205,6 +205,7 @@ class Scheduler(Stepping):
                     break
         finally:
             recorder.agent = recorder.activity = None
+            self.unstep()
         self._after_slice(budget - turns, wall)
 
     def _after_slice(self, turns: int, wall: int) -> None:

@@ -39,6 +39,12 @@ class Stepping(Clock):
         super().__init__(simulation, recorder, seed=seed, ordinal=ordinal)
         self.leases = leases
         self.cancels: list[Activity] = []
+        self.stepped: Any = None  # the leased task that Trio takes for the current one; None: it is the loop's
+
+    def unstep(self) -> None:
+        """Back in the loop's own name, before anything of Trio's is awaited."""
+        if self.stepped is not None:
+            run_context.task, self.stepped = self.task, None
 
     def arrive(self, arrival: Callable[[], None]) -> None:
         raise NotImplementedError
@@ -79,7 +85,9 @@ class Stepping(Clock):
         # The top of the loop sees to it that there is a clean one; a turn that keeps the last ends the slice.
         lease: Any = activity.lease or self.leases.clean
         self.recorder.activity = activity
-        run_context.task = task = lease.task
+        task = lease.task
+        if task is not self.stepped:  # left as it is from step to step: run_slice puts the loop's own back
+            run_context.task = self.stepped = task
         try:
             yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # made with the coroutine
             while yielded is not activity and not self._other_wait(activity, lease, yielded):
@@ -93,8 +101,6 @@ class Stepping(Clock):
             self.activity_ended(activity, error)
         except BaseExceptionGroup as error:
             self.activity_ended(activity, error)
-        finally:
-            run_context.task = self.task
         if task._cancel_status is not lease.base or lease.activity is not None or lease.is_spent:
             self._settle(activity, lease)
 
@@ -192,6 +198,7 @@ class Stepping(Clock):
             self._step(activity, activity.coroutine.throw, lease.cancelled())
         finally:
             recorder.agent = recorder.activity = None
+            self.unstep()
 
     async def _park_anew(self, lease: Lease) -> None:
         with trio.CancelScope(shield=True):
