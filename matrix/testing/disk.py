@@ -175,8 +175,12 @@ class MemoryDisk(Disk):
         return sorted(self._files)
 
     def kill(self) -> MemoryDisk:
-        """This disk after ``kill -9``: everything written is there, no lock is held."""
-        return self._copy(self._files, lambda node: bytes(node.data))
+        """This disk after ``kill -9``: everything written is there, though not yet safe, and no lock is held."""
+        copy = self._copy(self._files, lambda node: bytes(node.data))
+        for path, node in self._files.items():
+            copy._files[path].synced = node.synced
+        copy._safe_names = {path: copy._files[path] for path in self._safe_names if path in copy._files}
+        return copy
 
     def crash(self, seed: int) -> MemoryDisk:
         """This disk after a power cut: what was synced is there, of the rest whatever the seed says."""
