@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from matrix.event import Event
@@ -14,6 +15,9 @@ from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
 
 LOG = Path("/store/log")
+
+#: For properties: a busy machine is no failure.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KINDS = ("offer", "note", "accept", "message.sent")
 
 

@@ -19,7 +19,7 @@ from matrix.log import arrays, cells, columns, integers, items
 from matrix.log.block import MISSING, Block, BlockRef
 from matrix.log.pack import pack
 from matrix.log.rows import KindRows, Rows, Runs, cut_rows, rows_from_events
-from tests.log.histories import any_event, leaves, same, same_event, values
+from tests.log.histories import any_event, leaves, patient, same, same_event, values
 
 int64s = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1), st.integers(10**15, 10**15 + 500))
 
@@ -34,6 +34,7 @@ def block_of(rows: Rows, **how: Any) -> Block:
     return Block(payload, 0, len(payload), path=Path("x"), ref=ref, length=len(payload), first=1, last=rows.count)
 
 
+@patient
 @given(st.lists(values | st.just(MISSING), max_size=40))
 def test_any_values_come_back_with_their_types(listed: list[Any]) -> None:
     encoded = columns.encode_values(listed)
@@ -42,6 +43,7 @@ def test_any_values_come_back_with_their_types(listed: list[Any]) -> None:
     assert all(map(same, decoded(squeezed, len(listed)), listed))
 
 
+@patient
 @given(
     st.sampled_from([leaves, st.integers(0, 2), st.sampled_from(["a", "b"]), st.floats(width=32), st.booleans()]),
     st.data(),
@@ -61,6 +63,7 @@ def test_none_and_absent_stay_apart() -> None:
         assert decoded(columns.encode_values(listed), len(listed)) == listed
 
 
+@patient
 @given(st.lists(int64s, min_size=1, max_size=200))
 def test_integer_columns_come_back_and_know_their_bounds(listed: list[int]) -> None:
     values = np.array(listed, np.int64)
@@ -69,6 +72,7 @@ def test_integer_columns_come_back_and_know_their_bounds(listed: list[int]) -> N
         assert integers.integer_bounds(encoded, 0, len(encoded), len(listed)) == (min(listed), max(listed))
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(1, 9), int64s), min_size=1, max_size=60))
 def test_runs_unfold_to_their_rows(runs: list[tuple[int, int]]) -> None:
     lengths = [length for length, _ in runs]
@@ -155,6 +159,7 @@ def test_nesting_beyond_the_bound_is_refused() -> None:
         columns.encode_values([[deep]])
 
 
+@patient
 @given(st.lists(any_event, min_size=1, max_size=30), st.booleans())
 def test_blocks_give_back_their_events(history: list[Any], is_compact: bool) -> None:
     block = block_of(rows_from_events(history), is_compact=is_compact)
@@ -169,6 +174,7 @@ def test_blocks_give_back_their_events(history: list[Any], is_compact: bool) -> 
             assert all(map(same, field.to_pylist(), [history[row].data.get(name) for row in rows]))
 
 
+@patient
 @given(st.lists(any_event, min_size=2, max_size=20), st.data())
 def test_rows_cut_in_two_are_the_rows(history: list[Any], data: st.DataObject) -> None:
     place = data.draw(st.integers(1, len(history) - 1))
@@ -267,6 +273,7 @@ def test_cbor_that_is_never_written_is_refused(name: str) -> None:
         items.decode_value(bytes.fromhex(HOSTILE[name]))
 
 
+@patient
 @given(st.binary(max_size=60), st.integers(0, 70_000))
 def test_any_bytes_as_a_column_end_in_values_or_a_format_error(data: bytes, count: int) -> None:
     for decode in (cells.decode_cells, integers.decode_integers):

@@ -13,7 +13,7 @@ from matrix.log.rows import rows_from_events
 from matrix.log.verify import verify_log
 from matrix.log.writer import Writer
 from matrix.testing.disk import MemoryDisk
-from tests.log.histories import LOG, any_event, positioned, same_event
+from tests.log.histories import LOG, any_event, patient, positioned, same_event
 
 few_events = st.lists(any_event, min_size=1, max_size=4)
 
@@ -121,4 +121,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLogAgainstAList = LogMachine.TestCase
-TestLogAgainstAList.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+TestLogAgainstAList.settings = settings(patient, max_examples=12, stateful_step_count=20)
