@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,16 +25,19 @@ from . import syntax as q
 from .catalogue import kind_counts, unknown_names
 from .entities import TABLES
 from .evaluate import Evaluator
+from .events import EventTable
 from .frame import Frame, Scope
 from .groups import grouped, needs_order
 from .kept import kept_entities
-from .needs import entity_columns, needs_of
+from .needs import early_needs, entity_columns, needs_of
 from .not_yet import refuse_unexecuted
 from .output import arrow_column
 from .pipeline import followed, sampled, sorted_rows
 from .pushdown import is_closed, restriction
+from .quantify import narrowed_table
 from .result import Result
 from .rows import read_rows
+from .scan import Needs, filled
 from .world import World
 
 if TYPE_CHECKING:
@@ -78,18 +81,38 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 def _answer(query: q.Query, world: World) -> Result:
     evaluator = Evaluator(world)
     counts = kind_counts(query, world.connection)
-    frame = _first_rows(evaluator, query) if counts is None else counts
+    stages = _stages(query)
+    early = early_needs(query, stages)
+    frame = _first_rows(evaluator, query, stages, early) if counts is None else counts
     is_ordered = counts is not None
-    for stage in query.stages[is_ordered:]:
+    for stage in stages[is_ordered:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
         frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+        if early is not None and isinstance(stage, (q.Limit, q.Sample)):
+            frame, early = _filled(world, frame), None
     if not is_ordered:
         frame = frame.ordered()
     return _result(evaluator, query, frame)
 
 
-def _first_rows(evaluator: Evaluator, query: q.Query) -> Frame:
+def _stages(query: q.Query) -> list[q.Stage]:
+    """The stages; a limit goes before the select it follows, so that only those rows are evaluated."""
+    stages = list(query.stages)
+    for place in range(1, len(stages)):
+        if isinstance(stages[place], q.Limit) and isinstance(stages[place - 1], q.Select):
+            stages[place - 1], stages[place] = stages[place], stages[place - 1]
+    return stages
+
+
+def _filled(world: World, frame: Frame) -> Frame:
+    """The few rows that were chosen, with the columns that the rest of the query needs."""
+    frame = narrowed_table(frame)
+    assert isinstance(frame.table, EventTable), "only events bring their columns later"
+    return Frame(filled(world, frame.table), frame.rows, frame.seen, frame.columns)
+
+
+def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage], early: Needs | None) -> Frame:
     """The rows of the query's first relation: chosen by SQLite alone where it can decide the condition."""
     first = query.source
     kind = TABLES.get(first.relation)
@@ -97,7 +120,18 @@ def _first_rows(evaluator: Evaluator, query: q.Query) -> Frame:
         only = restriction(first.relation, first.where)
         if only is not None:
             return Frame(evaluator.world.tables.table(kind, only))
-    return read_rows(evaluator, first.relation, first.kinds, first.where)
+    is_all = first.relation is q.Relation.EVENTS and not first.kinds and first.where is None
+    if is_all and stages and isinstance(stages[0], q.Limit):
+        return _first_events(evaluator, stages[0].count, early)
+    return read_rows(evaluator, first.relation, first.kinds, first.where, needs=early)
+
+
+def _first_events(evaluator: Evaluator, count: int, needs: Needs | None) -> Frame:
+    """At least the first ``count`` events of the store: no others are looked at than those of the first simulations."""
+    simulations = evaluator.world.simulations
+    enough = int(np.searchsorted(np.cumsum(simulations.array("events")), count)) + 1
+    rows = np.arange(min(enough, simulations.count))
+    return read_rows(evaluator, q.Relation.EVENTS, (), None, simulations=rows, bounds={"seq": (1, count)}, needs=needs)
 
 
 def _keeps_order(stage: q.Stage) -> bool:

@@ -55,6 +55,20 @@ def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
     return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw, _needs_identity(query, nodes, raw))
 
 
+def early_needs(query: q.Query, stages: Sequence[q.Stage]) -> Needs | None:
+    """What rows need until a ``limit`` or ``sample`` has chosen the few that go on; None when nothing is chosen so.
+
+    Without this, ``events | limit 10`` would decode the payload of every event of the log.
+    """
+    cut = next((i for i, stage in enumerate(stages) if isinstance(stage, (q.Limit, q.Sample))), None)
+    if cut is None or query.source.relation not in _EVENTS:
+        return None
+    if not all(isinstance(stage, (q.Where, q.Select, q.Sort)) for stage in stages[:cut]):
+        return None
+    nodes = [node for part in (query.source, *stages[:cut]) for node in q.walk(part)]
+    return needs_of(query, nodes)
+
+
 def _needs_identity(query: q.Query, nodes: Sequence[q.Node], raw: Collection[str]) -> bool:
     """Whether rows will be ordered, joined or linked; an aggregate of plain columns does not care."""
     first = next((stage for stage in query.stages if not isinstance(stage, q.Where)), None)

@@ -85,8 +85,8 @@ def narrowed_table(frame: Frame) -> Frame:
     if frame.rows is None or not isinstance(frame.table, EventTable):
         return frame
     rows = np.sort(frame.rows)
-    table = frame.table.narrow(rows)
-    return Frame(table, None if np.array_equal(rows, frame.rows) else np.searchsorted(rows, frame.rows))
+    places = None if np.array_equal(rows, frame.rows) else np.searchsorted(rows, frame.rows)
+    return Frame(frame.table.narrow(rows), places, frame.seen, frame.columns)
 
 
 def _on_pairs(

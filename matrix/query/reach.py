@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .conversations import Conversations
-from .entity_table import EntityTable
 from .events import EventTable
-from .frame import Frame, Seen, Table, expand
+from .frame import Frame, Seen, expand
 from .keys import pair_rows
 from .links import end_of
 from .syntax import Relation
@@ -54,8 +52,7 @@ class Join(NamedTuple):
 
 def simulation_rows(frame: Frame) -> Array:
     """The row of each row's simulation."""
-    rows = end_of(frame, ("simulation",)).rows
-    return frame.table.link("simulation").rows if rows is None else rows
+    return _rows(frame, "simulation")
 
 
 def join(world: World, outer: Frame, inner: Frame) -> Join:
@@ -77,8 +74,10 @@ def _plain(count: int, outer: Array, hubs: Array) -> Join:
 
 
 def _rows(frame: Frame, *links: str) -> Array:
+    """Where links lead from each row."""
     rows = end_of(frame, links).rows
-    return frame.table.link(links[0]).rows if rows is None and links else frame.index() if rows is None else rows
+    assert rows is not None, "a link leads to a row or to -1"
+    return rows
 
 
 def _from_agents(world: World, outer: Frame, inner: Frame) -> Join:
@@ -197,8 +196,3 @@ def seen_by_any(messages: Frame, agents: Array) -> Seen:
     owners, places = expand(table.receivers().starts[rows], table.receivers().counts[rows])
     received[owners[is_looking[table.receivers().rows[places]]]] = True
     return Seen(is_looking[table.link("agent").rows[rows]], received)
-
-
-def is_entity(table: Table) -> bool:
-    """Whether a table comes from the index, not the log."""
-    return isinstance(table, (EntityTable, Conversations))

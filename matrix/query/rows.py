@@ -7,15 +7,16 @@ and waits until the survivors are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import syntax as q
 from .frame import Frame, Scope
-from .scan import Wanted, scan
+from .scan import Needs, Wanted, scan
 from .value import Array
 
 if TYPE_CHECKING:
@@ -67,18 +68,23 @@ def read_rows(
     condition: q.Expr | None,
     *,
     simulations: Array | None = None,
+    bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    needs: Needs | None = None,
 ) -> Frame:
-    """The rows that meet a condition which needs no outer row, in no particular order."""
+    """The rows that meet a condition which needs no outer row, in no particular order.
+
+    Events may be limited to those of some ``simulations``, and to blocks within ``bounds``.
+    """
     if relation not in (q.Relation.EVENTS, q.Relation.MESSAGES):
         frame = Frame(evaluator.world.entities(relation))
         return keep_all(evaluator, frame, conjuncts(condition))
     items = conjuncts(condition)
-    wanted = Wanted((kinds,) if kinds else ())
+    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
     if simulations is not None:
         wanted = wanted.with_simulations(simulations)
     wanted, items = _narrowed(evaluator, wanted, items)
     local = [item for item in items if is_local(item)]
-    table = scan(evaluator.world, relation, wanted, lambda batch: _keep(evaluator, batch, local))
+    table = scan(evaluator.world, relation, wanted, lambda batch: _keep(evaluator, batch, local), needs=needs)
     return keep_all(evaluator, Frame(table), [item for item in items if not is_local(item)])
 
 

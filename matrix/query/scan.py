@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_ZONES_KEPT_MAX
+from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_BLOCKS_KEPT_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 
 from .events import EventTable, Part
@@ -163,8 +163,9 @@ def _holds_any(zone: Zone, gids: Array) -> bool:
 # -- scanning -----------------------------------------------------------------------------------
 
 
-def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter) -> EventTable:
-    """The wanted events that ``keep`` keeps, with the columns that the query needs."""
+def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, needs: Needs | None = None) -> EventTable:
+    """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
+    needs = world.needs if needs is None else needs
     survivors: list[EventTable] = []
     for batch in _batches(chosen_zones(world, wanted)):
         parts = [part for zone, kinds in batch for part in _parts(world, zone, kinds, relation)]
@@ -173,10 +174,21 @@ def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter) -> Even
         rows = keep(table)
         if rows is not None and len(rows) < table.count:
             table = table.narrow(rows)
-        world.needs.read(table)
+        needs.read(table)
         if table.count:
             survivors.append(table)
     return EventTable.joined(world, relation, survivors)
+
+
+def filled(world: World, table: EventTable) -> EventTable:
+    """The same rows with all columns that the query needs, each block opened once for all of them."""
+    relation = Relation.MESSAGES if table.relation is Relation.MESSAGES else Relation.EVENTS
+    pieces: list[EventTable] = []
+    for begin in range(0, len(table.parts), QUERY_BLOCKS_KEPT_MAX):
+        piece = EventTable(world, relation, table.parts[begin : begin + QUERY_BLOCKS_KEPT_MAX])
+        world.needs.read(piece)
+        pieces.append(piece)
+    return EventTable.joined(world, relation, pieces)
 
 
 def _batches(chosen: Iterable[tuple[Zone, list[str]]]) -> Iterator[list[tuple[Zone, list[str]]]]:
