@@ -15,7 +15,7 @@ from tests.log.histories import LOG, append, events, read_all
 
 
 class SyncsAmidAppend(FaultyDisk):
-    """Calls ``writer.sync()`` before the second write of an append, as another thread may, and then fails that write."""
+    """Calls ``writer.sync()`` before the second write of an append, as another thread may; that write then fails."""
 
     writer: Writer | None = None
     writes = 0
