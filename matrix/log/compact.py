@@ -19,8 +19,9 @@ from matrix.errors import LogCorrupt, StoreError
 from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX
 from matrix.log.block import Block, BlockRef
 from matrix.log.cells import Cells, join_cells
+from matrix.log.digest import same_cells
 from matrix.log.disk import DISK, Disk, File, write_all
-from matrix.log.frame import FrameKind, Header, crc, encode_prefix
+from matrix.log.frame import Frame, FrameKind, Header, crc, encode_prefix
 from matrix.log.pack import Packed, TooLarge, pack
 from matrix.log.rows import FIXED_COLUMNS, KindRows, Rows
 from matrix.log.segment import (
@@ -78,7 +79,7 @@ def _compact_shard(
     for number in segment_numbers(disk, log, shard):
         path = segment_path(log, shard, number)
         try:
-            found = _read(disk, path, shard)
+            found = _read(disk, path)
             if found is None:
                 continue
             after = _replace(disk, path, *found)
@@ -96,7 +97,7 @@ def _compact_shard(
 # -- reading the old --------------------------------------------------------------------------
 
 
-def _read(disk: Disk, path: Path, shard: int) -> tuple[Walk, Seal, list[Block]] | None:
+def _read(disk: Disk, path: Path) -> tuple[Walk, Seal, list[Block]] | None:
     """A sealed segment as it was written, every checksum verified; None when it is active or compacted already."""
     file = disk.open(path)
     if read_seal(file, path) is None:
@@ -107,10 +108,7 @@ def _read(disk: Disk, path: Path, shard: int) -> tuple[Walk, Seal, list[Block]] 
     blocks = []
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:
-            ref = BlockRef(shard, walk.head.segment, 0, frame.offset)
-            first, last = frame.header.first, frame.header.last
-            span = (frame.data, frame.start, frame.stop)
-            blocks.append(Block(*span, path=path, ref=ref, length=frame.length, first=first, last=last))
+            blocks.append(_block(frame, path, walk))
     if walk.trouble or walk.seal is None:
         raise LogCorrupt(path, walk.place.offset, walk.trouble or "the seal is missing")
     if not blocks or sum(block.count for block in blocks) != walk.seal.events:
@@ -178,6 +176,19 @@ class _Clustered:
         taken = {name: cells.take(ranks) for name, cells in joined.items()}
         return KindRows(rows, columns={name: cells for name, cells in taken.items() if cells.has_any})
 
+    def difference(self, block: Block, start: int) -> str:
+        """The first column in which a block differs from the rows from ``start`` on; "" when there is none."""
+        rows, positions = self.rows(start, start + block.count)
+        for name in (*FIXED_COLUMNS, "to"):
+            if not np.array_equal(getattr(rows, name), getattr(block, name)):
+                return name
+        if not np.array_equal(positions, block.positions) or rows.to_many != block.to_many:
+            return "position or list of receivers"
+        if not np.array_equal(np.array(rows.kinds)[rows.kind], np.array(block.kinds)[block.kind]):
+            return "kind"
+        differing = (name for code, data in rows.data.items() for name in _differing(block, rows.kinds[code], data))
+        return next(differing, "")
+
     def packed(self) -> Iterator[tuple[Packed, np.ndarray]]:
         """The whole as payloads of large blocks, each with its positions."""
         for start in range(0, self.count, COMPACT_BLOCK_EVENTS_MAX):
@@ -195,6 +206,19 @@ class _Clustered:
             yield from self._packed(middle, stop)
 
 
+def _differing(block: Block, kind: str, data: KindRows) -> Iterator[str]:
+    """The payload fields of a kind that are not in a block as they were."""
+    if data.payloads is not None:
+        if repr(block.payloads(kind)) != repr(data.payloads):  # so that NaN is NaN
+            yield f"payload of {kind}"
+        return
+    columns = data.columns or {}
+    for name in dict.fromkeys([*columns, *block.fields(kind)]):
+        expected, found = columns.get(name), block.cells(kind, name)
+        if expected is None or found is None or not same_cells(expected, found):
+            yield f"{kind}.{name}"
+
+
 # -- writing the new --------------------------------------------------------------------------
 
 
@@ -203,9 +227,10 @@ def _replace(disk: Disk, path: Path, walk: Walk, seal: Seal, blocks: list[Block]
     prepared = path.with_name(path.name + ".tmp")
     file = disk.create(prepared)
     try:
-        size = _write(file, walk, seal, _Clustered(blocks))
+        clustered = _Clustered(blocks)
+        size = _write(file, walk, seal, clustered)
         file.sync()
-        _check(file, prepared, seal)
+        _check(file, prepared, seal, clustered)
     except BaseException:
         disk.remove(prepared)
         raise
@@ -256,10 +281,22 @@ class _Frames:
         self.offset, self._number = self.offset + len(data), self._number + 1
 
 
-def _check(file: File, path: Path, seal: Seal) -> None:
-    """What was written, read again before it replaces the only copy."""
+def _check(file: File, path: Path, seal: Seal, clustered: _Clustered) -> None:
+    """What was written, read again and compared with the original before it replaces the only copy."""
     walk = Walk(file, path, with_digest=True)
-    for _ in walk.frames():
-        pass
-    if walk.trouble or walk.seal is None or walk.seal.events != seal.events:
+    start = 0
+    for frame in walk.frames():
+        if frame.header.kind == FrameKind.EVENTS:
+            block = _block(frame, path, walk)
+            if difference := clustered.difference(block, start):
+                raise LogCorrupt(path, frame.offset, f"the rewritten segment has another {difference}; it was not used")
+            start += block.count
+    if walk.trouble or walk.seal is None or walk.seal.events != seal.events or start != seal.events:
         raise LogCorrupt(path, walk.place.offset, walk.trouble or "the rewritten segment lacks events")
+
+
+def _block(frame: Frame, path: Path, walk: Walk) -> Block:
+    ref = BlockRef(walk.head.shard, walk.head.segment, walk.head.generation, frame.offset)
+    first, last = frame.header.first, frame.header.last
+    span = (frame.data, frame.start, frame.stop)
+    return Block(*span, path=path, ref=ref, length=frame.length, first=first, last=last)

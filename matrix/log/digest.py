@@ -124,6 +124,29 @@ class _Streams:
             self._update(f"{name}/{code}", data)
 
 
+def same_cells(one: Cells, other: Cells) -> bool:
+    """Whether two columns hold the same values, of the same types, in the same rows."""
+    if not (_same_flags(one, other, "present") and _same_flags(one, other, "valid")):
+        return False
+    (codes, values), (other_codes, other_values) = _typed(one.dense), _typed(other.dense)
+    return np.array_equal(codes, other_codes) and _as_bytes(values) == _as_bytes(other_values)
+
+
+def _same_flags(one: Cells, other: Cells, which: str) -> bool:
+    mine, theirs = getattr(one, which), getattr(other, which)
+    everywhere = np.ones(one.count, np.bool_)
+    return one.count == other.count and np.array_equal(
+        everywhere if mine is None else mine, everywhere if theirs is None else theirs
+    )
+
+
+def _as_bytes(streams: list[tuple[str, Any]]) -> dict[str, bytes]:
+    joined: dict[str, bytes] = {}
+    for name, data in streams:
+        joined[name] = joined.get(name, b"") + bytes(data)
+    return joined
+
+
 def _typed(dense: Any) -> tuple[np.ndarray, list[tuple[str, Any]]]:
     """The type of every value, and the values of each type as bytes."""
     if isinstance(dense, list):

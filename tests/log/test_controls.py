@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from matrix.errors import LogCorrupt
-from matrix.log import recovery, segment, writer
+from matrix.log import compact, recovery, segment, writer
 from matrix.log.disk import File
+from matrix.log.pack import Packed, pack
 from matrix.log.reader import LogReader
+from matrix.log.rows import Rows
 from matrix.log.writer import Writer
 from matrix.testing.disk import FaultyDisk, MemoryDisk, MemoryFile
 from tests.log.histories import LOG, append, events, positioned, write_log
@@ -85,3 +90,28 @@ def test_without_the_lock_two_writers_would_take_one_shard(monkeypatch: pytest.M
 def test_the_file_in_memory_does_what_the_real_one_does() -> None:
     promised = {name for name in vars(File) if not name.startswith("_")}
     assert promised <= set(vars(MemoryFile))
+
+
+@pytest.mark.parametrize("column", ["time", "to", "price"])
+def test_a_rewrite_that_is_not_equal_never_takes_the_original_s_place(
+    monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    def pack_wrongly(rows: Rows, positions: Any, *, is_compact: bool) -> Packed:
+        if column == "price":
+            data = rows.data[rows.kinds.index("offer")]
+            cells = dict(data.columns or {})
+            cells["price"] = cells["price"].take(np.arange(len(data.rows))[::-1])
+            data.columns = cells
+        else:
+            setattr(rows, column, getattr(rows, column) + 1)
+        return pack(rows, positions, is_compact=is_compact)
+
+    disk = MemoryDisk()
+    write_log(disk, blocks=6, per_block=20, segment_bytes_max=2_000)
+    before = disk.bytes_of(SEGMENT)
+    monkeypatch.setattr(compact, "pack", pack_wrongly)
+    report = compact.compact_log(LOG, disk=disk)
+    assert report.segments == 0
+    assert f"another {'offer.price' if column == 'price' else column}" in report.damaged[0]
+    assert disk.bytes_of(SEGMENT) == before
+    assert not [path for path in disk.paths() if path.suffix == ".tmp"]
