@@ -79,6 +79,7 @@ def _end_rows(mask: Array, codes: Array, count: int, *, is_first: bool) -> Array
 # -- quantities: numbers of any lane, or microseconds ------------------------------------------------
 
 
+@np.errstate(invalid="ignore", over="ignore")  # infinities in data: their differences are NaN, and that is the answer
 def _of_quantities(function: str, value: Value, codes: Array, count: int, percentile: float | None) -> Value:
     lane = value.only
     mask = value.present() & (codes >= 0)

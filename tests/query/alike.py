@@ -21,7 +21,7 @@ def alike(a: Any, b: Any) -> bool:
 
 def numbers_alike(a: float, b: float) -> bool:
     """Whole numbers exactly, others to nine digits; NaN and the infinities only with themselves."""
-    if isinstance(a, int) and isinstance(b, int):
+    if isinstance(a, int) or isinstance(b, int):
         return a == b
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
