@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from matrix.store import Store
 
 PATHS_SHOWN_MAX = 8
+PAIRS_SHOWN_MAX = 8
+_OF_RUNS = (
+    "code",
+    "hash_seed",
+    "program",
+    "reason",
+    "file_digest",
+)  # what the runtime and importers note for themselves
 
 
 @click.command(
@@ -96,14 +104,13 @@ def _simulation(store: Store, id: str, as_json: bool) -> None:
 def _simulation_facts(summary: SimulationSummary) -> dict[str, str]:
     reason = summary.data.get("reason")
     took = f", took {output.rough_duration(summary.end - summary.start)}" if summary.end is not None else ""
-    parameters = summary.data.get("parameters")
     found = {
         "status": f"{summary.status} ({reason})" if reason else summary.status,
         "seed": "" if summary.seed is None else str(summary.seed),
         "parent": summary.parent or "",
         "began": time_text(summary.start) + took,
         "lasted": f"{output.rough_duration(summary.duration)} of its own time",
-        "with": _pairs(parameters) if isinstance(parameters, Mapping) else "",
+        "with": _pairs(summary.data),
         "agents": f"{summary.agent_count:,}   {_grouped(summary.agents)}",
         "goals": _grouped(summary.goals),
         "events": f"{summary.events:,}",
@@ -136,8 +143,14 @@ def _grouped(counts: Mapping[tuple[str | None, str], int]) -> str:
     return "; ".join(f"{name}: {', '.join(parts)}" for name, parts in by_name.items())
 
 
-def _pairs(parameters: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in parameters.items())
+def _pairs(data: Mapping[str, Any]) -> str:
+    """What a simulation was run with: its parameters, or the plain facts that its file told."""
+    parameters = data.get("parameters")
+    if not isinstance(parameters, Mapping):
+        parameters = {k: v for k, v in data.items() if k not in _OF_RUNS and isinstance(v, str | int | float)}
+    shown = [f"{name}={json.dumps(v, ensure_ascii=False, default=str)}" for name, v in parameters.items()]
+    more = f" and {len(shown) - PAIRS_SHOWN_MAX} more" if len(shown) > PAIRS_SHOWN_MAX else ""
+    return " ".join(shown[:PAIRS_SHOWN_MAX]) + more
 
 
 def _plain(summary: SimulationSummary | KindEntry) -> dict[str, Any]:

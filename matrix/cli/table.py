@@ -40,6 +40,8 @@ SPARE: tuple[str, ...] = (
 )
 SPARE += ("turns", "start", "goal", "role", "seed")
 
+OPEN = ("data", "text")  # long by nature, and no less telling when cut
+
 # Text of other people's making must not move the cursor or colour the terminal.
 _BLANKS = dict.fromkeys(map(ord, "\n\r\t\v\f\u2028\u2029"), " ")
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
@@ -121,12 +123,13 @@ def _fitted(columns: list[Column], width: int) -> list[Column]:
 
 
 def _shrink(shown: list[Column], width: int) -> None:
-    """Take from the widest texts until the line fits."""
+    """Take from the widest texts until the line fits; from open data first, so that ids stay whole."""
     while (excess := _total(column.width for column in shown) - width) > 0:
         spare = [column for column in shown if column.width > _floor(column)]
         if not spare:  # one column is left, and the terminal is narrower still
             shown[0].width = max(2, width)
             return
+        spare = [column for column in spare if column.name in OPEN] or spare
         widest = max(spare, key=lambda column: column.width)
         next_widest = max([_floor(widest), *(c.width for c in spare if c.width < widest.width)])
         widest.width -= max(1, min(excess, widest.width - next_widest))
@@ -144,7 +147,8 @@ def _least_telling(shown: list[Column]) -> Column:
         for column in shown[1:]:
             if column.name == name:
                 return column
-    return shown[-2] if shown[-1].name == "data" and len(shown) > 2 else shown[-1]
+    is_told = any(column.name == "text" for column in shown)  # then data, which has the text too, says little more
+    return shown[-2] if shown[-1].name == "data" and len(shown) > 2 and not is_told else shown[-1]
 
 
 def _total(widths: Iterable[int]) -> int:
