@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .events import EventTable
 from .frame import Linked, Table
 from .syntax import Relation
 from .threads import Threads
-from .value import Array, Type, Value, from_objects
+from .value import Array, Type, Value, plain
 
 if TYPE_CHECKING:
     from .world import World
@@ -63,20 +65,17 @@ class Conversations(Table):
             return Value.of(Type.DURATION, self._numbers[name].astype(np.int64))
         if name in ("turns", "messages"):
             return Value.of(Type.INT, self._numbers[name].astype(np.int64))
+        assert name in ("id", "agents"), f"conversations have no field {name}"
+        ids = self._ids(self.world.agents)
         if name == "agents":
-            return from_objects([", ".join(names) for names in self._names()])
-        assert name == "id", f"conversations have no field {name}"
-        runs = self.world.simulations.field("id").take(self._simulations).objects()
-        return from_objects([f"{run}/{'+'.join(names)}" for run, names in zip(runs, self._names(), strict=True)])
+            return Value.of(Type.TEXT, self._threads.texts(ids, np.arange(self.count), ", "))
+        runs = self._ids(self.world.simulations).take(pa.array(self._simulations))
+        names = self._threads.texts(ids, np.arange(self.count), "+")
+        return Value.of(Type.TEXT, pc.binary_join_element_wise(runs, names, "/"))
 
-    def _names(self) -> list[list[str]]:
-        """The ids of each conversation's agents, in order of number."""
-        ids = self.world.agents.raw("id")
-        found: list[list[str]] = [[] for _ in range(self.count)]
-        agents, rows = self.members()
-        for agent, row in zip(agents.tolist(), rows.tolist(), strict=True):
-            found[row].append(ids[agent])
-        return found
+    def _ids(self, table: Table) -> pa.Array:
+        lane = table.field("id").only
+        return pa.nulls(table.count, pa.string()) if lane is None else plain(lane.spread(table.count).values)
 
     def read_payload(self, key: str) -> Value:
         return Value.missing(self.count)

@@ -20,7 +20,7 @@ from .combine import first_present, merge
 from .compare import Match, compare, contains, ends_with, is_in, matches, starts_with
 from .frame import Scope, any_of
 from .functions import call
-from .links import end_of, ends_of, read_end, read_joined
+from .links import end_of, ends_of, links_of, read_end, read_joined
 from .not_yet import refuse
 from .paths import elements
 from .quantify import quantified, related_aggregate
@@ -206,7 +206,7 @@ class Evaluator:
             return as_lanes(frame.seen.sent if field.name == "sent" else frame.seen.received)
         if any(link in q.MANY_LINKS for link in field.links):
             return read_joined(ends_of(frame, field.links), field, frame.count)
-        return read_end(end_of(frame, field.links), field)
+        return read_end(end_of(frame, links_of(field)), field)
 
     def _each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
         """Every value of a many-valued field: (the row each belongs to, the values)."""

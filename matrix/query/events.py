@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from .world import World
 
+#: The link to a conversation of which only the id or the agents are asked: those need no other message.
+CONVERSATION_BY_NAME = "conversation by name"
+
 #: The fixed columns by the name a block has for them, and how a field of that name shows them.
 _NUMBERS = {"seq": Type.INT, "turn": Type.INT, "time": Type.DURATION, "wall": Type.TIME}
 _NARROW = {"simulation": np.uint32, "agent": np.uint32, "turn": np.uint32, "to": np.uint32}
@@ -201,6 +204,8 @@ class EventTable(Table):
             return Linked(world.goals, world.goals.rows_of(simulations, self.raw("goal")))
         if name in ("cause", "state"):
             return world.events_at(simulations, self.raw(name))
+        if name == CONVERSATION_BY_NAME:
+            return world.named_conversations(self)
         assert name == "conversation", f"events have no link {name}"
         return world.conversations.of_messages(self)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import syntax as q
-from .events import EventTable
+from .events import CONVERSATION_BY_NAME, EventTable
 from .frame import Frame, Table, expand
 from .functions import call
 from .value import Array, Value, from_objects
@@ -28,6 +28,13 @@ class Ends(NamedTuple):
 
     owners: Array
     end: End
+
+
+def links_of(field: q.Field) -> tuple[str, ...]:
+    """The links of a field; a message's conversation by name only, where that is enough."""
+    if field.relation is q.Relation.MESSAGES and field.links == ("conversation",) and field.name in ("id", "agents"):
+        return (CONVERSATION_BY_NAME,)
+    return field.links
 
 
 def end_of(frame: Frame, links: tuple[str, ...]) -> End:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .events import EventTable
 from .frame import expand
@@ -50,6 +52,23 @@ class Threads:
             found[row] = self.many[members]
         found[messages.receivers().counts == 0] = -1
         return found
+
+    def texts(self, words: pa.Array, numbers: Array, separator: str) -> pa.Array:
+        """For each of these sets the words of its agents, in order of agent, joined."""
+        keys = np.append(self.keys, -1)[np.minimum(numbers, len(self.keys))]
+        low, high = np.divmod(keys, self.width)
+        first = words.take(pa.array(low, mask=keys < 0))
+        second = words.take(pa.array(high, mask=(keys < 0) | (low == high)))
+        # with nulls skipped Arrow 26 forgets rows of which nothing is left, so there are none
+        rest = pc.fill_null(pc.binary_join_element_wise(pa.scalar(separator), second, ""), "")
+        joined = pc.binary_join_element_wise(pc.fill_null(first, ""), rest, "")
+        if not self.many:
+            return joined
+        members = {number: agents for agents, number in self.many.items()}
+        found = joined.to_pylist()
+        for place in np.flatnonzero(numbers >= len(self.keys)).tolist():
+            found[place] = separator.join(words[agent].as_py() for agent in members[int(numbers[place])])
+        return pa.array(found, pa.string())
 
     def members(self) -> tuple[Array, Array]:
         """All (agent row, number) pairs of agents that take part, by number and then by agent."""

@@ -75,6 +75,10 @@ class World:
     def conversations(self) -> Conversations:
         return Conversations(self, self.messages)
 
+    def named_conversations(self, messages: EventTable) -> Linked:
+        """The conversations of some messages, good for their ids and agents only."""
+        return Conversations(self, messages).of_messages(messages)
+
     @cached_property
     def messages(self) -> EventTable:
         """All messages of the store."""
