@@ -221,3 +221,36 @@ def test_kinds_and_keys_that_no_event_has_are_noticed(tmp_path: Path) -> None:
     ]
     assert store.query('events where .price > 0 or ."語" exists').notices == []
     assert store.query("agents where no tool.failed").notices == []
+
+
+@pytest.mark.parametrize(
+    ("query", "blocks"),
+    [
+        ("events | limit 10", 3),  # the first block, once more for the columns of those ten, and for their causes
+        ("events | select id, data | limit 3_001", 10),  # two simulations of three blocks, four blocks once more
+        ("events offer | limit 5", 14),  # twelve blocks, one once more, and one for the causes
+        ("messages | limit 5", 14),
+    ],
+)
+def test_a_limit_is_applied_before_columns_are_read(
+    market: Store, monkeypatch: pytest.MonkeyPatch, query: str, blocks: int
+) -> None:
+    decoded: list[Any] = []
+    payloads = Block.payloads
+
+    def noted(self: Block, kind: str) -> Any:
+        decoded.append(self.ref)
+        return payloads(self, kind)
+
+    monkeypatch.setattr(Block, "payloads", noted)
+    assert Watched(market).read(query) <= blocks
+    assert len(set(decoded)) <= 4
+
+
+def test_a_limit_takes_the_same_rows_wherever_it_stands(market: Store) -> None:
+    whole = market.query("events | select id, kind, .price").rows()
+    assert market.query("events | select id, kind, .price | limit 40").rows() == whole[:40]
+    assert market.query("events | limit 40 | select id, kind, .price").rows() == whole[:40]
+    assert market.query("events | limit 4000 | select id, kind, .price").rows() == whole[:4000]
+    top = market.query("messages | sort .price desc, id | limit 7 | select .price, to, conversation").rows()
+    assert top == market.query("messages | sort .price desc, id | select .price, to, conversation").rows()[:7]
