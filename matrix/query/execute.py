@@ -119,7 +119,10 @@ def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage],
     if kind is not None and first.where is not None and is_closed(query):
         only = restriction(first.relation, first.where)
         if only is not None:
-            return Frame(evaluator.world.tables.table(kind, only))
+            tables = evaluator.world.tables
+            later = [node for part in (*query.stages, *query.columns) for node in q.walk(part)]
+            tables.prefetch = entity_columns(later)  # what the condition alone names stays in SQLite
+            return Frame(tables.table(kind, only))
     is_all = first.relation is q.Relation.EVENTS and not first.kinds and first.where is None
     if is_all and stages and isinstance(stages[0], q.Limit):
         return _first_events(evaluator, stages[0].count, early)
