@@ -203,8 +203,9 @@ def on_data(c: Choices, path: str, paths: dict[str, str]) -> str:
     kind = paths[path]
     word = c.pick(words.PATH_WORDS.get(kind, ("x",)))
     literal = c.pick(words.NUMBERS) if kind == "number" else quoted(c, word)
+    tests = words.DATA_TESTS if c.chance(3) else words.TYPED_TESTS.get(kind, words.TEXT_TESTS)
     return f"{path} " + filled(
-        c.pick(words.DATA_TESTS),
+        c.pick(tests),
         l=lambda: literal,
         n=lambda: c.pick(words.NUMBERS),
         o=lambda: any_path(c, paths),

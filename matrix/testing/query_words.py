@@ -238,6 +238,14 @@ DATA_TESTS = (
     *("in ({l}, {n})", "not in ({l}, null)", "= {o}", "< {o}", "!= {o}", "in 0..3", "= true"),
     *("contains {t}", "starts with {t}", "~ {p}", "~ {p}"),
 )
+#: Tests that suit what is mostly there; others are drawn too, for data is not always what it mostly is.
+TYPED_TESTS = {
+    "number": ("= {n}", "> {n}", "<= {n}", "in 0..3", "= {o}", "< {o}", "!= {n}", "in ({n}, {l})"),
+    "list": ("contains {t}", "contains {n}", "contains null", "= {o}", "exists"),
+    "bool": ("= true", "= false", "!= true", "= 1", "missing"),
+}
+TEXT_TESTS = ("= {l}", "!= {l}", "~ {p}", "~ {p}", "~ {p}", "contains {t}", "starts with {t}", "> {t}", "in ({l}, {t})")
+
 #: How the elements of a list are tested.
 MANY_TESTS = ("exists", "missing", "= {l}", "> {n}", "in ({l}, {n})", "~ {p}", "= {o}", "in 1..5")
 #: What gives a number: a and b are numbers, c a small literal, t a text, d a duration, e a literal one.

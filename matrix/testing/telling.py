@@ -93,9 +93,14 @@ class Telling:
         return next((e.seq for e in reversed(self.events) if e.agent == actor), 0) if actor else 0
 
     def send(self, actor: int, kind: str, receivers: Sequence[int], data: Mapping[str, Any]) -> None:
-        """A message to one or several agents, each named once; sometimes to the sender itself."""
+        """A message to one or several agents, each named once; caused by the newest message received.
+
+        The sender itself may be among the receivers.
+        """
         numbers = [1 + receiver % len(self.agents) for receiver in receivers]
-        self._deliver(self.record(actor, kind, data, to=list(dict.fromkeys(numbers))))
+        received = self.agents[actor].received
+        cause = received[-1].seq if received else 0
+        self._deliver(self.record(actor, kind, data, to=list(dict.fromkeys(numbers)), cause=cause))
 
     def _deliver(self, message: Event) -> None:
         for number in message.to:

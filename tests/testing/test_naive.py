@@ -100,7 +100,7 @@ def test_conditions_hold_for_the_offers_they_should(condition: str, expected: li
         ("goals where succeeded within 1s", ["r1:6"]),
         ("simulations where .buyers = 2 and .parameters.buyers = 2", ["r1"]),
         ("simulations where every agent (turns > 0)", []),
-        ("messages where reply_to exists", ["r1:10", "r1:11"]),
+        ("messages where reply_to exists", ["r1:10", "r1:11", "r1:13"]),
         ("messages where to = carol", ["r1:13"]),
         ("messages where not to = carol", ["r1:7", "r1:10", "r1:11"]),
         ("messages where from.role = seller and cause.kind = offer", ["r1:10"]),

@@ -61,7 +61,7 @@ def test_messages_between_the_same_agents_are_one_conversation(running: World) -
 
 def test_a_message_answers_one_that_came_from_whom_it_goes_to(running: World) -> None:
     answers = {thing.fields["seq"]: thing.fields["reply_to"] for thing in running.rows("messages")}
-    assert answers == {7: None, 10: "r1:7", 11: "r1:10", 13: None}
+    assert answers == {7: None, 10: "r1:7", 11: "r1:10", 13: "r1:11"}
 
 
 def test_events_point_to_the_newest_state_of_the_simulation(running: World) -> None:
