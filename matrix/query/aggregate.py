@@ -95,6 +95,8 @@ def _of_quantities(function: str, value: Value, codes: Array, count: int, percen
     numbers = numbers if is_whole else numbers[rows]
     if function in ("min", "max"):
         return _extremes(function, lane.type, numbers, groups, count)
+    if function == "median" and numbers.dtype == np.int64 and _is_large(numbers):
+        return _by_python(function, value, rows, groups, count, percentile)
     if function in ("percentile", "median"):
         return _by_rank(function, lane.type, numbers, groups, count, percentile)
     totals = _totals(numbers, groups, count)
@@ -124,6 +126,11 @@ def _totals(numbers: Array, groups: Array, count: int) -> Array | None:
     sums = np.bincount(groups, numbers, minlength=count)
     bounds = np.bincount(groups, np.abs(numbers, dtype=np.float64), minlength=count)
     return sums.astype(np.int64) if not len(bounds) or bounds.max() < _ADDS_EXACTLY else None
+
+
+def _is_large(numbers: Array) -> bool:
+    """Whether some of these whole numbers are no floats."""
+    return len(numbers) > 0 and max(-int(numbers.min()), int(numbers.max())) > _ADDS_EXACTLY
 
 
 def _filled(type: Type, values: Array, present: Array) -> Value:

@@ -194,3 +194,8 @@ def test_microseconds_do_not_mix_with_numbers() -> None:
     assert arithmetic("*", times, Value.one(0.5, 2)).value.objects() == [2, 4]
     assert arithmetic("/", times, times).value.objects() == [1.0, 1.0]
     assert arithmetic("+", times, Value.one(5, 2)).value.objects() == [None, None]
+
+
+def test_the_median_of_whole_numbers_beyond_53_bits_is_exact() -> None:
+    value, codes = column([2**53, -(2**53) - 1]), np.zeros(2, np.int64)
+    assert aggregate("median", value, codes, 1).objects() == [-0.5]
