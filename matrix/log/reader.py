@@ -108,13 +108,19 @@ class LogReader:
             raise StoreError(f"{self._log}: shard {shard} cannot be read: {error}") from error
 
     def _blocks(self, shard: int, after: int) -> Iterator[Block]:
-        number = 0
+        number, newest = 0, after
         for number in segment_numbers(self._disk, self._log, shard):
-            yield from self._blocks_of(shard, number, after)
-        # A roll may have happened meanwhile: then what looked like the end was not.
+            for block in self._blocks_of(shard, number, after):
+                newest = max(newest, block.last_position)
+                yield block
+        # A roll may have happened meanwhile: then what looked like the end was not. The segment that was the last may
+        # have grown before it was sealed, so it is read on from where it seemed to end, before the next.
         while number and number < len(segment_numbers(self._disk, self._log, shard)):
+            for again_or_next in (number, number + 1):
+                for block in self._blocks_of(shard, again_or_next, newest):
+                    newest = max(newest, block.last_position)
+                    yield block
             number += 1
-            yield from self._blocks_of(shard, number, after)
 
     def block(self, ref: BlockRef) -> Block:
         """The block at a place that an index or ``Block.ref`` remembers; ``StaleBlock`` when it was compacted since."""

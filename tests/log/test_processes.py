@@ -9,11 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from matrix.errors import LogWriteError, ShardBusy
+from matrix.log import segment
+from matrix.log.block import Block
 from matrix.log.compact import compact_log
 from matrix.log.reader import LogReader
 from matrix.log.verify import verify_log
@@ -136,6 +140,8 @@ def test_a_reader_follows_another_process_through_rolls_and_compaction(tmp_path:
     script = """
 import sys
 from pathlib import Path
+from matrix.log import segment
+from matrix.log.block import Block
 from matrix.log.compact import compact_log
 from matrix.log.writer import Writer
 from tests.log.histories import append
@@ -159,6 +165,34 @@ print(writer.last_position)
         assert looks < 100_000
     assert other.communicate()[0].strip() == "4800"
     assert [seen[position] for position in range(1, 4_801)] == events(1, 4_800)
+
+
+def test_what_was_written_just_before_a_roll_is_read_before_what_came_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Writer.open(tmp_path, segment_bytes_max=30_000) as writer:
+        append(writer, 10)
+        listed = segment.segment_numbers
+
+        def listed_after_a_roll(*arguments: Any) -> list[int]:
+            if reader.is_at_the_end:  # this reader saw the end of the first segment; now it grows, and another begins
+                reader.is_at_the_end = False
+                while len(listed(*arguments)) < 3:
+                    append(writer, 10)
+            return listed(*arguments)
+
+        class Reader(LogReader):
+            is_at_the_end = False
+
+            def _blocks_of(self, shard: int, number: int, after: int) -> Iterator[Block]:
+                yield from super()._blocks_of(shard, number, after)
+                self.is_at_the_end = writer.last_position == 10
+
+        reader = Reader(tmp_path)
+        monkeypatch.setattr("matrix.log.reader.segment_numbers", listed_after_a_roll)
+        positions = [position for position, _ in positioned(reader, after=0)]
+        assert positions == list(range(1, len(positions) + 1))
+        assert len(positions) > 100
 
 
 def test_sixteen_readers_follow_a_writer_thread(tmp_path: Path) -> None:
