@@ -24,7 +24,7 @@ YIELD_INTERVAL_NS = 1_000_000  # or this much wall time, whichever comes first
 TURNS_WITHOUT_TIME_MAX = 10_000_000  # more is a livelock
 GRACE_US = 5_000_000  # wall time that the cleanup of a stopped simulation may take
 THREADS_MAX = 64  # worker threads for blocking functions called from agents
-INDEX_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow
+CARE_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow, and compacts what was sealed
 PROGRESS_INTERVAL_US = 200_000  # how often a progress hook is told
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 

@@ -50,12 +50,18 @@ class CompactReport:
 
 
 def compact_log(
-    log: Path, *, shard: int | None = None, disk: Disk = DISK, progress: Callable[[CompactReport], None] | None = None
+    log: Path,
+    *,
+    shard: int | None = None,
+    disk: Disk = DISK,
+    progress: Callable[[CompactReport], None] | None = None,
+    is_stopped: Callable[[], bool] = bool,
 ) -> CompactReport:
     """Compacts every sealed segment that is not yet, of one shard or of all. May run in any thread.
 
     A shard that another process compacts at this moment is passed over, a damaged segment left as it is;
-    the report names both. ``progress`` is called after each segment.
+    the report names both. ``progress`` is called after each segment. When ``is_stopped`` says so, which is
+    asked before each block, the segment under way is given up and the report is of those before it.
 
     >>> compact_log(Path("runs/log"))                        # doctest: +SKIP
     CompactReport(segments=3, events=4100000, bytes_before=201326592, bytes_after=33554432, ...)
@@ -65,16 +71,27 @@ def compact_log(
         lock = disk.open_lock(shard_folder(log, number) / "compact.lock")
         try:
             if lock.lock():
-                _compact_shard(disk, log, number, report, progress)
+                _compact_shard(disk, log, number, report, progress, is_stopped)
             else:
                 report.busy_shards.append(number)
+        except _Stopped:
+            break
         finally:
             lock.close()
     return report
 
 
+class _Stopped(Exception):
+    """Somebody wants this to end."""
+
+
 def _compact_shard(
-    disk: Disk, log: Path, shard: int, report: CompactReport, progress: Callable[[CompactReport], None] | None
+    disk: Disk,
+    log: Path,
+    shard: int,
+    report: CompactReport,
+    progress: Callable[[CompactReport], None] | None,
+    is_stopped: Callable[[], bool],
 ) -> None:
     for number in segment_numbers(disk, log, shard):
         path = segment_path(log, shard, number)
@@ -82,7 +99,7 @@ def _compact_shard(
             found = _read(disk, path)
             if found is None:
                 continue
-            after = _replace(disk, path, *found)
+            after = _replace(disk, path, *found, is_stopped)
         except (StoreError, OSError) as error:
             report.damaged.append(str(error))
             continue
@@ -222,13 +239,15 @@ def _differing(block: Block, kind: str, data: KindRows) -> Iterator[str]:
 # -- writing the new --------------------------------------------------------------------------
 
 
-def _replace(disk: Disk, path: Path, walk: Walk, seal: Seal, blocks: list[Block]) -> int:
+def _replace(
+    disk: Disk, path: Path, walk: Walk, seal: Seal, blocks: list[Block], is_stopped: Callable[[], bool]
+) -> int:
     """Writes the compacted segment and puts it in place; returns its size in bytes."""
     prepared = path.with_name(path.name + ".tmp")
     file = disk.create(prepared)
     try:
         clustered = _Clustered(blocks)
-        size = _write(file, walk, seal, clustered)
+        size = _write(file, walk, seal, clustered, is_stopped)
         file.sync()
         _check(file, prepared, seal, clustered)
     except BaseException:
@@ -241,7 +260,7 @@ def _replace(disk: Disk, path: Path, walk: Walk, seal: Seal, blocks: list[Block]
     return size
 
 
-def _write(file: File, walk: Walk, seal: Seal, clustered: _Clustered) -> int:
+def _write(file: File, walk: Walk, seal: Seal, clustered: _Clustered, is_stopped: Callable[[], bool]) -> int:
     head = walk.head
     new_head = SegmentHead(
         head.shard, head.segment, 1, head.epoch, head.first_position, head.simulations, head.chain, head.required
@@ -251,6 +270,8 @@ def _write(file: File, walk: Walk, seal: Seal, clustered: _Clustered) -> int:
     frames.write(FrameKind.SEGMENT, new_head.encode(), events=0, first=before, last=before)
     entries = []
     for packed, positions in clustered.packed():
+        if is_stopped():
+            raise _Stopped
         first, last, offset = int(positions.min()), int(positions.max()), frames.offset
         frames.write(FrameKind.EVENTS, packed.payload, events=packed.events, first=first, last=last)
         span = (packed.simulation_first, packed.simulation_last)

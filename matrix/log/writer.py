@@ -162,6 +162,11 @@ class Writer:
         return self._simulations + 1
 
     @property
+    def segment(self) -> int:
+        """The number of the segment that is written; those before it are sealed."""
+        return self._head.segment
+
+    @property
     def folder(self) -> Path:
         """The shard's folder."""
         return shard_folder(self._log, self.shard)

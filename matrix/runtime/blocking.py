@@ -33,6 +33,7 @@ def run(
     durability: str | Durability = ...,
     progress: Progress | None = ...,
     index: bool = ...,
+    compact: bool = ...,
     **parameters: Any,
 ) -> Outcome: ...
 @overload
@@ -47,6 +48,7 @@ def run(
     durability: str | Durability = ...,
     progress: Progress | None = ...,
     index: bool = ...,
+    compact: bool = ...,
     **parameters: Any,
 ) -> list[Outcome]: ...
 def run(
@@ -60,6 +62,7 @@ def run(
     durability: str | Durability = "interval",
     progress: Progress | None = None,
     index: bool = True,
+    compact: bool = True,
     **parameters: Any,
 ) -> Outcome | list[Outcome]:
     """Run a simulation of ``program`` to its end, and return its outcome.
@@ -70,6 +73,8 @@ def run(
     ``until``, ``turns_max``, ``events_max`` and ``pace`` are the runtime's, all other parameters the program's.
     A simulation that fails raises ``SimulationFailed``. With ``simulations=n`` there are n of them, with the seeds
     ``seed`` to ``seed + n - 1``; a list of their outcomes is returned in that order, failed ones among them.
+    ``index`` and ``compact`` are those of ``open_runtime``.
+
     The first Ctrl-C stops them in order and raises ``KeyboardInterrupt``; the second stops at once.
     """
     check_program(program)
@@ -80,7 +85,9 @@ def run(
 
     async def main() -> list[Outcome]:
         outcomes = []
-        async with open_runtime(store, durability=durability, progress=progress, index=index) as runtime:
+        async with open_runtime(
+            store, durability=durability, progress=progress, index=index, compact=compact
+        ) as runtime:
             interrupt.watch(runtime)
             seeds = range(seed, seed + (simulations or 1))
             async for outcome in runtime.run_many(program, seeds=seeds, at_once=at_once, **parameters):

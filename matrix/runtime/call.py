@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.errors import MatrixError, ProgramError
+from matrix.errors import LogWriteError, MatrixError, ProgramError
 from matrix.event import CALL_FAMILIES
 from matrix.runtime.activity import Action, Activity, park
 from matrix.runtime.inputs import monotonic_ns
@@ -79,8 +79,13 @@ class Call(Action):
 
     async def run(self) -> None:
         """Touch the outside."""
+        runtime = self.scheduler.simulation.runtime
         with self.scope:
-            await self.scheduler.simulation.runtime.before_outside()
+            try:
+                await runtime.before_outside()
+            except LogWriteError as error:  # the outside is not touched, and every simulation stops
+                runtime.log_failed(error)
+                return
             self.began = monotonic_ns()
             await self._answer()
         self.ms = (monotonic_ns() - self.began) / 1_000_000 if self.began else 0.0

@@ -8,9 +8,7 @@ that was asked for, and lets the index follow; it never makes a turn wait.
 from __future__ import annotations
 
 import gc
-import logging
 import math
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,19 +18,18 @@ from typing import Any
 
 import trio
 
-from matrix.errors import LogWriteError, MatrixError, ProgramError
-from matrix.limits import COMMIT_INTERVAL_US, INDEX_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, THREADS_MAX
+from matrix.errors import LogWriteError, ProgramError
+from matrix.limits import COMMIT_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, THREADS_MAX
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
 from matrix.runtime.call import Call
+from matrix.runtime.caretaker import Caretaker
 from matrix.runtime.lease import LeasePool, check_hook
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.recorder import Recorder
 from matrix.runtime.simulation import Pace, Program, Simulation, check_program
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
-
-_diagnostics = logging.getLogger("matrix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,14 @@ class Runtime:
     """
 
     def __init__(
-        self, store: Path, writer: Writer, *, durability: Durability, progress: Progress | None, index: bool
+        self,
+        store: Path,
+        writer: Writer,
+        *,
+        durability: Durability,
+        progress: Progress | None,
+        index: bool,
+        compact: bool,
     ) -> None:
         self.store, self.writer, self.durability = store, writer, durability
         self.shard = writer.shard
@@ -69,7 +73,7 @@ class Runtime:
         self._nursery: trio.Nursery
         self._next_ordinal = writer.next_simulation
         self._progress = progress
-        self._index = _IndexFollower(store) if index else None
+        self._caretaker = Caretaker(store, writer, compact=compact) if index else None
         self._running: dict[int, Simulation] = {}
         self._started = self._done = self._events_done = 0
         self._syncing: trio.Event | None = None
@@ -217,8 +221,9 @@ class Runtime:
         nursery.start_soon(self._keep)
         if self._progress is not None:
             nursery.start_soon(self._tell)
-        if self._index is not None:
-            nursery.start_soon(self._index.keep, self.writer)
+        if self._caretaker is not None:
+            await self._caretaker.look()
+            nursery.start_soon(self._caretaker.keep)
 
     async def _home_of_leases(self, task_status: trio.TaskStatus[None]) -> None:
         # Shielded: leased tasks are cancelled by the scheduler, in its order, never by what is around the runtime.
@@ -274,8 +279,8 @@ class Runtime:
                 self.failure = error
         if self._progress is not None:
             self._progress(self.statistics())
-        if self._index is not None:
-            await self._index.follow()
+        if self._caretaker is not None:
+            await self._caretaker.close()
 
 
 class _Many:
@@ -309,37 +314,6 @@ class _Many:
         return outcome
 
 
-class _IndexFollower:
-    """Keeps the derived index near the log's end, in a worker thread; its troubles never reach a simulation."""
-
-    def __init__(self, store: Path) -> None:
-        self._store = store
-        self._one_at_a_time = trio.CapacityLimiter(1)
-        self._position = 0
-
-    async def keep(self, writer: Writer) -> None:
-        """Follow now and then, when there is something to follow."""
-        while True:
-            await trio.sleep(INDEX_INTERVAL_US / 1e6)
-            if writer.last_position > self._position:
-                self._position = writer.last_position
-                await self.follow()
-
-    async def follow(self) -> None:
-        """Bring the index up to the newest committed block."""
-        await trio.to_thread.run_sync(self._follow, limiter=self._one_at_a_time)
-
-    def _follow(self) -> None:
-        from matrix.index.index import Index
-        from matrix.log.reader import LogReader
-
-        try:
-            Index.open(self._store).follow(LogReader(self._store / "log"))
-        except (MatrixError, OSError, sqlite3.Error) as error:
-            # The index is derived: the next query brings it up to date, or says what is wrong.
-            _diagnostics.warning("the index of %s was not brought up to date: %s", self._store, error)
-
-
 @asynccontextmanager
 async def open_runtime(
     store: str | Path = "runs",
@@ -347,16 +321,19 @@ async def open_runtime(
     durability: str | Durability = "interval",
     progress: Progress | None = None,
     index: bool = True,
+    compact: bool = True,
 ) -> AsyncIterator[Runtime]:
     """A runtime that writes into the store ``store``, which is made when it is not there.
 
-    Leaving the block normally waits for the simulations that still run; an exception stops them.
+    With ``index`` the store's index follows in the background, and with ``compact`` as well segments that
+    are full are rewritten smaller there; without, the next query or ``matrix compact`` does it. Leaving the
+    block normally waits for the simulations that still run; an exception stops them.
     """
     level = durability_of(durability)
     folder = Path(store)
     check_place(folder)
     writer = await trio.to_thread.run_sync(Writer.open, folder / "log")
-    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index)
+    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact)
     error: BaseException | None = None
     # Messages and payloads live until they are handled and committed, and are then freed without a collector:
     # looking at them every 700 allocations, as Python does by default, doubles the cost of a message.

@@ -202,9 +202,13 @@ class Simulation:
         return self._host.start(child, *arguments)
 
     def cancel(self, agent: str | Agent) -> None:
-        """Cancel one agent, from a turn of this simulation."""
+        """Cancel one agent: at once from a turn of this simulation, from outside when the loop sees it."""
         found = self.agent(agent) if isinstance(agent, str) else agent
-        self._scheduler.cancel_agent(found)
+        scheduler = self._scheduler
+        if scheduler.recorder.owner is scheduler and scheduler.recorder.agent is not None:
+            scheduler.cancel_agent(found)
+        else:
+            scheduler.arrive(lambda: scheduler.cancel_agent(found))
 
     # -- for whoever started it ----------------------------------------------------------------
 
