@@ -26,7 +26,7 @@ from matrix.testing.strategies import histories, queries
 from matrix.testing.world import World
 from tests.query.alike import rows_alike
 
-EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "300"))
 SMALL_SEGMENT_BYTES = 4_096
 
 
