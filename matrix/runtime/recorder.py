@@ -245,6 +245,11 @@ class Recorder:
         except LogWriteError as error:
             self.error = error
             raise
+        except (
+            Exception
+        ) as error:  # whatever it was, these events are in no log: going on would leave a hole in history
+            self.error = LogWriteError(_why(error, rows))
+            raise self.error from error
 
     def _rows(self, count: int) -> Rows:
         packed = np.fromiter(self.codes, np.int64, count)
@@ -281,6 +286,19 @@ class Recorder:
             of_kind = itemgetter(*rows.tolist())(payloads)
             data[code] = KindRows(rows, list(of_kind) if len(rows) > 1 else [of_kind])
         return data
+
+
+def _why(error: Exception, rows: Rows) -> str:
+    """What of some events could not be written: the field, where it can be found."""
+    for code, of_kind in rows.data.items():
+        for payload in of_kind.payloads or ():
+            for name, value in payload.items():
+                if "\\ud" in repr([name, value]).lower():  # half of a surrogate pair: no UTF-8 has it
+                    kind = rows.kinds[code]
+                    return (
+                        f"the text {value!r} of {kind}.{name} is not valid Unicode; nothing of this commit was written"
+                    )
+    return f"{rows.count} events could not be written: {type(error).__name__}: {error}"
 
 
 def check_kind(kind: Any) -> None:

@@ -292,7 +292,7 @@ class _Many:
         self._runtime, self._program, self._options = runtime, program, options
         self._seeds, self._at_once = iter(seeds), at_once
         self._running = 0
-        self._ended, self._outcomes = trio.open_memory_channel[Outcome | LogWriteError](math.inf)
+        self._ended, self._outcomes = trio.open_memory_channel[Outcome | LogWriteError | None](math.inf)
 
     def __aiter__(self) -> _Many:
         return self
@@ -309,8 +309,8 @@ class _Many:
             raise StopAsyncIteration
         outcome = await self._outcomes.receive()
         self._running -= 1
-        if isinstance(outcome, LogWriteError):
-            raise outcome
+        if not isinstance(outcome, Outcome):
+            raise outcome or LogWriteError("a simulation was not recorded to its end")
         return outcome
 
 

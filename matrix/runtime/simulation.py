@@ -252,8 +252,7 @@ class Simulation:
         """Wait for the end; the log is synced by then."""
         await self._done.wait()
         if self._outcome is None:
-            assert self.runtime.recorder.error is not None, "a simulation without outcome lost its log"
-            raise self.runtime.recorder.error
+            raise self.runtime.recorder.error or LogWriteError(f"{self.id} was not recorded to its end")
         return self._outcome
 
     async def commit(self) -> None:
@@ -291,32 +290,34 @@ class Simulation:
                 await self._finish()
 
     async def _finish(self) -> None:
-        scheduler = self._scheduler
         try:
             await self.runtime.commit()
+            self._outcome = self._make_outcome()
         except LogWriteError as failure:
             self.runtime.log_failed(failure)
-        else:
-            self._outcome = Outcome(
-                id=self.id,
-                status=scheduler.ending or "stopped",
-                reason=scheduler.reason,
-                seed=self.seed,
-                events=scheduler.next_seq - 1,
-                agents=len(scheduler.agents),
-                turns=scheduler.turns,
-                duration=scheduler.now,
-                goals=dict(sorted(scheduler.goal_counts.items())),
-                error=scheduler.error,
-                store=self.runtime.store,
-                shard=self.runtime.shard,
-                ordinal=self._ordinal,
-            )
-        self.runtime.ended(self)
-        self._done.set()
-        if self._when_done is not None:
-            error = self.runtime.recorder.error
-            self._when_done(self._outcome if self._outcome is not None or error is None else error)
+        finally:  # whatever happened, nobody waits for ever
+            self.runtime.ended(self)
+            self._done.set()
+            if self._when_done is not None:
+                self._when_done(self._outcome or self.runtime.recorder.error)
+
+    def _make_outcome(self) -> Outcome:
+        scheduler = self._scheduler
+        return Outcome(
+            id=self.id,
+            status=scheduler.ending or "stopped",
+            reason=scheduler.reason,
+            seed=self.seed,
+            events=scheduler.next_seq - 1,
+            agents=len(scheduler.agents),
+            turns=scheduler.turns,
+            duration=scheduler.now,
+            goals=dict(sorted(scheduler.goal_counts.items())),
+            error=scheduler.error,
+            store=self.runtime.store,
+            shard=self.runtime.shard,
+            ordinal=self._ordinal,
+        )
 
     @property
     def ordinal(self) -> int:

@@ -204,6 +204,42 @@ def test_an_agent_that_swallows_the_logs_failure_does_not_go_on(
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
 
 
+def test_text_that_no_utf8_has_is_named_when_it_cannot_be_written(tmp_path: object) -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.emit("said", words="half a pair: \ud800")
+
+    with pytest.raises(LogWriteError, match=r"of said\.words is not valid Unicode"):
+        matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
+
+
+def test_a_bug_of_the_runtime_leaves_as_itself_and_leaves_nobody_waiting(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object) -> None:
+        raise AssertionError("an invariant of ours")
+
+    monkeypatch.setattr("matrix.runtime.scheduler.Scheduler.record_end", broken)
+    with pytest.RaisesGroup(pytest.RaisesExc(AssertionError, match="an invariant of ours"), flatten_subgroups=True):
+        matrix.run(breaking, store=tmp_path, index=False)  # type: ignore[arg-type]
+
+
+def test_a_request_that_cannot_be_recorded_is_not_sent(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matrix.log.writer import Writer
+
+    sent = []
+
+    async def program(simulation: matrix.Simulation) -> None:
+        await simulation.call(sent.append, 1)
+
+    def fail(self: Writer, rows: object) -> int:
+        raise LogWriteError("disk full")
+
+    monkeypatch.setattr(Writer, "append", fail)
+    with pytest.raises(LogWriteError, match="disk full"):
+        matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
+    assert sent == []
+
+
 @pytest.mark.parametrize("level", ["sync", "interval", "os"])
 def test_every_durability_level_leaves_the_whole_history(level: str, tmp_path: object) -> None:
     async def program(simulation: matrix.Simulation) -> None:
