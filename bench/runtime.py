@@ -36,7 +36,7 @@ class Emitter(matrix.Agent):
     count: int
 
     async def run(self) -> None:
-        for turn in range(self.count // 1_000):
+        for _ in range(self.count // 1_000):
             for n in range(1_000):
                 self.emit("offer", price=n, item="lamp", weight=0.5)
             await self.sleep(0.001)
@@ -242,7 +242,8 @@ def main() -> None:
 def line_of(question: str, count: int, figures: dict[str, float]) -> str:
     """One row of the table."""
     parts = [
-        f"{question:14} {count:>11,} {figures['cpu_per_s']:>12,.0f} a CPU second {figures['wall_per_s']:>12,.0f} a second",
+        f"{question:14} {count:>11,} {figures['cpu_per_s']:>12,.0f} a CPU second",
+        f"{figures['wall_per_s']:>12,.0f} a second",
         f"{figures['bytes_per_event']:5.1f} B an event",
         f"loop {figures['loop_us']:.2f} us",
     ]
