@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matrix.cli import output
-from matrix.query.notation import time_text
+from matrix.query.engine.notation import time_text
 
 if TYPE_CHECKING:
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary

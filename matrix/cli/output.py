@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-from matrix.query.notation import duration_text
+from matrix.query.engine.notation import duration_text
 
 
 def words(text: str, *, style: str | None = None, bold: bool = False) -> None:

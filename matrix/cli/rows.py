@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from matrix.query.notation import time_text
+from matrix.query.engine.notation import time_text
 
 BATCH_ROWS = 4_096
 

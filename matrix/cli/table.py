@@ -18,7 +18,7 @@ import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
 from matrix.cli import output, rows
-from matrix.query.notation import duration_text, number_text
+from matrix.query.engine.notation import duration_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
 TEXT_WIDTH_MIN = 16  # a column of text is cut to no less before whole columns are left out

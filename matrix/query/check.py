@@ -1,7 +1,7 @@
 """From text to a checked query: names resolved, types agreed, parameters bound; or one clear error.
 
 ``parse`` makes the grammar's tree (``grammar``), or says why it cannot (``habits``, ``foreign``, over a
-``failure``). The ``check_*`` files make the tree of ``syntax`` from it, part by part: stages, conditions,
+``failure``). The files of ``language`` make the tree of ``syntax`` from it, part by part: stages, conditions,
 related rows, sequences, values, words. They share the catalogue (``fields``), what names mean at a place
 (``scope``), which types agree (``types``) and constants (``literals``). All of them refuse with a
 ``Refusal`` (``suggest``), whose fixes are tried here.
@@ -17,15 +17,15 @@ from typing import Any, cast
 
 from lark import Tree
 
-from ..errors import QueryError
-from ..limits import QUERY_FIXES_MAX
-from . import check_conditions as _conditions  # noqa: F401  # these register their handlers
-from .check_columns import default_columns
-from .check_context import Context
-from .check_stages import StageChecker
-from .parse import parse
-from .suggest import Refusal, apply
-from .syntax import Query
+from matrix.errors import QueryError
+from matrix.limits import QUERY_FIXES_MAX
+from matrix.query.language import conditions as _conditions  # noqa: F401  # these register their handlers
+from matrix.query.language.columns import default_columns
+from matrix.query.language.context import Context
+from matrix.query.language.parse import parse
+from matrix.query.language.stages import StageChecker
+from matrix.query.language.suggest import Refusal, apply
+from matrix.query.syntax import Query
 
 
 def check(text: str, params: Mapping[str, Any] | None = None) -> Query:

@@ -20,30 +20,29 @@ import pyarrow as pa
 from matrix.errors import StoreError
 from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
-
-from . import syntax as q
-from .catalogue import kind_counts, unknown_names
-from .entities import TABLES
-from .evaluate import Evaluator
-from .events import EventTable
-from .frame import Frame, Scope
-from .groups import grouped, needs_order
-from .kept import kept_entities
-from .needs import early_needs, entity_columns, needs_of
-from .not_yet import refuse_unexecuted
-from .output import arrow_column
-from .pipeline import followed, sampled, sorted_rows
-from .pushdown import is_closed, restriction
-from .quantify import narrowed_table
-from .result import Result
-from .rows import read_rows
-from .scan import Needs, filled
-from .world import World
+from matrix.query import syntax as q
+from matrix.query.engine.catalogue import kind_counts, unknown_names
+from matrix.query.engine.entities import TABLES
+from matrix.query.engine.evaluate import Evaluator
+from matrix.query.engine.events import EventTable
+from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.groups import grouped, needs_order
+from matrix.query.engine.kept import kept_entities
+from matrix.query.engine.needs import early_needs, entity_columns, needs_of
+from matrix.query.engine.not_yet import refuse_unexecuted
+from matrix.query.engine.output import arrow_column
+from matrix.query.engine.pipeline import followed, sampled, sorted_rows
+from matrix.query.engine.pushdown import is_closed, restriction
+from matrix.query.engine.quantify import narrowed_table
+from matrix.query.engine.rows import read_rows
+from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.world import World
+from matrix.query.result import Result
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from .scan import Source
+    from matrix.query.engine.scan import Source
 
 
 def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Result:

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from matrix.errors import UsageError
 from matrix.limits import RESULT_CELL_CHARS_MAX, RESULT_ROWS_SHOWN, RESULT_WIDTH_MAX
-
-from .show import cell_text, is_right_aligned
+from matrix.query.engine.show import cell_text, is_right_aligned
 
 if TYPE_CHECKING:
     import pandas

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matrix.cli.table import write_table
 from matrix.cli.values import query_value
-from matrix.query.notation import duration_text
+from matrix.query.engine.notation import duration_text
 
 
 def shown(table: pa.Table, width: int | None = None) -> list[str]:

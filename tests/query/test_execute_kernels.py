@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.query.aggregate import aggregate
-from matrix.query.arithmetic import arithmetic, negate
-from matrix.query.combine import concat, first_present
-from matrix.query.compare import compare, contains, is_in
-from matrix.query.functions import call
-from matrix.query.order import groups, ranks
-from matrix.query.value import Type, Value, from_objects
+from matrix.query.engine.aggregate import aggregate
+from matrix.query.engine.arithmetic import arithmetic, negate
+from matrix.query.engine.combine import concat, first_present
+from matrix.query.engine.compare import compare, contains, is_in
+from matrix.query.engine.functions import call
+from matrix.query.engine.order import groups, ranks
+from matrix.query.engine.value import Type, Value, from_objects
 from matrix.testing import plain_values as plain
 from matrix.testing.naive_groups import aggregate as aggregate_plainly
 from tests.query.alike import alike

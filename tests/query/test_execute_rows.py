@@ -85,7 +85,7 @@ def test_an_event_to_several_is_to_each_of_them(tmp_path: Path) -> None:
 
 def test_messages_answer_each_other_and_belong_to_a_conversation(tmp_path: Path) -> None:
     rows = deal_store(tmp_path).query("messages | select id, text, reply_to, conversation").rows()
-    assert [row["reply_to"] for row in rows] == [None, "r1:7", "r1:10", None]
+    assert [row["reply_to"] for row in rows] == [None, "r1:7", "r1:10", "r1:11"]
     assert [row["text"] for row in rows] == [None, None, "fine", None]
     assert [row["conversation"] for row in rows] == ["r1/alice+bob"] * 3 + ["r1/alice+bob+carol"]
 

@@ -14,10 +14,10 @@ from matrix.log.compact import compact_log
 from matrix.log.reader import StaleBlock
 from matrix.log.writer import Writer
 from matrix.query import execute as execute_module
-from matrix.query import pushdown
 from matrix.query.check import check
+from matrix.query.engine import pushdown
+from matrix.query.engine.scan import Source
 from matrix.query.execute import execute
-from matrix.query.scan import Source
 from matrix.store import Store
 from matrix.testing.society import society
 from tests.query.asking import column, deal_store, offers_store, store_of
@@ -194,8 +194,8 @@ def test_many_batches_give_what_one_batch_gives(tmp_path: Path, monkeypatch: pyt
         "conversations",
     ]
     whole = [store.query(query).rows() for query in queries]
-    monkeypatch.setattr("matrix.query.scan.QUERY_BATCH_EVENTS_MAX", 1)
-    monkeypatch.setattr("matrix.query.quantify.QUERY_PAIRS_MAX", 2)
+    monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr("matrix.query.engine.quantify.QUERY_PAIRS_MAX", 2)
     assert [store.query(query).rows() for query in queries] == whole
     pairs = "agents as a where any message (sent and peer.role != a.role)"
     assert column(store, pairs, "id") == ["alice", "bob"]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from lark import Lark
 
-from matrix.query import grammar
+from matrix.query.language import grammar
 from tests.query.queries import right_queries
 
 
 def test_tables_are_of_this_grammar() -> None:
     source = (grammar.folder() / grammar.GRAMMAR_FILE).read_bytes()
     header = (grammar.folder() / grammar.TABLES_FILE).read_bytes().partition(b"\n")[0]
-    assert header == grammar.header_of(source), "make them again: python -m matrix.query.grammar"
+    assert header == grammar.header_of(source), "make them again: python -m matrix.query.language.grammar"
 
 
 def test_tables_read_every_right_query_as_the_grammar_does() -> None:
@@ -90,6 +90,6 @@ def test_command_writes_tables_that_are_of_the_grammar(tmp_path: Path, monkeypat
 
 
 def test_importing_the_checker_does_not_load_the_tables() -> None:
-    code = "import matrix.query.check, matrix.query.grammar as g; print(g.parser.cache_info().currsize)"
+    code = "import matrix.query.check, matrix.query.language.grammar as g; print(g.parser.cache_info().currsize)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"

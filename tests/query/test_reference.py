@@ -9,10 +9,10 @@ import pytest
 
 from matrix.errors import QueryError
 from matrix.query.check import check
-from matrix.query.check_values import FUNCTIONS
-from matrix.query.failure import keyword_words
-from matrix.query.fields import FIELDS, SHAPES
-from matrix.query.grammar import folder
+from matrix.query.language.failure import keyword_words
+from matrix.query.language.fields import FIELDS, SHAPES
+from matrix.query.language.grammar import folder
+from matrix.query.language.values import FUNCTIONS
 
 TEXT = (folder() / "README.md").read_text()
 VALUES = {"tool": "search", "roles": ["buyer", "seller"], "name": "win", "kind": "offer", "id": "r7:1042"}
@@ -74,7 +74,7 @@ def test_fields_in_the_reference_are_those_of_the_catalogue(relation: str) -> No
 
 
 def test_codes_in_the_reference_are_those_that_are_raised() -> None:
-    source = "".join(path.read_text() for path in sorted(Path(check.__code__.co_filename).parent.glob("*.py")))
+    source = "".join(path.read_text() for path in sorted(Path(check.__code__.co_filename).parent.rglob("*.py")))
     raised = set(re.findall(r'(?:refusal\(|code=)\s*"([a-z-]+)"', source))
     table = TEXT.partition("### Codes")[2].partition("## ")[0]
     listed = re.findall(

@@ -1,0 +1,1 @@
+"""From a checked query to columns: which blocks are read, what holds of their rows, groups and order."""

@@ -1,0 +1,183 @@
+"""The rows of a relation that meet a condition: what an index or a zone map can decide is decided there.
+
+A condition on events is split into what zone maps can use (kinds, times, simulations, ids), what one
+event alone decides (tried on each batch while it is read), and the rest, which looks at other rows
+and waits until the survivors are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matrix.query import syntax as q
+from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.value import Array
+
+if TYPE_CHECKING:
+    from matrix.query.engine.evaluate import Evaluator
+    from matrix.query.engine.events import EventTable
+
+_FAR_LINKS = frozenset({"cause", "state", "conversation"})
+_BOUNDED = frozenset({"time", "wall", "seq"})
+
+
+def conjuncts(condition: q.Expr | None) -> list[q.Expr]:
+    """The conditions that must all hold."""
+    if condition is None:
+        return []
+    if isinstance(condition, q.And):
+        return [part for item in condition.items for part in conjuncts(item)]
+    return [condition]
+
+
+def is_local(expr: q.Node) -> bool:
+    """Whether one event, with its agent, goal and simulation, decides the condition."""
+    return all(_is_local(node) for node in q.walk(expr))
+
+
+def _is_local(node: q.Node) -> bool:
+    if isinstance(node, q.Field):
+        is_seen = node.seen_by_agent and (node.name in ("sent", "received") or "peer" in node.links)
+        is_far = bool(_FAR_LINKS & set(node.links)) or node.name == "reply_to"
+        return node.up == 0 and not node.step and not is_seen and not is_far
+    return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef))
+
+
+def mentions_outer(expr: q.Node, depth: int = 0) -> bool:
+    """Whether a condition on an inner row needs the row it was reached from."""
+    if isinstance(expr, q.Field):
+        if expr.up > depth:
+            return True
+        needs_viewer = expr.name in ("sent", "received") or expr.links[:1] == ("peer",)
+        return expr.up == depth and expr.seen_by_agent and needs_viewer
+    if isinstance(expr, q.Related):
+        depth += 1
+    return any(mentions_outer(child, depth) for child in q.children(expr))
+
+
+def read_rows(
+    evaluator: Evaluator,
+    relation: q.Relation,
+    kinds: tuple[q.KindPattern, ...],
+    condition: q.Expr | None,
+    *,
+    simulations: Array | None = None,
+    bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    needs: Needs | None = None,
+) -> Frame:
+    """The rows that meet a condition which needs no outer row, in no particular order.
+
+    Events may be limited to those of some ``simulations``, and to blocks within ``bounds``.
+    """
+    if relation not in (q.Relation.EVENTS, q.Relation.MESSAGES):
+        frame = Frame(evaluator.world.entities(relation))
+        return keep_all(evaluator, frame, conjuncts(condition))
+    items = conjuncts(condition)
+    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
+    if simulations is not None:
+        wanted = wanted.with_simulations(simulations)
+    wanted, items = _narrowed(evaluator, wanted, items)
+    local = [item for item in items if is_local(item)]
+    table = scan(evaluator.world, relation, wanted, lambda batch: _keep(evaluator, batch, local), needs=needs)
+    return keep_all(evaluator, Frame(table), [item for item in items if not is_local(item)])
+
+
+def _keep(evaluator: Evaluator, batch: EventTable, local: Sequence[q.Expr]) -> Array | None:
+    return keep_all(evaluator, Frame(batch), local).rows if local else None
+
+
+def keep_all(evaluator: Evaluator, frame: Frame, items: Sequence[q.Expr]) -> Frame:
+    """The rows for which every condition holds, each tried on what the ones before have left."""
+    for item in items:
+        frame = frame.keep(evaluator.holds(item, Scope((frame,))))
+    return frame
+
+
+# -- what zone maps can use ---------------------------------------------------------------------------
+
+
+def _narrowed(evaluator: Evaluator, wanted: Wanted, items: Sequence[q.Expr]) -> tuple[Wanted, list[q.Expr]]:
+    """Kinds, bounds and simulations from the conditions; those on kinds are then decided and left out."""
+    left: list[q.Expr] = []
+    for item in items:
+        if isinstance(item, q.KindIs) and _is_own(item.item) and item.item.name == "kind":
+            wanted = replace(wanted, kinds=(*wanted.kinds, item.kinds))
+            continue
+        left.append(item)
+        if _only_simulation(item):
+            wanted = wanted.with_simulations(_simulations(evaluator, item))
+        for name, low, high in _bounds(evaluator, item):
+            old = wanted.bounds.get(name, (-np.inf, np.inf))
+            wanted = replace(wanted, bounds={**wanted.bounds, name: (max(low, old[0]), min(high, old[1]))})
+    return wanted, left
+
+
+def _is_own(node: q.Expr) -> bool:
+    return isinstance(node, q.Field) and not node.links and node.up == 0 and not node.step
+
+
+def _only_simulation(item: q.Expr) -> bool:
+    """Whether a condition is about the event's simulation alone."""
+    fields = [node for node in q.walk(item) if isinstance(node, q.Field)]
+    others = (q.Quantified, q.RelatedAggregate, q.ColumnRef)
+    return (
+        bool(fields)
+        and all(field.links[:1] == ("simulation",) and field.up == 0 and not field.step for field in fields)
+        and not any(isinstance(node, others) for node in q.walk(item))
+    )
+
+
+def _simulations(evaluator: Evaluator, item: q.Expr) -> Array:
+    """The simulations for which such a condition holds: asked of their own table."""
+    frame = Frame(evaluator.world.simulations)
+    return np.flatnonzero(evaluator.holds(_moved(item), Scope((frame,))))
+
+
+def _moved(node: Any) -> Any:
+    """The condition with its fields read from the simulation itself."""
+    if isinstance(node, q.Field):
+        return replace(node, relation=q.Relation.SIMULATIONS, links=node.links[1:])
+    if isinstance(node, q.Node):
+        names = [name for name in type(node).__dataclass_fields__ if name != "span"]
+        return replace(node, **{name: _moved(getattr(node, name)) for name in names})
+    return tuple(_moved(item) for item in node) if isinstance(node, tuple) else node
+
+
+def _bounds(evaluator: Evaluator, item: q.Expr) -> Iterator[tuple[str, float, float]]:
+    """Inclusive bounds that a condition puts on a fixed column."""
+    if isinstance(item, q.Range) and _is_own(item.item):
+        low, high = _moment(evaluator, item.low), _moment(evaluator, item.high)
+        yield from _bound(item.item, -np.inf if low is None else low, np.inf if high is None else high)
+    elif isinstance(item, q.Compare):
+        for field, op, other in ((item.left, item.op, item.right), (item.right, _flipped(item.op), item.left)):
+            moment = _moment(evaluator, other) if _is_own(field) else None
+            if moment is not None:
+                low = moment if op in ("=", ">", ">=") else -np.inf
+                yield from _bound(field, low, moment if op in ("=", "<", "<=") else np.inf)
+
+
+def _bound(field: q.Expr, low: float, high: float) -> Iterator[tuple[str, float, float]]:
+    if isinstance(field, q.Field) and field.name in _BOUNDED:
+        yield field.name, low, high
+
+
+def _flipped(op: str) -> str:
+    return {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op)
+
+
+def _moment(evaluator: Evaluator, expr: q.Expr) -> float | None:
+    """The number that a constant of a bound stands for."""
+    match expr:
+        case q.Literal(value=int() | float() as value) if not isinstance(value, bool):
+            return value
+        case q.Now():
+            return evaluator.world.now_us
+        case q.Ago(duration=duration):
+            return evaluator.world.now_us - duration
+    return None

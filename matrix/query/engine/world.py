@@ -1,0 +1,108 @@
+"""What one execution of a query sees: the entity tables, the blocks, the clock, and its notices.
+
+Everything is read once per execution and inside one read transaction of the index, so a query sees
+one moment of the store however long it takes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from matrix.limits import QUERY_BLOCKS_KEPT_MAX
+from matrix.query.engine.conversations import Conversations
+from matrix.query.engine.entities import Agents, Entities, Goals, Simulations
+from matrix.query.engine.frame import Linked, Table
+from matrix.query.engine.scan import Needs, Wanted, find_events, scan
+from matrix.query.engine.value import Array
+from matrix.query.syntax import Relation
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from matrix.log.block import Block, BlockRef
+    from matrix.log.reader import LogReader
+    from matrix.query.engine.events import EventTable
+
+
+@dataclass(slots=True)
+class Notices:
+    """Remarks that a result carries, counted by what they are about: ``12 events had text in .price``."""
+
+    counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+    def unlike(self, rows: str, kind: str, place: str, count: int) -> None:
+        """``count`` rows held a value of a kind that could not be used there."""
+        key = (rows, kind, place)
+        self.counts[key] = self.counts.get(key, 0) + count
+
+    def as_texts(self) -> list[str]:
+        texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in self.counts.items()]
+        return texts + list(dict.fromkeys(self.others))
+
+
+class World:
+    """The store as one execution of a query sees it."""
+
+    def __init__(self, entities: Entities, reader: LogReader, *, text: str, now_us: int, needs: Needs) -> None:
+        self.tables, self.reader = entities, reader
+        self.text, self.now_us, self.needs = text, now_us, needs
+        self.notices = Notices()
+        self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self.tables.connection
+
+    @cached_property
+    def simulations(self) -> Simulations:
+        return self.tables.simulations
+
+    @cached_property
+    def agents(self) -> Agents:
+        return self.tables.agents
+
+    @cached_property
+    def goals(self) -> Goals:
+        return self.tables.goals
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        return Conversations(self, self.messages)
+
+    def named_conversations(self, messages: EventTable) -> Linked:
+        """The conversations of some messages, good for their ids and agents only."""
+        return Conversations(self, messages).of_messages(messages)
+
+    @cached_property
+    def messages(self) -> EventTable:
+        """All messages of the store."""
+        return scan(self, Relation.MESSAGES, Wanted(), lambda table: None)
+
+    def entities(self, relation: Relation) -> Table:
+        """The whole table of a relation that is not read from the log."""
+        if relation is Relation.SIMULATIONS:
+            return self.simulations
+        if relation is Relation.AGENTS:
+            return self.agents
+        if relation is Relation.GOALS:
+            return self.goals
+        assert relation is Relation.CONVERSATIONS, f"{relation} are read from the log, not from a table"
+        return self.conversations
+
+    def block(self, ref: BlockRef) -> Block:
+        """A block of the log; those used last are kept."""
+        found = self._blocks.pop(ref, None)
+        if found is None:
+            found = self.reader.block(ref)
+        self._blocks[ref] = found
+        if len(self._blocks) > QUERY_BLOCKS_KEPT_MAX:
+            self._blocks.popitem(last=False)
+        return found
+
+    def events_at(self, simulations: Array, seqs: Array) -> Linked:
+        """The events with these (simulation row, seq), wherever they lie in the log."""
+        return Linked(*find_events(self, simulations, seqs))

@@ -1,0 +1,94 @@
+"""Refusals: what is wrong, where, what to write; nearest words; and fixes that were tried.
+
+Parser and checker raise ``Refusal`` with fixes they only hope for. ``check`` tries each fix as a
+query of its own and shows the first that passes, so a fix is never wrong twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from matrix.query.syntax import Span
+
+
+class Edit(NamedTuple):
+    """Replace text[start:end] by ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Refusal(Exception):
+    """A query that is refused, on its way to becoming a ``QueryError``."""
+
+    def __init__(self, code: str, message: str, span: Span, hint: str, fixes: tuple[tuple[Edit, ...], ...]) -> None:
+        super().__init__(message)
+        self.code, self.message, self.span, self.hint, self.fixes = code, message, span, hint, fixes
+
+
+def refusal(code: str, message: str, span: Span, hint: str = "", *fixes: Edit | tuple[Edit, ...]) -> Refusal:
+    """A refusal, to be raised; each fix is one edit, or several made together."""
+    return Refusal(code, message, span, hint, tuple((fix,) if isinstance(fix, Edit) else fix for fix in fixes))
+
+
+def apply(text: str, edits: Sequence[Edit]) -> str:
+    """The text after these edits, which do not overlap."""
+    for edit in sorted(edits, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def distance(a: str, b: str) -> int:
+    """How many letters differ: inserted, left out, replaced, or two neighbours swapped."""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        last, before, row = before, row, [i]
+        for j, y in enumerate(b, start=1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]
+
+
+def nearest(word: str, choices: Collection[str]) -> str:
+    """The choice a hand most likely meant, or "" when none is near enough."""
+    word = word.lower()[:64]
+    if len(word) < 3:  # of so few letters only their order or case can be wrong
+        return next((choice for choice in sorted(choices) if sorted(choice.lower()) == sorted(word)), "")
+    best, best_distance = "", 1 + max(1, len(word) // 3)
+    for choice in sorted(choices):
+        if abs(len(choice) - len(word)) >= best_distance:
+            continue
+        far = distance(word, choice.lower())
+        if far < best_distance and far < len(choice):
+            best, best_distance = choice, far
+    return best or _longest_common_start(word, choices)
+
+
+def _longest_common_start(word: str, choices: Collection[str]) -> str:
+    """The choice that begins like the word (success, succeeded), for at least four letters and most of the word."""
+    best, best_length = "", max(3, len(word) * 2 // 3)
+    for choice in sorted(choices):
+        length = next((i for i, (x, y) in enumerate(zip(word, choice)) if x != y), min(len(word), len(choice)))
+        if length > best_length:
+            best, best_length = choice, length
+    return best
+
+
+def did_you_mean(choice: str) -> str:
+    """The question, or nothing when there is no choice."""
+    return f'did you mean "{choice}"?' if choice else ""
+
+
+def joined(*parts: str) -> str:
+    """Sentences of a hint, without the empty ones."""
+    return " ".join(part for part in parts if part)
+
+
+def listed(words: Iterable[str]) -> str:
+    """a, b, c."""
+    return ", ".join(words)
