@@ -30,7 +30,7 @@ NEXT = (
     ("query {store} 'simulations where any goal (name ~ /deal/ and succeeded and steps > 1)'", ""),
     ("query {store} 'agents where goal close_deal failed and no reject | limit 5'", ""),
     ("query {store} 'events offer' --format parquet -o offers.parquet", ""),
-    ("run {program} --store {store} --simulations 10 --set buyers=200 --set sellers=50", ""),
+    ("run {program} --store {store} --simulations 4 --set buyers=200 --set sellers=50", ""),
 )
 
 

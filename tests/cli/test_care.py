@@ -178,15 +178,15 @@ def test_import_refuses_a_folder_of_something_else(shell: Shell, place: Path) ->
     assert files(place / "photos") == {"cat.jpg"}
 
 
-def test_demo_runs_a_thousand_agents_asks_three_questions_and_says_what_to_type_next(place: Path) -> None:
+def test_demo_runs_a_thousand_agents_asks_three_questions_and_says_what_to_type_next(shell: Shell, place: Path) -> None:
     seen = on_terminal("matrix demo", cwd=place)
     assert seen.code == 0
     assert seen.text.startswith("A market of 1,000 agents")
     asked = re.findall(r"^ {2,3}(matrix (?:query|info|run) .*?)(?:  +#.*)?$", seen.text, re.M)
     assert len(asked) == 3 + 6
     for command in asked:
-        done = on_terminal(command, cwd=place)
-        assert done.code == 0, f"{command}\n{done.text}"
+        done = shell(command)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
