@@ -76,6 +76,12 @@ def test_every_dependency_says_why_it_is_there() -> None:
         assert re.fullmatch(r' {4}"[^"]+", +# \w.+', line), line
 
 
+def test_the_architecture_page_names_every_room() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    for room in sorted(path for path in (ROOT / "matrix").iterdir() if (path / "__init__.py").exists()):
+        assert f"`matrix/{room.name}/`" in page
+
+
 def test_continuous_integration_runs_the_two_make_targets() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
