@@ -50,3 +50,17 @@ def test_every_public_name_is_there_listed_once_and_no_rooms_name() -> None:
     assert not rooms & set(matrix.__all__)
     for name in matrix.__all__:
         assert getattr(matrix, name) is not None
+
+
+def test_a_query_of_the_command_does_not_wait_for_pandas(tmp_path: Path) -> None:
+    """pyarrow would import it at its first conversion, wherever it is installed."""
+    program = (
+        "import sys, atexit\n"
+        "from matrix.cli.main import main\n"
+        "atexit.register(lambda: print('pandas' in sys.modules, file=sys.stderr))\n"
+        f"sys.argv = ['matrix', 'query', {str(tmp_path)!r}, 'events | count by kind']\n"
+        "main()\n"
+    )
+    (tmp_path / "log").mkdir()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "False")

@@ -9,6 +9,7 @@ Verbs are imported when they are called for, and each imports the library inside
 from __future__ import annotations
 
 import importlib
+import importlib.abc
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ class Verbs(click.Group):
     def main(  # type: ignore[override]  # click's own returns when asked to; ours always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
+        if args is None and sys.argv[1:2] != ["run"] and sys.argv[1:2] != ["import"]:
+            _spare_pandas()
         sys.exit(self.run_to_code(list(sys.argv[1:] if args is None else args)))
 
     def run_to_code(self, arguments: list[str]) -> int:
@@ -72,6 +75,20 @@ class Verbs(click.Group):
         except Exception as error:
             return output.explain_unexpected(error)
         return 0
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    """Lets nobody find pandas."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("no verb needs pandas", name=fullname)
+
+
+def _spare_pandas() -> None:
+    # pyarrow imports pandas at its first conversion wherever it is installed: half a second for nothing. Not where
+    # code of others runs (programs, importers), and only in the process of the command itself.
+    sys.meta_path.insert(0, _NoPandas())
 
 
 def _forget_stdout() -> None:
