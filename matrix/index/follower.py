@@ -48,7 +48,8 @@ class _StartAgain(Exception):
 def follow(connection: sqlite3.Connection, reader: LogReader, *, batch_events: int = FOLLOW_EVENTS_MAX) -> int:
     """Bring the index up to the newest committed block of every shard; returns how many events were applied.
 
-    Raises ``Mismatch`` when the index belongs to another log, ``IndexAhead`` when the log lacks what it knows.
+    Raises ``Mismatch`` when the index belongs to another log, ``IndexAhead`` when the log lacks what it knows,
+    ``LogCorrupt`` when that is because it is damaged.
     """
     shards = reader.shards()
     for shard in _witnessed(connection):
@@ -185,6 +186,8 @@ def _check_witness(
     last = max((info.last_position for info in infos), default=0)
     if witness.position > last:
         _check_alarm(connection, shard, witness)
+        for _ in reader.blocks(shard, after=last):
+            pass  # a log that ends at damage has lost nothing yet: it says where the damage is
         known = f"the index knows shard {shard} up to position {witness.position}, the log ends at {last}"
         raise IndexAhead(f"{known}: {_CLEAR}")
     if witness.ref is None:

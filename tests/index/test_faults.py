@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.errors import IndexAhead, StoreError
+from matrix.errors import IndexAhead, LogCorrupt, StoreError
 from matrix.index import catalogue, schema
 from matrix.index.index import Followed, Index
 from matrix.log.reader import LogReader
@@ -178,13 +178,15 @@ def test_the_index_of_another_store_is_noticed(store: Path, tmp_path: Path) -> N
     assert digest(other) == expected
 
 
-def test_a_damaged_log_is_reported_by_the_log_not_hidden_by_the_index(store: Path) -> None:
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_damaged_log_is_reported_by_the_log_not_hidden_by_the_index(store: Path, has_index: bool) -> None:
     (segment,) = (store / "log" / "0001").glob("*.seg")
     damaged = bytearray(segment.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     segment.write_bytes(damaged)
-    (store / "index.sqlite").unlink()
-    with pytest.raises(StoreError, match=r"00000001\.seg"):
+    if not has_index:
+        (store / "index.sqlite").unlink()
+    with pytest.raises(LogCorrupt, match=r"00000001\.seg: at byte \d+"):
         follow(store)
 
 
