@@ -7,6 +7,7 @@ in turns that are scheduled like those of every other agent.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import platform
@@ -357,13 +358,24 @@ def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:
     """What simulation.started says about a program: enough to run it again."""
     name = getattr(program, "__name__", type(program).__name__)
     described: dict[str, Any] = {"name": name, "program": f"{program.__module__}:{program.__qualname__}"}
-    if parameters:
-        described["parameters"] = snapshot_payload(parameters, f"parameters of {name}")
+    given = snapshot_payload(parameters, f"parameters of {name}")
+    if whole := _defaults(program) | given:
+        described["parameters"] = whole
     described["versions"] = _versions()
     described["hash_seed"] = os.environ.get("PYTHONHASHSEED", "random")
     if code := _code_hash(program):
         described["code"] = code
     return described
+
+
+def _defaults(program: Program) -> dict[str, Any]:
+    """The values of parameters that were not given, as far as the log can hold them; a class, say, it cannot."""
+    found: dict[str, Any] = {}
+    for parameter in list(inspect.signature(program).parameters.values())[1:]:  # the first is the simulation
+        if parameter.default is not parameter.empty:
+            with contextlib.suppress(ProgramError):
+                found |= snapshot_payload({parameter.name: parameter.default}, "")
+    return found
 
 
 @cache

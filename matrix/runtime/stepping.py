@@ -164,14 +164,14 @@ class Stepping(Clock):
         if activity.is_cancelled and activity.coroutine is None:
             self.end_unstarted(activity)
             return
-        if not activity.waiting:
-            return  # a value is queued and goes first; the next wait meets the cancellation
         if lease is None:
             lease = await self.leases.take()
             lease.activity, activity.lease = activity, lease
         if activity.is_cancelled and not lease.scope.cancel_called:
-            lease.scope.cancel()  # calls back into cancel_arrived
-            self.cancels.remove(activity)
+            lease.scope.cancel()  # calls back into cancel_arrived, unless its park met a cancellation before
+            self.cancels = [other for other in self.cancels if other is not activity]
+        if not activity.waiting:
+            return  # a value is queued and goes first; the next wait meets the cancellation
         if lease.raise_cancel is None:
             return
         if lease.is_cancelled:

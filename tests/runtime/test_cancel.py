@@ -258,3 +258,58 @@ def test_trio_sees_the_right_task_while_a_coroutine_is_stepped() -> None:
 
     assert acting(body).outcome.status == "finished"
     assert tasks[0] is tasks[1]
+
+
+class Ticker(matrix.Agent):
+    async def run(self) -> None:
+        while True:
+            await self.sleep(1)
+            self.emit("tick")
+
+
+class Canceller(matrix.Agent):
+    async def run(self) -> None:
+        await self.sleep(3)
+        self.simulation.cancel("ticker")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_agent_whose_turn_is_due_at_the_instant_of_its_cancellation_is_cancelled_all_the_same(
+    is_first: bool,
+) -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        if is_first:
+            simulation.spawn(Ticker, "ticker")
+        simulation.spawn(Canceller, "canceller")
+        if not is_first:
+            simulation.spawn(Ticker, "ticker")
+
+    played = play(program, until=20)
+    assert played.data("agent.cancelled") == [{}]
+    assert len(played.data("tick")) == 3  # the one that was due goes first; the next wait meets the cancellation
+    assert played.outcome.duration == 3_000_000
+
+
+def test_an_agent_may_be_cancelled_right_after_a_scope_of_its_own() -> None:
+    scopes = []
+
+    class Waiter(matrix.Agent):
+        async def run(self) -> None:
+            with trio.CancelScope() as scope:
+                scopes.append(scope)
+                await self.sleep(100)
+            await self.sleep(1)
+
+    class Both(matrix.Agent):
+        async def run(self) -> None:
+            await self.sleep(3)
+            scopes[0].cancel()
+            self.simulation.cancel("waiter")
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Waiter, "waiter")
+        simulation.spawn(Both, "both")
+
+    played = play(program)
+    assert played.outcome.status == "finished", played.outcome.error
+    assert played.data("agent.cancelled") == [{}]

@@ -210,3 +210,12 @@ def test_the_index_is_up_to_date_when_run_returns(tmp_path: Path) -> None:
     matrix.run(game, store=tmp_path)
     assert (tmp_path / "index.sqlite").exists()
     assert len(matrix.open(tmp_path).query("agents where role = 'dice'").rows()) == 2
+
+
+async def test_parameters_that_were_not_given_are_recorded_with_their_defaults(tmp_path: Path) -> None:
+    async def program(simulation: matrix.Simulation, players: int = 3, kind: type = int, name: str = "x") -> None: ...
+
+    async with matrix.open_runtime(tmp_path / "runs") as runtime:
+        outcome = await runtime.run(program, name="y")
+    with matrix.open(tmp_path / "runs") as store:
+        assert next(store.events(outcome.id)).data["parameters"] == {"players": 3, "name": "y"}
