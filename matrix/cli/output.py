@@ -6,6 +6,7 @@ Rows are in `rows.py` and `table.py`; nothing here writes to stdout.
 from __future__ import annotations
 
 import os
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +14,13 @@ from typing import TextIO
 import click
 
 from matrix.query.engine.notation import duration_text
+
+# Where the code of others lies: an error that comes from there is shown at the line of the user's that led to it.
+_NOT_THEIRS = (
+    str(Path(__file__).parent.parent),
+    "<frozen",
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+)
 
 
 def words(text: str, *, style: str | None = None, bold: bool = False) -> None:
@@ -55,7 +63,7 @@ def explain_unexpected(error: Exception) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as its type, its text and the place in the user's or our code that raised it.
+    """An exception as its type, its text and the place: the user's own line that led to it, else where it was raised.
 
     >>> one_line(ValueError("no such lamp"))
     'ValueError: no such lamp'
@@ -64,7 +72,8 @@ def one_line(error: BaseException) -> str:
         error = error.exceptions[0]
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {short_path(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)] or frames
+    place = f" at {short_path(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else ""
     return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
 
 

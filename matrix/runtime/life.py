@@ -482,7 +482,7 @@ def place_of(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return place_of(error.exceptions[0])
     frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parent)
+    ours = (str(Path(__file__).parent), str(Path(trio.__file__).parent))  # a foreign wait ends in Trio
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)] or list(frames)
     return f"{Path(theirs[-1].filename).name}:{theirs[-1].lineno} in {theirs[-1].name}" if theirs else ""
 
@@ -496,4 +496,4 @@ def _who_waits(stuck: list[Activity]) -> str:
             f"{who} waits in {waits[0]} for {waits[1]}" if isinstance(waits, tuple) else f"{who} waits in {waits}"
         )
     more = f" and {len(stuck) - 10} more" if len(stuck) > 10 else ""
-    return f"deadlock: nothing can happen any more, but {'; '.join(said)}{more}"
+    return f"nothing can happen any more, but {'; '.join(said)}{more}"

@@ -36,6 +36,10 @@ async def quarrel(simulation: matrix.Simulation) -> None:
     raise ValueError("they would\nnot talk")
 
 
+async def letters(simulation: matrix.Simulation) -> None:
+    simulation.send("nobody", "hello")
+
+
 async def endless(simulation: matrix.Simulation) -> None:
     while True:
         await simulation.sleep(1)

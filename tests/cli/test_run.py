@@ -62,6 +62,12 @@ def test_a_failed_simulation_is_said_in_one_line_and_exits_1(shell: Shell) -> No
     assert "Traceback" not in done.stderr
 
 
+def test_a_failure_is_shown_at_the_line_of_the_program_that_led_to_it(shell: Shell) -> None:
+    done = shell("matrix run market.py:letters --store fresh")
+    assert "there is no agent 'nobody'" in done.stderr
+    assert " at market.py:40\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

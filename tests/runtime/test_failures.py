@@ -90,6 +90,19 @@ def test_cleanup_that_waits_at_the_end_is_an_error_that_says_so() -> None:
     assert "where cleanup may not wait" in played.outcome.error.__notes__[0]  # type: ignore[union-attr]
 
 
+def test_a_wait_outside_the_runtime_is_shown_where_it_was_begun() -> None:
+    class Impatient(matrix.Agent):
+        async def run(self) -> None:
+            await trio.sleep(1)
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Impatient, "i")
+
+    failed = play(program).one("agent.failed")
+    assert "await self.call(" in failed.data["error"]
+    assert failed.data["place"].startswith("test_failures.py:") and failed.data["place"].endswith("in run")
+
+
 def test_agents_that_wait_for_each_other_are_a_deadlock_that_names_them() -> None:
     class Asker(matrix.Agent):
         other: str
@@ -115,6 +128,7 @@ def test_agents_that_wait_for_each_other_are_a_deadlock_that_names_them() -> Non
     played = play(deaf)
     assert isinstance(played.outcome.error, Deadlock)
     assert "the program waits in join for deaf; a waits in ask for deaf" in str(played.outcome.error)
+    assert str(played.outcome.reason).startswith("Deadlock: nothing can happen any more")
     assert play(program).outcome.status == "failed"  # the question ended the silent one, but nobody answered it
 
 
