@@ -27,6 +27,7 @@ from matrix.limits import (
 from matrix.log import cells, integers, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, Missing
+from matrix.log.frame import Frame
 from matrix.log.items import ARRAY, NULL_BYTE, Cursor
 from matrix.log.pack import BLOCK_COLUMNS
 
@@ -395,3 +396,21 @@ def _checked_kind(entry: Any) -> tuple[str, int, list[str], bool]:
     if len(set(fields[: len(fields) - rest])) != len(fields) - rest or (rest and not fields):
         raise FormatError("a field of a kind is named twice")
     return name, count, fields, bool(rest)
+
+
+def block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
+    """The block in a frame of events; ``LogCorrupt`` when the header counts other events than the block."""
+    header = frame.header
+    block = Block(
+        frame.data,
+        frame.start,
+        frame.stop,
+        path=path,
+        ref=ref,
+        length=frame.length,
+        first=header.first,
+        last=header.last,
+    )
+    if block.count != header.events:
+        raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.events}")
+    return block

@@ -17,11 +17,11 @@ import numpy as np
 
 from matrix.errors import LogCorrupt, StoreError
 from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX
-from matrix.log.block import Block, BlockRef
+from matrix.log.block import Block
 from matrix.log.cells import Cells, join_cells
 from matrix.log.digest import same_cells
 from matrix.log.disk import DISK, Disk, File, write_all
-from matrix.log.frame import Frame, FrameKind, Header, crc, encode_prefix
+from matrix.log.frame import FrameKind, Header, crc, encode_prefix
 from matrix.log.pack import Packed, TooLarge, pack
 from matrix.log.rows import FIXED_COLUMNS, KindRows, Rows
 from matrix.log.segment import (
@@ -125,7 +125,7 @@ def _read(disk: Disk, path: Path) -> tuple[Walk, Seal, list[Block]] | None:
     blocks = []
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:
-            blocks.append(_block(frame, path, walk))
+            blocks.append(walk.block(frame))
     if walk.trouble or walk.seal is None:
         raise LogCorrupt(path, walk.place.offset, walk.trouble or "the seal is missing")
     if not blocks or sum(block.count for block in blocks) != walk.seal.events:
@@ -308,16 +308,9 @@ def _check(file: File, path: Path, seal: Seal, clustered: _Clustered) -> None:
     start = 0
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:
-            block = _block(frame, path, walk)
+            block = walk.block(frame)
             if difference := clustered.difference(block, start):
                 raise LogCorrupt(path, frame.offset, f"the rewritten segment has another {difference}; it was not used")
             start += block.count
     if walk.trouble or walk.seal is None or walk.seal.events != seal.events or start != seal.events:
         raise LogCorrupt(path, walk.place.offset, walk.trouble or "the rewritten segment lacks events")
-
-
-def _block(frame: Frame, path: Path, walk: Walk) -> Block:
-    ref = BlockRef(walk.head.shard, walk.head.segment, walk.head.generation, frame.offset)
-    first, last = frame.header.first, frame.header.last
-    span = (frame.data, frame.start, frame.stop)
-    return Block(*span, path=path, ref=ref, length=frame.length, first=first, last=last)

@@ -16,7 +16,7 @@ from typing import Final
 
 from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.event import Event
-from matrix.log.block import Block, BlockRef
+from matrix.log.block import Block, BlockRef, block_of
 from matrix.log.disk import DISK, Disk, File, FileId
 from matrix.log.frame import FRAME_PREFIX_BYTES, Frame, FrameKind, decode_prefix, payload_matches
 from matrix.log.segment import (
@@ -244,7 +244,7 @@ class LogReader:
                     yield self._read_block(walk.file, path, ref)
                 pending = []
                 if is_wanted:
-                    yield _block_of(frame, path, BlockRef(shard, segment, generation, frame.offset))
+                    yield block_of(frame, path, BlockRef(shard, segment, generation, frame.offset))
             elif is_wanted:
                 # Only the reference: the frames of a long transaction would fill the memory.
                 pending.append(BlockRef(shard, segment, generation, frame.offset))
@@ -295,24 +295,7 @@ class LogReader:
                 raise FormatError("the checksum of a frame's payload does not match")
         except FormatError as error:
             raise LogCorrupt(path, ref.offset, str(error)) from error
-        return _block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref)
-
-
-def _block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
-    header = frame.header
-    block = Block(
-        frame.data,
-        frame.start,
-        frame.stop,
-        path=path,
-        ref=ref,
-        length=frame.length,
-        first=header.first,
-        last=header.last,
-    )
-    if block.count != header.events:
-        raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.events}")
-    return block
+        return block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref)
 
 
 def _events_of(block: Block, ordinal: int) -> Iterator[Event]:

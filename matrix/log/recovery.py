@@ -14,7 +14,6 @@ from pathlib import Path
 
 from matrix.errors import LogCorrupt
 from matrix.limits import FRAME_BYTES_MAX
-from matrix.log.block import Block, BlockRef
 from matrix.log.disk import Disk, File, write_all
 from matrix.log.frame import Frame, FrameKind
 from matrix.log.segment import BlockEntry, Place, Walk, durable_behind, read_seal, segment_numbers, segment_path
@@ -69,7 +68,7 @@ def _walk_tail(file: File, path: Path, shard: int, number: int) -> Tail:
     pending: list[BlockEntry] = []
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:
-            pending.append(_entry(frame, path, shard, walk))
+            pending.append(_entry(frame, walk))
         if walk.group_start is None:
             tail.blocks += pending
             pending = []
@@ -77,20 +76,9 @@ def _walk_tail(file: File, path: Path, shard: int, number: int) -> Tail:
     return tail
 
 
-def _entry(frame: Frame, path: Path, shard: int, walk: Walk) -> BlockEntry:
-    header = frame.header
-    ref = BlockRef(shard, walk.head.segment, walk.head.generation, frame.offset)
-    block = Block(
-        frame.data,
-        frame.start,
-        frame.stop,
-        path=path,
-        ref=ref,
-        length=frame.length,
-        first=header.first,
-        last=header.last,
-    )
-    return BlockEntry(frame.offset, frame.length, header.events, header.first, header.last, *block.bounds("simulation"))
+def _entry(frame: Frame, walk: Walk) -> BlockEntry:
+    header, span = frame.header, walk.block(frame).bounds("simulation")
+    return BlockEntry(frame.offset, frame.length, header.events, header.first, header.last, *span)
 
 
 def _check_link(disk: Disk, log: Path, shard: int, tail: Tail) -> None:

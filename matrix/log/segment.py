@@ -22,6 +22,7 @@ import numpy as np
 from matrix.errors import FormatError, LogCorrupt
 from matrix.limits import FRAME_BYTES_MAX, SEGMENTS_PER_SHARD_MAX
 from matrix.log import columns, integers, items
+from matrix.log.block import Block, BlockRef, block_of
 from matrix.log.disk import Disk, File
 from matrix.log.frame import (
     FRAME_PREFIX_BYTES,
@@ -239,6 +240,11 @@ class Walk:
                 self.trouble = ""
                 return
             yield frame
+
+    def block(self, frame: Frame) -> Block:
+        """The block in a frame of events."""
+        head = self.head
+        return block_of(frame, self.path, BlockRef(head.shard, head.segment, head.generation, frame.offset))
 
     def _read_head(self) -> tuple[SegmentHead, int, Place]:
         start = Place(0, 0, None, 0, 0)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from matrix.errors import FormatError, LogCorrupt, StoreError
-from matrix.log.block import Block, BlockRef
+from matrix.log.block import Block
 from matrix.log.disk import DISK, Disk
-from matrix.log.frame import Frame, FrameKind
+from matrix.log.frame import FrameKind
 from matrix.log.rows import FIXED_COLUMNS
 from matrix.log.segment import Seal, Walk, durable_behind, segment_numbers, segment_path, shard_numbers
 
@@ -94,7 +94,7 @@ def _walk(disk: Disk, path: Path, report: ShardReport) -> Walk:
     listed: list[tuple[int, int, int]] = []
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:
-            verify_block(_block(frame, path, walk))
+            verify_block(walk.block(frame))
             listed.append((frame.offset, frame.length, frame.header.events))
             report.events += frame.header.events
             report.blocks += 1
@@ -102,16 +102,6 @@ def _walk(disk: Disk, path: Path, report: ShardReport) -> Walk:
     if walk.seal:
         _check_directory(walk.seal, listed, path, walk)
     return walk
-
-
-def _block(frame: Frame, path: Path, walk: Walk) -> Block:
-    header, head = frame.header, walk.head
-    ref = BlockRef(head.shard, head.segment, head.generation, frame.offset)
-    span = (frame.data, frame.start, frame.stop)
-    block = Block(*span, path=path, ref=ref, length=frame.length, first=header.first, last=header.last)
-    if block.count != header.events:
-        raise block.corrupt(f"{block.count} events under a header that says {header.events}")
-    return block
 
 
 def verify_block(block: Block) -> None:

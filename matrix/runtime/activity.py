@@ -9,6 +9,7 @@ cancellation ended early, so that a timer or an answer that comes for an old wai
 from __future__ import annotations
 
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def park(activity: Activity) -> Generator[Activity, Any, Any]:
     return (yield activity)
 
 
-class Action:
+class Action(ABC):
     """A step of the runtime's own in the schedule: a timeout that fires, the place of an answer to come."""
 
     __slots__ = ("is_stale",)
@@ -80,6 +81,6 @@ class Action:
     def __init__(self) -> None:
         self.is_stale = False  # nobody needs it any more: its instant is not waited for
 
+    @abstractmethod
     def fire(self) -> tuple[Activity, Any] | None:
         """Do it, at its place in the order of the schedule; an activity and a value make a turn at this place."""
-        raise NotImplementedError

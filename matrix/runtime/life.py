@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import copy_context
 from pathlib import Path
@@ -58,7 +59,7 @@ class Group:
         self.started = 0
 
 
-class Life:
+class Life(ABC):
     """Agents and coroutines of one simulation, from start to end."""
 
     leases: LeasePool
@@ -88,14 +89,12 @@ class Life:
     turns: int
     attention: bool
 
-    def lane(self, priority: int) -> deque[Any]:
-        raise NotImplementedError
-
-    def cancel_arrived(self, activity: Activity) -> None:
-        raise NotImplementedError
-
-    def wake(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def lane(self, priority: int) -> deque[Any]: ...
+    @abstractmethod
+    def cancel_arrived(self, activity: Activity) -> None: ...
+    @abstractmethod
+    def wake(self) -> None: ...
 
     # -- starting ------------------------------------------------------------------------------
 

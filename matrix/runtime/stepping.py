@@ -8,6 +8,7 @@ a turn of its own, in which the wait raises ``trio.Cancelled``.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,8 @@ class Stepping(Clock):
         if self.stepped is not None:
             run_context.task, self.stepped = self.task, None
 
-    def arrive(self, arrival: Callable[[], None]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def arrive(self, arrival: Callable[[], None]) -> None: ...
 
     def _create(self, activity: Activity) -> bool:
         """The first turn of an agent with ``run``: only now its coroutine exists. False when cancelled before."""
