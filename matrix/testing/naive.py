@@ -104,7 +104,9 @@ def sampled(rows: list[Row], count: int, seed: int) -> list[Row]:
     def rank(numbered: tuple[int, Row]) -> tuple[int, int]:
         number, row = numbered
         assert row.thing is not None, "only rows of a relation have an id"
-        digest = blake2b(f"{seed}:{row.thing.id}".encode(), digest_size=8).digest()
+        thing = row.thing
+        name = f"{thing.fields['simulation'].id}:{thing.id}" if thing.relation == "agents" else thing.id
+        digest = blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little"), number
 
     chosen = sorted(enumerate(rows), key=rank)[:count]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from matrix.store import Store
-from tests.query.asking import column, deal_store, offers_store
+from tests.query.asking import column, deal_store, offers_store, store_of
+from tests.stories import deal
 
 SHOP: list[dict[str, Any]] = [
     {"item": "lamp", "price": 40},
@@ -96,6 +97,11 @@ def test_a_sample_is_the_same_every_time_and_differs_by_seed(tmp_path: Path) -> 
     assert column(store, "events offer | sample 5 seed 1 | select .n", "n") == first
     assert column(store, "events offer | sample 5 seed 2 | select .n", "n") != first
     assert len(column(store, "events offer | sample 100 | select .n", "n")) == 40
+
+
+def test_a_sample_of_agents_is_not_one_of_namesakes(tmp_path: Path) -> None:
+    store = store_of(tmp_path, *(deal() for _ in range(20)))
+    assert len(set(column(store, "agents | sample 10 | select id", "id"))) > 1
 
 
 def test_selected_columns_are_named_by_their_path_or_by_as(tmp_path: Path) -> None:

@@ -33,10 +33,15 @@ def sorted_rows(evaluator: Evaluator, keys: Sequence[q.SortKey], frame: Frame) -
 
 
 def sampled(frame: Frame, count: int, seed: int) -> Frame:
-    """The rows whose hash of (seed, id) is smallest, in the order they had."""
+    """The rows whose hash of (seed, id) is smallest, in the order they had.
+
+    An agent's id names it in its simulation only, so that goes in front: else samples would be of namesakes.
+    """
     if frame.count <= count:
         return frame
     ids = frame.field("id").objects()
+    if frame.table.relation is q.Relation.AGENTS:
+        ids = [f"{simulation}:{id}" for simulation, id in zip(frame.field("simulation").objects(), ids)]
     hashes = [blake2b(f"{seed}:{id}".encode(), digest_size=8).digest() for id in ids]
     numbers = np.frombuffer(b"".join(hashes), "<u8")
     chosen = np.argsort(numbers, kind="stable")[:count]
