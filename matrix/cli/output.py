@@ -46,6 +46,9 @@ def explain(message: str) -> int:
 
 def explain_usage(error: click.ClickException) -> None:
     """A wrong command line, in the same form as every other error, with where to read on."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        words(error.format_message())  # the bare command: its help is all there is to say
+        return
     explain(error.format_message())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:

@@ -38,6 +38,11 @@ def that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "command", click.Command("check", callback=raising))
 
 
+def test_the_bare_command_shows_its_help_and_no_error(tmp_path: Path) -> None:
+    done = shell("matrix", tmp_path)
+    assert done.stdout + done.stderr != "" and "error" not in done.stderr.split("Commands:")[0]
+
+
 def test_help_lists_every_verb_in_the_order_a_newcomer_meets_them() -> None:
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
