@@ -66,6 +66,7 @@ class Verbs(click.Group):
             output.explain_usage(error)
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
+            _hush()
             output.words("stopped", style="yellow")
             return 130
         except BrokenPipeError:
@@ -89,6 +90,14 @@ def _spare_pandas() -> None:
     # pyarrow imports pandas at its first conversion wherever it is installed: half a second for nothing. Not where
     # code of others runs (programs, importers), and only in the process of the command itself.
     sys.meta_path.insert(0, _NoPandas())
+
+
+def _hush() -> None:
+    # A second Ctrl-C leaves coroutines behind in the middle of a step; what they say when collected helps nobody.
+    import warnings
+
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
 
 
 def _forget_stdout() -> None:

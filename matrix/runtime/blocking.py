@@ -95,7 +95,12 @@ def run(
         return outcomes
 
     with interrupt:
-        outcomes: list[Outcome] = _run_trio(main)
+        try:
+            outcomes: list[Outcome] = _run_trio(main)
+        except BaseException as error:
+            if interrupt.count > 1:  # it was raised somewhere inside of Trio, which calls that an error of its own
+                raise KeyboardInterrupt from error
+            raise
     if interrupt.count:
         raise KeyboardInterrupt
     if simulations is not None:
@@ -169,7 +174,7 @@ def _unwrapped(main: Callable[[], Any]) -> Any:
     try:
         return trio.run(main)
     except BaseExceptionGroup as group:
-        for kind in (KeyboardInterrupt, LogWriteError):
+        for kind in (KeyboardInterrupt, SystemExit, LogWriteError):
             found = group.subgroup(kind)
             if found is not None:
                 raise kind(*_first(found).args) from group

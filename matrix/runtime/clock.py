@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import ProgramError
+from matrix.limits import INT64_MAX
 from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, REACTIVE
 from matrix.runtime.inputs import monotonic_ns
 from matrix.runtime.life import Life
@@ -49,7 +50,10 @@ class Clock(Life):
 
     def after(self, duration: float | timedelta) -> int:
         """The instant ``duration`` seconds from now, in microseconds."""
-        return self.now + microseconds(duration)
+        instant = self.now + microseconds(duration)
+        if instant > INT64_MAX:
+            raise ProgramError(f"{duration!r} seconds from now is later than virtual time goes, which is 292,000 years")
+        return instant
 
     def at(self, instant: int, target: Any, item: Any) -> None:
         """Let ``target`` become ready at an instant."""

@@ -313,3 +313,22 @@ def test_an_agent_may_be_cancelled_right_after_a_scope_of_its_own() -> None:
     played = play(program)
     assert played.outcome.status == "finished", played.outcome.error
     assert played.data("agent.cancelled") == [{}]
+
+
+@pytest.mark.parametrize("seconds", [1e30, 10**30])
+def test_a_wait_beyond_the_end_of_virtual_time_fails_its_agent_and_not_the_runtime(seconds: float) -> None:
+    async def body(agent: matrix.Agent) -> None:
+        await agent.sleep(seconds)
+
+    outcome = acting(body).outcome
+    assert outcome.status == "failed"
+    assert "later than virtual time goes" in str(outcome.error)
+
+
+def test_an_exit_in_an_agent_is_the_exit_of_whoever_runs_it() -> None:
+    async def body(agent: matrix.Agent) -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as exit:
+        acting(body)
+    assert exit.value.code == 3

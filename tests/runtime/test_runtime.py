@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -204,6 +205,20 @@ def test_ctrl_c_stops_in_order_and_leaves_a_whole_log(tmp_path: Path) -> None:
     assert events[-1].data["reason"] == "interrupted"
     assert [event.agent for event in events if event.kind == "left"] == [1, 2]
     assert [event.agent for event in events if event.kind == "agent.cancelled"] == [1, 2]
+
+
+def test_a_second_ctrl_c_is_told_as_one_also_when_it_hits_trio_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hit_twice(main: object) -> None:
+        for _ in range(2):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        raise trio.TrioInternalError("internal error in Trio")
+
+    monkeypatch.setattr("matrix.runtime.blocking._run_trio", hit_twice)
+    with pytest.raises(KeyboardInterrupt):
+        matrix.run(game, store=tmp_path)
 
 
 def test_the_index_is_up_to_date_when_run_returns(tmp_path: Path) -> None:
