@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matrix.errors import NotAStore, UsageError
 from matrix.event import Event
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from matrix.importers import ImportReport, Progress
-    from matrix.index.index import Followed
+    from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
     from matrix.log.compact import CompactReport
     from matrix.log.reader import LogReader
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matrix.query.result import Result
 
 LOG_FOLDER = "log"
+Answer = TypeVar("Answer")
 SIMILAR_IDS_MAX = 3  # ids offered in place of one that is not there
 
 
@@ -63,18 +64,19 @@ class Store:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from matrix.index.index import Index
         from matrix.log.reader import LogReader
 
         self.path = Path(path)
         _check_is_store(self.path)
         self._reader = LogReader(self.path / LOG_FOLDER)
-        self._index = Index.open(self.path)
+        self._opened: Index | None = None
 
     def close(self) -> None:
         """Let go of the files; closing twice is nothing."""
         self._reader.close()
-        self._index.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def __enter__(self) -> Store:
         return self
@@ -86,6 +88,14 @@ class Store:
 
     def __repr__(self) -> str:
         return f"matrix.open({str(self.path)!r})"
+
+    @property
+    def _index(self) -> Index:
+        from matrix.index.index import Index
+
+        if self._opened is None:  # only now: reading and verifying the log need none
+            self._opened = Index.open(self.path)
+        return self._opened
 
     # -- what a query reads -----------------------------------------------------------------------
 
@@ -110,41 +120,37 @@ class Store:
 
         Raises ``QueryError``, with place, hint and fix, for a query that cannot be read, checked or answered.
         """
-        import sqlite3
-
         from matrix.query.check import check
         from matrix.query.execute import execute
 
         checked = check(text, parameters)
-        try:
-            return execute(checked, self)
-        except sqlite3.DatabaseError as error:
-            if self._index.mend(self._reader, error) is None:
-                raise
-            return execute(checked, self)  # once: the index has just been made anew
+        return self._asked(lambda: execute(checked, self))
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""
         from matrix.index import lookup
 
         self.refresh()
-        return lookup.store_summary(self.connection)
+        return self._asked(lambda: lookup.store_summary(self.connection))
 
     def kinds(self) -> list[KindEntry]:
         """Every kind of event in the store with its payload paths and their types, most frequent first."""
         from matrix.index import lookup
 
         self.refresh()
-        return lookup.catalogue(self.connection)
+        return self._asked(lambda: lookup.catalogue(self.connection))
 
     def simulation(self, id: str) -> SimulationSummary:
         """One simulation at a glance; ``UsageError`` with similar ids when there is none.
 
         When an id was given to several simulations this is the newest.
         """
+        self.refresh()
+        return self._asked(lambda: self._simulation(id))
+
+    def _simulation(self, id: str) -> SimulationSummary:
         from matrix.index import lookup
 
-        self.refresh()
         found = lookup.simulations_named(self.connection, id)
         if not found:
             raise UsageError(self._no_simulation(id))
@@ -163,6 +169,17 @@ class Store:
 
         summary = self.simulation(simulation)
         return simulation_digest(self._reader, summary.shard, summary.ordinal)
+
+    def _asked(self, question: Callable[[], Answer]) -> Answer:
+        """The answer; a damaged index that only the question meets is made anew, and the question asked once more."""
+        import sqlite3
+
+        try:
+            return question()
+        except sqlite3.DatabaseError as error:
+            if self._index.mend(self._reader, error) is None:
+                raise
+            return question()
 
     # -- care -------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream, numpy_stream, stream, uuid_from
 from matrix.runtime.mailbox import Message, Timer
 from matrix.runtime.state import State
-from matrix.runtime.values import SCALARS, snapshot_payload
+from matrix.runtime.values import SCALARS, check_text, snapshot_payload
 
 if TYPE_CHECKING:
     import uuid
@@ -184,7 +184,10 @@ class Agent:
             raise self._not_its_turn()
         code = recorder.emit_codes.get(kind) or recorder.admit_emit(kind)
         for value in data.values():
-            if type(value) not in SCALARS:
+            if type(value) is str:
+                if not value.isascii():
+                    check_text(value, kind)
+            elif type(value) not in SCALARS:
                 data = snapshot_payload(data, kind)
                 break
         goal = self._goal
@@ -228,7 +231,10 @@ class Agent:
         code = recorder.send_codes.get(kind) or recorder.admit_send(kind)
         payload = data
         for value in data.values():
-            if type(value) not in SCALARS:
+            if type(value) is str:
+                if not value.isascii():
+                    check_text(value, kind)
+            elif type(value) not in SCALARS:
                 payload = snapshot_payload(data, kind)
                 data = snapshot_payload(payload, kind)  # the receiver may change its own without changing history
                 break

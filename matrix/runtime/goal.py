@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import ProgramError
 from matrix.event import GOAL_CANCELLED, GOAL_ENDS, GOAL_FAILED, GOAL_STARTED, GOAL_SUCCEEDED
-from matrix.runtime.values import snapshot_payload
+from matrix.runtime.values import check_text, mended, snapshot_payload
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -63,6 +63,7 @@ class Goal:
         """Take it up: events from now on carry it. ``with`` does this, ``self.begin_goal`` too."""
         agent = self._agent
         recorder = agent._own_turn()
+        check_text(self.name, "the name of a goal")
         if self.status != "new":
             raise ProgramError(f"the goal {self.name!r} of {agent.id} was begun before; make a new one")
         data = {"name": self.name, **self.parameters}
@@ -93,7 +94,7 @@ class Goal:
         if self.status != "running":
             raise ProgramError(f"the goal {self.name!r} of {agent.id} cannot end: it is {self.status}")
         _refuse(data, _OF_THE_END, self.name)
-        ended: dict[str, Any] = {"reason": str(reason)} if reason else {}
+        ended: dict[str, Any] = {"reason": check_text(str(reason), f"{kind}.reason")} if reason else {}
         ended.update(steps=self.steps, turns=agent._turns - self._turn + 1, **snapshot_payload(data, kind))
         self.status = GOAL_ENDS[kind]
         agent._goal_seq = self.seq
@@ -127,7 +128,7 @@ class Goal:
             elif isinstance(error, GoalFailed):
                 self.fail(error.reason, **error.data)
             elif isinstance(error, Exception):
-                self.fail(str(error) or type(error).__name__)
+                self.fail(mended(str(error)) or type(error).__name__)
             else:  # Cancelled, or the simulation ends while this waits
                 self.cancel()
         return absorbed

@@ -23,7 +23,7 @@ from matrix.runtime.activity import ENDED, HANDLER, PROCESS, Activity, park
 from matrix.runtime.agent import Agent, unknown_agent
 from matrix.runtime.lease import run_context
 from matrix.runtime.mailbox import Message, Start, Timer
-from matrix.runtime.values import snapshot_payload
+from matrix.runtime.values import check_text, mended, snapshot_payload
 
 if TYPE_CHECKING:
     from collections import deque
@@ -134,6 +134,8 @@ class Life(ABC):
         agent._id = id if id is not None else f"{agent.role}-{number}"
         if type(agent._id) is not str or not agent._id:
             raise ProgramError(f"an agent's id is a text such as 'buyer-1', not {id!r}")
+        check_text(agent._id, "an agent's id")
+        check_text(agent.role, "an agent's role")
         if agent._id in self.names:
             raise ProgramError(f"there is an agent {agent._id!r} in this simulation already; ids are unique")
         agent._lane = self.lane(agent.priority)
@@ -472,8 +474,8 @@ def text_of(error: BaseException) -> str:
     "ExceptionGroup: tasks (ValueError: bad; KeyError: 'x')"
     """
     if isinstance(error, BaseExceptionGroup):
-        return f"{type(error).__name__}: {error.message} ({'; '.join(map(text_of, error.exceptions))})"
-    return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {mended(error.message)} ({'; '.join(map(text_of, error.exceptions))})"
+    return f"{type(error).__name__}: {mended(str(error))}"
 
 
 def place_of(error: BaseException) -> str:

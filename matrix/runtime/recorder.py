@@ -23,7 +23,7 @@ from matrix.event import BUILT_IN_KINDS, MESSAGE_SENT, RESERVED_PREFIXES
 from matrix.limits import BLOCK_EVENTS_MAX, KIND_BYTES_MAX
 from matrix.log.rows import Column, KindRows, Rows, Runs
 from matrix.runtime.inputs import wall_ns
-from matrix.runtime.values import snapshot_payload
+from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
     from matrix.runtime.activity import Activity
@@ -305,7 +305,7 @@ def check_kind(kind: Any) -> None:
     """Refuse what cannot be the kind of a user's event."""
     if not isinstance(kind, str) or not kind:
         raise ProgramError(f"the kind of an event is a text such as 'offer', not {kind!r}")
-    if len(kind.encode("utf-8", "surrogatepass")) > KIND_BYTES_MAX:
+    if len(check_text(kind, "the kind of an event").encode()) > KIND_BYTES_MAX:
         raise ProgramError(f"the kind {kind[:40]!r}... is longer than {KIND_BYTES_MAX} bytes")
     for prefix in RESERVED_PREFIXES:
         if kind.startswith(prefix):

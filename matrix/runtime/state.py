@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from matrix.errors import ProgramError
-from matrix.runtime.values import SCALARS, snapshot
+from matrix.runtime.values import check_text, snapshot
 
 
 class State(MutableMapping[str, Any]):
@@ -24,7 +24,7 @@ class State(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
-        return value if type(value) in SCALARS else snapshot(value, key)
+        return snapshot(value, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._change({**self._values, _text(key): snapshot(value, f"state.{key}")})
@@ -40,7 +40,7 @@ class State(MutableMapping[str, Any]):
         self._change({**self._values, **{_text(k): snapshot(v, f"state.{k}") for k, v in new.items()}})
 
     def _change(self, values: dict[str, Any]) -> None:
-        self._record({k: v if type(v) in SCALARS else snapshot(v, k) for k, v in values.items()})
+        self._record({check_text(k, "a key of the state"): snapshot(v, k) for k, v in values.items()})
         self._values = values
 
     def __iter__(self) -> Iterator[str]:

@@ -14,6 +14,25 @@ from matrix.limits import CBOR_DEPTH_MAX
 
 #: Exactly these types go into the log as they are; they cannot change, so they are not copied.
 SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+_PLAIN = SCALARS - {str}  # a text must be looked at: half a letter cannot be written down
+
+
+def check_text(text: str, place: str) -> str:
+    """The text itself; ``ProgramError`` for one with half a letter in it, as a broken decoding leaves them."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            shown = ascii(text[max(0, error.start - 10) : error.end + 10])
+            raise ProgramError(
+                f"{place} has half a letter in it, near {shown}; decode with errors='replace' before saying it"
+            ) from None
+    return text
+
+
+def mended(text: str) -> str:
+    """A text that is not ours to refuse, such as an error's, with ? for each half letter."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def snapshot(value: Any, place: str, depth: int = 1) -> Any:
@@ -26,12 +45,14 @@ def snapshot(value: Any, place: str, depth: int = 1) -> Any:
     matrix.errors.ProgramError: offer.deal is a set, whose order differs between processes; give sorted(...) instead
     """
     kind = type(value)
-    if kind in SCALARS:
+    if kind is str:
+        return check_text(value, place)
+    if kind in _PLAIN:
         return value
     if depth > CBOR_DEPTH_MAX:
         raise ProgramError(f"{place} is nested deeper than {CBOR_DEPTH_MAX} levels")
     if kind is list or kind is tuple:
-        return [v if type(v) in SCALARS else snapshot(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
+        return [v if type(v) in _PLAIN else snapshot(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
     if isinstance(value, Mapping):
         return {_key(k, place): snapshot(v, f"{place}.{k}", depth + 1) for k, v in value.items()}
     return _unusual(value, place, depth)
@@ -39,7 +60,7 @@ def snapshot(value: Any, place: str, depth: int = 1) -> Any:
 
 def snapshot_payload(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """A copy of a whole payload of ``kind``."""
-    return {name: v if type(v) in SCALARS else snapshot(v, f"{kind}.{name}") for name, v in data.items()}
+    return {name: v if type(v) in _PLAIN else snapshot(v, f"{kind}.{name}") for name, v in data.items()}
 
 
 def _key(key: Any, place: str) -> str:

@@ -105,7 +105,7 @@ def sampled(rows: list[Row], count: int, seed: int) -> list[Row]:
         number, row = numbered
         assert row.thing is not None, "only rows of a relation have an id"
         thing = row.thing
-        name = f"{thing.fields['simulation'].id}:{thing.id}" if thing.relation == "agents" else thing.id
+        name = f"{thing.order[0]}:{thing.id}" if thing.relation == "agents" else thing.id  # by the simulation's gid
         digest = blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little"), number
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -218,12 +219,40 @@ def test_an_agent_that_swallows_the_logs_failure_does_not_go_on(
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
 
 
-def test_text_that_no_utf8_has_is_named_when_it_cannot_be_written(tmp_path: object) -> None:
-    async def program(simulation: matrix.Simulation) -> None:
-        simulation.emit("said", words="half a pair: \ud800")
+HALF = "half a pair: \ud800"
 
-    with pytest.raises(LogWriteError, match=r"of said\.words is not valid Unicode"):
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda simulation: simulation.emit("said", words=HALF),
+        lambda simulation: simulation.emit("said", words=[HALF]),
+        lambda simulation: simulation.note(HALF),
+        lambda simulation: simulation.goal(HALF).begin(),
+        lambda simulation: simulation.state.update(mood=HALF),
+        lambda simulation: simulation.spawn(Waiter, HALF),
+    ],
+)
+def test_text_with_half_a_letter_is_refused_where_it_is_said(
+    tmp_path: object, say: Callable[[matrix.Simulation], object]
+) -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        say(simulation)
+
+    with pytest.raises(matrix.SimulationFailed, match="half a letter in it, near") as caught:
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
+    assert isinstance(caught.value.__cause__, ProgramError)
+
+
+def test_an_error_with_half_a_letter_in_its_text_is_recorded_with_a_question_mark(tmp_path: object) -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        with simulation.goal("talk"):
+            raise ValueError(HALF)
+
+    with pytest.raises(matrix.SimulationFailed):
+        matrix.run(program, store=tmp_path)  # type: ignore[arg-type]
+    with matrix.open(tmp_path) as store:  # type: ignore[arg-type]
+        assert store.query("goals | select reason").rows() == [{"reason": "half a pair: ?"}]
 
 
 def test_a_bug_of_the_runtime_leaves_as_itself_and_leaves_nobody_waiting(
