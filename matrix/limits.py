@@ -26,6 +26,7 @@ GRACE_US = 5_000_000  # wall time that the cleanup of a stopped simulation may t
 THREADS_MAX = 64  # worker threads for blocking functions called from agents
 CARE_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow, and compacts what was sealed
 PROGRESS_INTERVAL_US = 200_000  # how often a progress hook is told
+SEED_MAX = 2**63 - 1  # so that a query can compare it
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 
 # -- the query language -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.runtime import Progress, Runtime, durability_of, open_runtime
-from matrix.runtime.simulation import Program, check_program
+from matrix.runtime.simulation import Program, check_program, check_seed
 
 T = TypeVar("T")
 
@@ -78,6 +78,7 @@ def run(
     The first Ctrl-C stops them in order and raises ``KeyboardInterrupt``; the second stops at once.
     """
     check_program(program)
+    check_seed(seed)
     durability_of(durability)
     if simulations is not None and simulations < 1:
         raise ProgramError(f"simulations is {simulations}; it is at least 1")

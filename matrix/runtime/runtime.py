@@ -27,7 +27,7 @@ from matrix.runtime.caretaker import Caretaker
 from matrix.runtime.lease import LeasePool, check_hook
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.recorder import Recorder
-from matrix.runtime.simulation import Pace, Program, Simulation, check_program
+from matrix.runtime.simulation import Pace, Program, Simulation, check_program, check_seed
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -104,6 +104,7 @@ class Runtime:
         """
         if self.failure is not None:
             raise self.failure
+        check_seed(seed)
         simulation = Simulation(
             self,
             program,

@@ -24,6 +24,7 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
+from matrix.limits import SEED_MAX
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, unknown_agent
 from matrix.runtime.clock import microseconds
@@ -352,6 +353,12 @@ def check_program(program: Any) -> None:
         raise ProgramError(
             f"a program is an async function: async def program(simulation, **parameters), not {program!r}"
         )
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that the log and the index could not hold as a number."""
+    if not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
+        raise ProgramError(f"the seed is a whole number from 0 to {SEED_MAX}, not {seed!r}")
 
 
 def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 import matrix
+from matrix.errors import ProgramError
 from matrix.log.reader import LogReader
 from matrix.runtime.runtime import Statistics
 from matrix.testing.played import history
@@ -234,3 +236,9 @@ async def test_parameters_that_were_not_given_are_recorded_with_their_defaults(t
         outcome = await runtime.run(program, name="y")
     with matrix.open(tmp_path / "runs") as store:
         assert next(store.events(outcome.id)).data["parameters"] == {"players": 3, "name": "y"}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "7"])
+def test_a_seed_that_no_query_could_compare_is_refused(tmp_path: Path, seed: Any) -> None:
+    with pytest.raises(ProgramError, match="the seed is a whole number from 0 to"):
+        matrix.run(game, store=tmp_path, seed=seed)

@@ -70,8 +70,8 @@ def _no_path(connection: sqlite3.Connection, key: str) -> Iterator[str]:
 
 
 def _is_cut(connection: sqlite3.Connection) -> bool:
-    """Whether a kind has more paths than the catalogue keeps, so that what it lacks may be there all the same."""
-    most = "SELECT count(*) FROM paths GROUP BY kind HAVING count(*) >= ? LIMIT 1"
+    """Whether a kind has more keys than the catalogue keeps (it drops deep paths first), so that one may be missing."""
+    most = "SELECT count(*) FROM paths WHERE depth <= 1 GROUP BY kind HAVING count(*) >= ? LIMIT 1"
     return connection.execute(most, (CATALOGUE_PATHS_MAX,)).fetchone() is not None
 
 
