@@ -106,8 +106,3 @@ def catalogue(connection: sqlite3.Connection, kind: str | None = None) -> list[K
         paths.setdefault(name, {}).setdefault(path, {})[type_] = events
     kinds = connection.execute(f"SELECT kind, events FROM kinds {chosen} ORDER BY events DESC, kind", {"kind": kind})
     return [KindEntry(name, events, paths.get(name, {})) for name, events in kinds]
-
-
-def goal_names(connection: sqlite3.Connection) -> list[str]:
-    """Every name that a goal has, for completion and for "did you mean"."""
-    return [name for (name,) in connection.execute("SELECT DISTINCT name FROM goals WHERE name IS NOT NULL ORDER BY 1")]

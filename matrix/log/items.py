@@ -18,7 +18,6 @@ from matrix.limits import CBOR_DEPTH_MAX
 
 UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG = range(7)
 NULL_BYTE: Final = 0xF6
-EMBEDDED_TAG: Final = 24  # "encoded CBOR data item": lets any CBOR tool look inside
 
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _SHORTEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # additional information -> least argument that needs it

@@ -61,7 +61,6 @@ def test_the_catalogue_lists_kinds_and_paths_with_their_types(index: Index) -> N
     }
     assert [entry.kind for entry in lookup.catalogue(index.connection, "goal.failed")] == ["goal.failed"]
     assert lookup.catalogue(index.connection, "ofer") == []
-    assert lookup.goal_names(index.connection) == ["close_deal"]
 
 
 def test_a_folder_that_is_not_there_is_no_store_and_is_not_made(tmp_path: Path) -> None:
