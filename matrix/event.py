@@ -16,6 +16,9 @@ SIMULATION_STARTED = "simulation.started"
 SIMULATION_FINISHED = "simulation.finished"
 SIMULATION_FAILED = "simulation.failed"
 SIMULATION_STOPPED = "simulation.stopped"
+SIMULATION_FORKED = "simulation.forked"  # the first event of a fork's own, after those it shares with its parent
+SIMULATION_INPUT = "simulation.input"  # something came from outside: a message, a cancellation, a stop
+SIMULATION_PATCHED = "simulation.patched"  # from here on the program goes the new way of a named patch
 AGENT_STARTED = "agent.started"
 AGENT_FINISHED = "agent.finished"
 AGENT_FAILED = "agent.failed"
@@ -39,6 +42,9 @@ GOAL_ENDS = {GOAL_SUCCEEDED: "succeeded", GOAL_FAILED: "failed", GOAL_CANCELLED:
 BUILT_IN_KINDS = (
     SIMULATION_STARTED,
     *SIMULATION_ENDS,
+    SIMULATION_FORKED,
+    SIMULATION_INPUT,
+    SIMULATION_PATCHED,
     AGENT_STARTED,
     *AGENT_ENDS,
     AGENT_RESTARTED,
@@ -50,8 +56,11 @@ BUILT_IN_KINDS = (
     *CALL_KINDS,
 )
 
-#: Fields of simulation.started that say where and by what it was run, not what happened: no part of a digest.
-ENVIRONMENT_FIELDS = frozenset({"id", "program", "versions", "hash_seed", "code"})
+#: Fields of simulation.started and simulation.forked that say where and by what it was run, not what happened: no
+#: part of a digest. ``parent*`` names where a fork's parent is kept; that it is one, and where it begins, is history.
+ENVIRONMENT_FIELDS = frozenset(
+    {"id", "program", "file", "versions", "hash_seed", "code", "parent", "parent_shard", "parent_ordinal"}
+)
 
 #: A user's kind may not start with one of these: they are a closed list, so a misspelt one is an error.
 RESERVED_PREFIXES = ("simulation.", "agent.", "goal.", "state.", "message.", "call.", "tool.", "model.")
