@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matrix.runtime.goal import Goal as Goal
     from matrix.runtime.goal import GoalFailed as GoalFailed
     from matrix.runtime.mailbox import Message as Message
+    from matrix.runtime.mailbox import Timer as Timer
     from matrix.runtime.outcome import Outcome as Outcome
     from matrix.runtime.outcome import SimulationFailed as SimulationFailed
     from matrix.runtime.runtime import Runtime as Runtime
@@ -48,6 +49,7 @@ _HOMES = {
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
     "SimulationFailed": ("matrix.runtime.outcome", "SimulationFailed"),
     "Store": ("matrix.store", "Store"),
+    "Timer": ("matrix.runtime.mailbox", "Timer"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
