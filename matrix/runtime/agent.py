@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from matrix.errors import MailboxFull, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, NOTE, STATE_CHANGED
-from matrix.limits import BLOCK_EVENTS_MAX, MAILBOX_MESSAGES_MAX
+from matrix.limits import MAILBOX_MESSAGES_MAX
 from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream, numpy_stream, stream, uuid_from
@@ -196,7 +196,7 @@ class Agent:
         codes = recorder.codes
         codes.append(code)
         recorder.payloads.append(data)
-        if len(codes) >= BLOCK_EVENTS_MAX:
+        if len(codes) >= recorder.full_at:
             recorder.commit()
 
     def emit_batch(self, kind: str, columns: Mapping[str, Any], /) -> int:
@@ -257,7 +257,7 @@ class Agent:
             goal.steps += 1
         codes.append(code | receiver._number << _CODE_BITS)
         recorder.payloads.append(payload)
-        if len(codes) >= BLOCK_EVENTS_MAX:
+        if len(codes) >= recorder.full_at:
             recorder.commit()
         return message
 

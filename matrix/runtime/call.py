@@ -18,8 +18,9 @@ import trio
 from matrix.errors import LogWriteError, MatrixError, ProgramError
 from matrix.event import CALL_FAMILIES
 from matrix.runtime.activity import Action, Activity, park
+from matrix.runtime.arrival import Arrival
 from matrix.runtime.inputs import monotonic_ns
-from matrix.runtime.values import snapshot
+from matrix.runtime.values import mended, snapshot
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -37,13 +38,14 @@ class CallFailed(MatrixError):
         self.name, self.error = name, error
 
 
-class Call(Action):
+class Call(Action, Arrival):
     """One request, from ``called`` to ``completed`` or ``failed``; in the schedule, the place of its answer."""
 
     __slots__ = (
         "activity",
         "arguments",
         "began",
+        "call_id",
         "error",
         "failure",
         "function",
@@ -55,6 +57,7 @@ class Call(Action):
         "scheduler",
         "scope",
         "seq",
+        "step",
         "timeout",
         "token",
     )
@@ -66,7 +69,9 @@ class Call(Action):
         self.function, self.arguments, self.name = function, arguments, name
         self.timeout: float | None = None
         self.latency: int | None = None  # microseconds; None: the answer comes as it comes
+        self.call_id = ""
         self.seq = 0
+        self.step = 0  # at which the answer arrived
         self.began = 0
         self.is_settled = False
         self.result: Any = None
@@ -82,7 +87,7 @@ class Call(Action):
         runtime = self.scheduler.simulation.runtime
         with self.scope:
             try:
-                await runtime.before_outside()
+                await runtime.before_outside(self.scheduler.recorder)
             except LogWriteError as error:  # the outside is not touched, and every simulation stops
                 runtime.log_failed(error)
                 return
@@ -100,7 +105,7 @@ class Call(Action):
                     result = await self._outside()
             self.result = snapshot(result, f"the result of {self.name}")
         except Exception as failure:
-            self.failure, self.error = failure, f"{type(failure).__name__}: {failure}"
+            self.failure, self.error = failure, mended(f"{type(failure).__name__}: {failure}")
 
     async def _outside(self) -> Any:
         if inspect.iscoroutinefunction(self.function):
@@ -112,23 +117,28 @@ class Call(Action):
     def _settle(self) -> None:
         self.is_settled = True
         if self.latency is None:
-            self.scheduler.arrive(self._arrived)
+            self.scheduler.arrive(self)
         else:
             self.scheduler.answer_came(self)
 
     # -- in the schedule -----------------------------------------------------------------------
 
-    def _arrived(self) -> None:
+    def answer(self, *, result: Any, error: str, ms: float) -> None:
+        """What a replay has instead of the outside: the answer as it was recorded."""
+        self.result, self.error, self.ms, self.is_settled = result, error, ms, True
+
+    def land(self, scheduler: Scheduler) -> None:
         """The answer's place in the order: behind what is ready now."""
-        self.scheduler.inflight -= 1
-        if self._is_awaited():
+        scheduler.inflight -= 1
+        if self.is_wanted:
+            self.step = scheduler.step
             activity = self.activity
             activity.waiting, activity.cause = False, self.seq
             activity.agent._lane.append((activity, None))
 
     def fire(self) -> tuple[Activity, Any] | None:
         """The place that was reserved when the call began: its turn is now, or everything waits until it is."""
-        if not self._is_awaited():
+        if not self.is_wanted:
             return None
         if not self.is_settled:
             self.scheduler.wait_for(self)
@@ -136,12 +146,13 @@ class Call(Action):
         self.activity.waiting, self.activity.cause = False, self.seq
         return self.activity, None
 
-    def _is_awaited(self) -> bool:
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody still waits for the answer."""
         return self.activity.waiting and self.activity.token == self.token and not self.is_stale
 
-    def abandon(self) -> None:
-        """Whoever asked was cancelled: stop it, its answer is of no use."""
-        self.is_stale = True
+    def stop(self) -> None:
+        """Whoever asked was cancelled: let the outside be."""
         self.scope.cancel()
 
 
@@ -166,7 +177,7 @@ async def call(
     agent._calls += 1
     told = {"name" if kind == "call" else kind: name, "call_id": f"{agent._id or 'program'}#{agent._calls}"}
     request = Call(activity, function, arguments, name)
-    request.timeout = timeout
+    request.call_id, request.timeout = told["call_id"], timeout
     said = snapshot(list(arguments), f"the arguments of {name}")
     request.seq = recorder.add(f"{kind}.called", {**told, "arguments": said})
     if agent._goal is not None:
@@ -177,14 +188,15 @@ async def call(
         instant = scheduler.after(latency)
         request.latency = instant - scheduler.now
         scheduler.at(instant, request, None)
-    scheduler.simulation.runtime.start_call(request)
+    scheduler.begin(request)
     activity.waiting, activity.waits_for = True, ("call", name)
     try:
         await park(activity)
     except BaseException as error:
-        request.abandon()
+        request.is_stale = True
+        scheduler.drop(request)
         if recorder.agent is agent:  # not when the simulation's end closes this coroutine: its call has no outcome
-            recorder.add(f"{kind}.failed", {**told, "error": type(error).__name__})
+            recorder.add(f"{kind}.failed", {**told, "error": type(error).__name__, "cancelled": True})
         raise
     finally:
         activity.waits_for = None
@@ -196,13 +208,15 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
     recorder = agent._recorder
     # A call of fixed latency says that as its duration: what the wall clock said must not be part of a digest.
     told["ms"] = round(request.ms, 3) if request.latency is None else request.latency / 1000
-    if request.failure is None:
+    if request.latency is None:
+        told["step"] = request.step
+    if not request.error:
         seq = recorder.add(f"{kind}.completed", {**told, "result": request.result})
     else:
         seq = recorder.add(f"{kind}.failed", {**told, "error": request.error})
     recorder.cause = activity.cause = seq
     recorder.context()
-    if request.failure is not None:
+    if request.error:
         raise CallFailed(request.name, request.error) from request.failure
     # The agent gets a copy: it may change what it got, the log may not change with it.
     return snapshot(request.result, request.name)

@@ -21,6 +21,7 @@ from matrix.runtime.inputs import monotonic_ns
 from matrix.runtime.life import Life
 
 if TYPE_CHECKING:
+    from matrix.runtime.playback import Playback
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
 
@@ -38,7 +39,18 @@ class Clock(Life):
         self.instants: list[int] = []  # a heap of the keys of timers
         self.inflight = 0  # calls whose answer comes as it comes
         self.turns = self.turns_at_move = 0
+        self.moves = 0  # times that time moved to a timer, and actions that fired
+        self.stop_at = INT64_MAX  # the step at which a recorded input is due, in a replay
+        self.playback: Playback | None = None  # feeds recorded inputs; None when they come from outside
         self._pace = (0, 0)  # virtual and monotonic instant at which calls began to be in flight
+
+    @property
+    def step(self) -> int:
+        """The place in the schedule at which inputs take effect: turns taken, moves of time, actions fired so far.
+
+        Turns alone would not do: an answer before a timeout fires and one after it make different histories.
+        """
+        return self.turns + self.moves
 
     def lane(self, priority: int) -> deque[Any]:
         """The ready queue of a priority."""
@@ -67,11 +79,13 @@ class Clock(Life):
     def _advance(self) -> bool:
         """Move to the next instant at which something becomes ready; False when there is none to move to now."""
         instants = self.instants
+        if self.turns + self.moves >= self.stop_at:
+            return False
         while instants:
             instant = instants[0]
             if self.until is not None and instant > self.until:
                 break
-            if self.inflight and self.simulation.pace != "free" and instant > self._wall_instant():
+            if instant > self.now and not self._may_pass_to(instant):
                 return False
             heapq.heappop(instants)
             if self._ripen(instant):
@@ -101,8 +115,15 @@ class Clock(Life):
                 self.queue(target, item)
             moved = True
         if moved:
+            self.moves += 1
             self.move_to(instant)
         return moved
+
+    def _may_pass_to(self, instant: int) -> bool:
+        """Whether the wall clock lets time move to an instant; in a replay the recorded inputs say when it did."""
+        if not self.inflight or self.simulation.pace == "free" or self.playback is not None:
+            return True
+        return instant <= self._wall_instant()
 
     def move_to(self, instant: int) -> None:
         """Virtual time moves; never back."""
@@ -116,8 +137,12 @@ class Clock(Life):
     def begin_call(self) -> None:
         """A call is in flight whose answer comes as it comes: virtual time follows the wall clock from here."""
         if self.inflight == 0:
-            self._pace = (self.now, monotonic_ns())
+            self.pace_from_here()
         self.inflight += 1
+
+    def pace_from_here(self) -> None:
+        """Virtual time stands where it stands now, and the wall clock goes on from there."""
+        self._pace = (self.now, monotonic_ns())
 
     def _wall_instant(self) -> int:
         """How far virtual time may have come while calls are in flight."""
@@ -127,7 +152,7 @@ class Clock(Life):
         return max(self.now, began + (monotonic_ns() - wall) // 1000)
 
     def _follow_wall(self) -> None:
-        """Answers arrive at the instant that the wall clock says, but never past the next timer."""
+        """Inputs arrive at the instant that the wall clock says, but never past the next timer."""
         if self.inflight and self.simulation.pace == "pace":
             instant = self._wall_instant()
             bounds = [b for b in (self.instants[0] if self.instants else None, self.until) if b is not None]

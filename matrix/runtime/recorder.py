@@ -12,7 +12,7 @@ newest run and place describe it. The lists keep their identity for life (loops 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,8 +56,11 @@ class Recorder:
         "cause",
         "codes",
         "commit_at",
+        "cut",
         "emit_codes",
         "error",
+        "full_at",
+        "is_checking",
         "names",
         "now",
         "owner",
@@ -67,10 +70,15 @@ class Recorder:
         "runs",
         "send_codes",
         "to_many",
+        "when_cut",
     )
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        self.full_at = BLOCK_EVENTS_MAX  # waiting events at which whoever adds one commits
+        self.cut: int | None = None  # the seq after which ``when_cut`` is called, before anything else is recorded
+        self.when_cut: Callable[[], None] = _nothing
+        self.is_checking = False  # what is recorded is compared with a history, and not written
         self.agent: Agent | None = None  # whose turn it is
         self.activity: Activity | None = None  # the coroutine that is being stepped
         self.owner: Life | None = None  # whose simulation's slice it is
@@ -97,6 +105,7 @@ class Recorder:
             self.leave()
             self.owner, self.names, self.now = owner, owner.names, owner.now
             self.base = owner.next_seq - len(self.codes)
+            self._measure()
             self.place()
 
     def leave(self) -> None:
@@ -131,7 +140,7 @@ class Recorder:
         seq = self.base + len(codes)
         codes.append(self._code_of[kind] | to << CODE_BITS)
         self.payloads.append(data)
-        if len(codes) >= BLOCK_EVENTS_MAX:
+        if len(codes) >= self.full_at:
             self.commit()
         return seq
 
@@ -176,28 +185,34 @@ class Recorder:
             self._add_few(code, columns, count)
             return count
         self.commit()
-        assert self.owner is not None, "a batch belongs to a turn"
-        agent = self.agent
-        assert agent is not None, "a batch belongs to a turn"
-        self._write(
-            Rows(
-                count=count,
-                simulation=self.owner.ordinal,
-                seq=np.arange(self.base, self.base + count, dtype=np.int64),
-                time=self.now,
-                wall=self.runs[-1] // 1000,
-                agent=agent._number,
-                turn=agent._turns,
-                goal=agent._goal_seq,
-                state=self.owner.state_seq,
-                cause=self.cause,
-                kinds=[kind],
-                kind=0,
-                data={0: KindRows(np.arange(count), columns=columns)} if columns else {},
-            )
-        )
-        self._restart(count)
+        begin = 0
+        while begin < count:  # in one piece, unless a cut lies within
+            end = count if self.cut is None else min(count, begin + self.cut + 1 - self.base)
+            part = columns if end - begin == count else {name: v[begin:end] for name, v in columns.items()}
+            self._write_batch(kind, part, end - begin)
+            begin = end
         return count
+
+    def _write_batch(self, kind: str, columns: Mapping[str, Any], count: int) -> None:
+        assert self.owner is not None and self.agent is not None, "a batch belongs to a turn"
+        rows = Rows(
+            count=count,
+            simulation=self.owner.ordinal,
+            seq=np.arange(self.base, self.base + count, dtype=np.int64),
+            time=self.now,
+            wall=self.runs[-1] // 1000,
+            agent=self.agent._number,
+            turn=self.agent._turns,
+            goal=self.agent._goal_seq,
+            state=self.owner.state_seq,
+            cause=self.cause,
+            kinds=[kind],
+            kind=0,
+            data={0: KindRows(np.arange(count), columns=columns)} if columns else {},
+        )
+        self._write(rows)
+        self._restart(count)
+        self._cut_if_reached()
 
     def _add_few(self, code: int, columns: Mapping[str, Any], count: int) -> None:
         names = list(columns)
@@ -227,17 +242,38 @@ class Recorder:
             rows = self._rows(count)
             self._restart(count)
             self._write(rows)
+            self._cut_if_reached()
         elif len(self.runs) > RUN_FIELDS * BLOCK_EVENTS_MAX:
             self._restart(0)  # many turns that emitted nothing
 
     def _restart(self, count: int) -> None:
         self.base += count
         self.commit_at = 0
+        self._measure()
         for waiting in (self.codes, self.payloads, self.runs, self.places, self.to_many):
             waiting.clear()
         if self.owner is not None:
             self.place()
         self.context()
+
+    def cut_after(self, seq: int, when_cut: Callable[[], None]) -> None:
+        """Call ``when_cut`` when the event ``seq`` has been recorded and committed, in the middle of a turn or not."""
+        self.cut, self.when_cut = seq, when_cut
+        self._measure()
+
+    def _measure(self) -> None:
+        if self.cut is not None:
+            self.full_at = min(BLOCK_EVENTS_MAX, max(1, self.cut + 1 - self.base))
+
+    def _cut_if_reached(self) -> None:
+        if self.cut is not None and self.base > self.cut:
+            self.cut, self.full_at = None, BLOCK_EVENTS_MAX
+            self.when_cut()
+
+    def write_to(self, sink: Sink) -> None:
+        """From here on events go to another place; what waited was committed."""
+        assert not self.codes, "what waits belongs to the other place"
+        self._sink = sink
 
     def _write(self, rows: Rows) -> None:
         try:
@@ -286,6 +322,10 @@ class Recorder:
             of_kind = itemgetter(*rows.tolist())(payloads)
             data[code] = KindRows(rows, list(of_kind) if len(rows) > 1 else [of_kind])
         return data
+
+
+def _nothing() -> None:
+    """Nobody waits for a cut."""
 
 
 def _why(error: Exception, rows: Rows) -> str:

@@ -166,11 +166,11 @@ class Runtime:
         self.recorder.commit()
         await self._synced(self.recorder.position)
 
-    async def before_outside(self) -> None:
+    async def before_outside(self, recorder: Recorder) -> None:
         """The request is in the log, and durable at level sync, before the outside is touched."""
-        self.recorder.commit()
+        recorder.commit()
         if self.durability is Durability.SYNC:
-            await self._synced(self.recorder.position)
+            await self._synced(recorder.position)
 
     async def _synced(self, position: int) -> None:
         """Group commit: those who wait while a sync runs share the next one."""

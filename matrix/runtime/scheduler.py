@@ -7,7 +7,8 @@ Agents that are called are called from here; coroutines are stepped from here, i
 leased Trio task (see lease.py). No Trio pass happens inside a turn.
 
 At the top of the loop, in this order: cancellations, sorted by agent; answers and messages from
-outside, as they came; then what is ready; and only when nothing is, time moves.
+outside, as they came, or in a replay those that were recorded at this step; then what is ready; and
+only when nothing is, time moves.
 
 ``run_slice`` is the hottest loop of the runtime: longer than a function should be, because a call
 per turn would cost as much as half the turn.
@@ -16,7 +17,6 @@ per turn would cost as much as half the turn.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -25,7 +25,9 @@ from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 from matrix.errors import ProgramError
 from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, TURNS_WITHOUT_TIME_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
+from matrix.runtime.arrival import Arrival, GraceOver, Stopped
 from matrix.runtime.clock import US_PER_SECOND
+from matrix.runtime.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
 from matrix.runtime.lease import LeasePool
 from matrix.runtime.mailbox import Message, Start, Timer
@@ -47,10 +49,12 @@ class Scheduler(Stepping):
         self, simulation: Simulation, recorder: Recorder, leases: LeasePool, *, seed: int, ordinal: int
     ) -> None:
         super().__init__(simulation, recorder, leases, seed=seed, ordinal=ordinal)
-        self.arrivals: list[Callable[[], None]] = []
+        self.arrivals: list[Arrival] = []
         self.awaited: Any = None  # a call of fixed latency whose answer is due: everything behind it waits
         self.holds = 0
         self.attention = False  # the slice must end: something waits for the top of the loop
+        self.is_halted = False  # a replay ends here: nothing more is run or recorded
+        self.grace_is_over = False
         self.task: Any = None
         self._is_parked = False
         self._freeze_at = 20_000
@@ -63,16 +67,45 @@ class Scheduler(Stepping):
         self.attention = True
         self.wake()
 
-    def arrive(self, arrival: Callable[[], None]) -> None:
-        """Something came from outside: at the top of the loop ``arrival`` puts it in its place."""
+    def arrive(self, arrival: Arrival) -> None:
+        """Something came from outside: it takes effect at the top of the loop."""
         self.arrivals.append(arrival)
         self.attention = True
         self.wake()
+
+    def stop(self, reason: str) -> None:
+        """End the simulation: in a turn of its own right after it, from outside as a recorded input."""
+        if self.recorder.owner is self and self.recorder.agent is not None:
+            self.end("stopped", reason)
+        elif self.playback is not None:
+            self.halt()
+        else:
+            self.arrive(Stopped(reason))
+
+    def halt(self) -> None:
+        """Go no further: what a replay does where it was asked to end, or where it went another way."""
+        self.is_halted = self.attention = True
+        self.wake()
+
+    def begin(self, call: Any) -> None:
+        """A request is recorded: touch the outside, or in a replay wait for what the outside answered then."""
+        if self.playback is not None:
+            self.playback.begin(call)
+        else:
+            self.simulation.runtime.start_call(call)
+
+    def drop(self, call: Any) -> None:
+        """Nobody waits for the answer any more."""
+        if self.playback is not None:
+            self.playback.drop(call)
+        else:
+            call.stop()
 
     def wait_for(self, call: Any) -> None:
         """The answer of a call with fixed latency is due and not there: everything behind it waits."""
         self.awaited = call
         self.attention = True
+        self.moves -= 1  # it fires again: how often it was too early must not count
         self.lane(0).appendleft((call, None))
 
     def answer_came(self, call: Any) -> None:
@@ -97,34 +130,54 @@ class Scheduler(Stepping):
             await self._loop()
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
-                self.end("stopped", "the runtime was closed")
+                self.stop("the runtime was closed")
+                self._take_inputs()
                 await self._wind_up()
             raise
         with trio.CancelScope(shield=True):
             await self._wind_up()
 
     async def _loop(self) -> None:
-        while self.ending is None:
-            self.attention = False
-            if self.leases.clean is None:
-                await self.leases.refill()
-            if self.cancels:
-                await self._cancel_turns()
-            if self.arrivals:
-                self._take_arrivals()
-            if self.leases.clean is None:
-                continue  # another simulation took it while this one waited
+        while self.ending is None and not self.is_halted:
+            if not await self._take_what_came():
+                continue
             if self.awaited is not None and not self.awaited.is_stale:
-                await self._park(None)
+                await self._wait_for_answer(None)
             elif any(self.lanes):
                 self.run_slice(self._budget())
                 await trio.lowlevel.checkpoint()
             elif not self._advance():
                 await self._idle()
 
+    async def _take_what_came(self) -> bool:
+        """The top of the loop; False when it must be begun again before anything is run."""
+        self.attention = False
+        if self.leases.clean is None:
+            await self.leases.refill()
+        if self.cancels:
+            await self._cancel_turns()
+        if self.arrivals or self.playback is not None:
+            self._take_inputs()
+        # Cancellations that came with the inputs go before turns; a lease may have been taken by another simulation.
+        return not self.cancels and self.leases.clean is not None
+
+    def _take_inputs(self) -> None:
+        self.recorder.enter(self)
+        if self.playback is not None:
+            self.playback.land_due(self)
+        arrivals, self.arrivals = self.arrivals, []
+        if arrivals and not any(self.lanes) and any(arrival.is_wanted for arrival in arrivals):
+            self._follow_wall()  # time stands still while something is ready: what an arrival leads to has its time
+        for arrival in arrivals:
+            arrival.land(self)
+
     def _budget(self) -> int:
         """How many turns the next slice may run; every bound is a count, so the order stays the same."""
-        budget = min(TURNS_PER_YIELD_MAX, TURNS_WITHOUT_TIME_MAX - (self.turns - self.turns_at_move))
+        budget = min(
+            TURNS_PER_YIELD_MAX,
+            TURNS_WITHOUT_TIME_MAX - (self.turns - self.turns_at_move),
+            self.stop_at - self.turns - self.moves,
+        )
         if self.turns_max is not None:
             budget = min(budget, self.turns_max - self.turns)
         if self.events_max is not None:
@@ -139,6 +192,7 @@ class Scheduler(Stepping):
         turns = budget
         wall = wall_ns()
         deadline = wall + YIELD_INTERVAL_NS
+        in_turn[self.thread] = recorder
         try:
             while turns and wall < deadline:
                 for lane in lanes:
@@ -148,6 +202,8 @@ class Scheduler(Stepping):
                     self.turns += budget - turns
                     budget = turns
                     if self._advance():
+                        if turns > self.stop_at - self.turns - self.moves:
+                            turns = budget = self.stop_at - self.turns - self.moves
                         continue
                     break
                 target, item = lane.popleft()
@@ -171,6 +227,9 @@ class Scheduler(Stepping):
                         break
                     continue
                 if mode == ACTION:
+                    self.moves += 1
+                    if self.playback is not None:
+                        self.attention = True  # an input may be due right behind it
                     entry = target.fire()
                     if entry is None:
                         if self.attention:
@@ -204,7 +263,7 @@ class Scheduler(Stepping):
                 if self.attention:
                     break
         finally:
-            recorder.agent = recorder.activity = None
+            in_turn[self.thread] = recorder.agent = recorder.activity = None
             self.unstep()
         self._after_slice(budget - turns, wall)
 
@@ -224,6 +283,8 @@ class Scheduler(Stepping):
                     f"{TURNS_WITHOUT_TIME_MAX:,} turns without virtual time moving at {self.now / US_PER_SECOND} s"
                 )
             )
+        if recorder.is_checking:
+            return  # it compares what fills a block
         if not recorder.commit_at:
             if recorder.codes:
                 recorder.commit_at = wall + COMMIT_INTERVAL_NS
@@ -246,17 +307,13 @@ class Scheduler(Stepping):
             return BaseExceptionGroup(f"{len(self.errors)} errors in {self.simulation.id}", self.errors)
         return self.errors[0] if self.errors else None
 
-    def _take_arrivals(self) -> None:
-        self._follow_wall()
-        self.recorder.enter(self)
-        arrivals, self.arrivals = self.arrivals, []
-        for arrival in arrivals:
-            arrival()
-
     async def _idle(self) -> None:
         """Nothing is ready: wait for the outside, or end."""
         until = self.until
-        if self.ending is not None:
+        if self.ending is not None or self.is_halted:
+            return
+        if self.playback is not None:
+            self._idle_in_playback()
             return
         if until is not None and self._is_over(until):
             self.move_to(until)
@@ -270,6 +327,19 @@ class Scheduler(Stepping):
             await self._park(max(0, bound + 1 - self._wall_instant()) / US_PER_SECOND)
         else:
             await self._park(None)
+
+    def _idle_in_playback(self) -> None:
+        """Nothing is ready and time may not move: an input is due, or this is how it ended then too."""
+        assert self.playback is not None, "only there"
+        if self.playback.is_due(self):
+            return
+        if self.until is not None and (self.instants or self.inflight):
+            self.move_to(self.until)
+            self.end("finished", "until")
+        elif self.inflight:
+            self.halt()  # an answer that was never recorded: history ends here
+        else:
+            self.end_quietly()
 
     def _is_over(self, until: int) -> bool:
         """Whether nothing more can happen up to the end that was asked for."""
@@ -297,8 +367,10 @@ class Scheduler(Stepping):
 
     async def _wind_up(self) -> None:
         """The simulation has ended: cancel what is alive if it did not end by itself, close the rest, record it."""
-        if self.ending != "finished":
+        if self.ending != "finished" and not self.is_halted:
             await self._cancel_all()
+        if self.is_halted:
+            return
         self.recorder.enter(self)
         if self.leases.clean is None:
             await self.leases.refill()
@@ -312,24 +384,37 @@ class Scheduler(Stepping):
         for activity in self.live_activities():
             self.cancel_activity(activity)
         limit = monotonic_ns() + GRACE_NS
-        while self.open_count and monotonic_ns() < limit:
-            self.attention = False
-            if self.leases.clean is None:
-                await self.leases.refill()
-            if self.cancels:
-                await self._cancel_turns()
-            if self.arrivals:
-                self._take_arrivals()
+        while self.open_count and not self.is_halted:
+            is_ready = await self._take_what_came()
             self._drop_called()
-            if self.leases.clean is None:
+            if self.grace_is_over:
+                return
+            if self.playback is None and monotonic_ns() >= limit:
+                self.arrive(GraceOver())
+            elif not is_ready:
                 continue
-            if any(self.lanes):
-                self.run_slice(TURNS_PER_YIELD_MAX)
+            elif self.awaited is not None and not self.awaited.is_stale:
+                await self._wait_for_answer((limit - monotonic_ns()) / 1e9)
+            elif any(self.lanes):
+                self.run_slice(min(TURNS_PER_YIELD_MAX, self.stop_at - self.step))
                 await trio.lowlevel.checkpoint()
-            elif not self.cancels and not self._advance():
-                if not self.inflight:
-                    return
-                await self._park((limit - monotonic_ns()) / 1e9)
+            elif not self._advance() and not await self._outside_is_awaited(limit):
+                return
+
+    async def _wait_for_answer(self, seconds: float | None) -> None:
+        """The place of an answer is reached, and it is not there: in a replay the history ended so, or was stopped."""
+        if self.playback is None:
+            await self._park(seconds)
+        elif not self.playback.is_due(self):
+            self.halt()
+
+    async def _outside_is_awaited(self, limit: int) -> bool:
+        """Wait for what cleanup waits for; False when that is nothing."""
+        if self.playback is not None:
+            return self.playback.is_due(self)
+        if self.inflight:
+            await self._park(max(0, limit - monotonic_ns()) / 1e9)
+        return bool(self.inflight or self.arrivals)
 
     def _drop_called(self) -> None:
         """A simulation that is being stopped gives no turns to agents that are called."""

@@ -27,11 +27,13 @@ from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
 from matrix.limits import SEED_MAX
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, unknown_agent
+from matrix.runtime.arrival import AgentCancelled, Injected
 from matrix.runtime.clock import microseconds
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
 from matrix.runtime.mailbox import Message
 from matrix.runtime.outcome import Outcome
+from matrix.runtime.recorder import check_kind
 from matrix.runtime.scheduler import Scheduler
 from matrix.runtime.state import State
 from matrix.runtime.values import snapshot_payload
@@ -210,7 +212,7 @@ class Simulation:
         if scheduler.recorder.owner is scheduler and scheduler.recorder.agent is not None:
             scheduler.cancel_agent(found)
         else:
-            scheduler.arrive(lambda: scheduler.cancel_agent(found))
+            scheduler.arrive(AgentCancelled(found._id))
 
     # -- for whoever started it ----------------------------------------------------------------
 
@@ -222,18 +224,9 @@ class Simulation:
         name = to._id if isinstance(to, Agent) else to
         if name not in self._scheduler.names:
             raise unknown_agent(name, self._scheduler.names)
-        payload = snapshot_payload(data, kind)
-
-        def arrival() -> None:
-            host, recorder = self._host, self._scheduler.recorder
-            before, recorder.agent, recorder.cause = recorder.agent, host, 0
-            recorder.context()
-            try:
-                host.send(name, kind, **payload)
-            finally:
-                recorder.agent = before
-
-        self._scheduler.arrive(arrival)
+        if kind != MESSAGE_SENT:
+            check_kind(kind)
+        self._scheduler.arrive(Injected(name, kind, snapshot_payload(data, kind)))
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -248,7 +241,7 @@ class Simulation:
 
     def stop(self, reason: str = "stopped") -> None:
         """End it: agents are cancelled in the order they were started, and it is recorded as stopped."""
-        self._scheduler.end("stopped", reason)
+        self._scheduler.stop(reason)
 
     async def wait(self) -> Outcome:
         """Wait for the end; the log is synced by then."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -19,7 +20,9 @@ from trio.lowlevel import Abort
 
 from matrix.errors import ProgramError
 from matrix.runtime.activity import Activity
+from matrix.runtime.arrival import Arrival, Resumption
 from matrix.runtime.clock import Clock
+from matrix.runtime.guard import in_turn
 from matrix.runtime.lease import CHECKPOINT, FOREIGN_WAIT, Lease, LeasePool, run_context
 from matrix.runtime.mailbox import Message, Timer
 
@@ -40,6 +43,7 @@ class Stepping(Clock):
         super().__init__(simulation, recorder, seed=seed, ordinal=ordinal)
         self.leases = leases
         self.cancels: list[Activity] = []
+        self.thread = get_ident()
         self.stepped: Any = None  # the leased task that Trio takes for the current one; None: it is the loop's
 
     def unstep(self) -> None:
@@ -48,7 +52,7 @@ class Stepping(Clock):
             run_context.task, self.stepped = self.task, None
 
     @abstractmethod
-    def arrive(self, arrival: Callable[[], None]) -> None: ...
+    def arrive(self, arrival: Arrival) -> None: ...
 
     def _create(self, activity: Activity) -> bool:
         """The first turn of an agent with ``run``: only now its coroutine exists. False when cancelled before."""
@@ -195,10 +199,11 @@ class Stepping(Clock):
             self.enter_activity(activity)
         recorder.context()
         assert activity.coroutine is not None, "it waited"
+        in_turn[self.thread] = recorder
         try:
             self._step(activity, activity.coroutine.throw, lease.cancelled())
         finally:
-            recorder.agent = recorder.activity = None
+            in_turn[self.thread] = recorder.agent = recorder.activity = None
             self.unstep()
 
     async def _park_anew(self, lease: Lease) -> None:
@@ -211,9 +216,4 @@ class Stepping(Clock):
     def foreign_ended(self, activity: Activity, result: Outcome[Any]) -> None:
         """A wait of Trio's own, that had to be let be, is over."""
 
-        def resume() -> None:
-            self.inflight -= 1
-            activity.waiting, activity.waits_for = False, None
-            activity.agent._lane.append((activity, result))
-
-        self.arrive(resume)
+        self.arrive(Resumption(activity, result))

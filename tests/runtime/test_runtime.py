@@ -104,8 +104,9 @@ async def test_messages_from_outside_are_recorded_and_hold_keeps_the_simulation_
             simulation.inject("clerk", text="hello")
             await trio.testing.wait_all_tasks_blocked(0.02)
         outcome = await simulation.wait()
-    sent, heard = history(outcome)[2:4]
-    assert (sent.agent, sent.to, sent.kind) == (0, (1,), "message.sent")
+    told, sent, heard = history(outcome)[2:5]
+    assert (told.agent, told.kind, told.data["input"]) == (0, "simulation.input", "message")
+    assert (sent.agent, sent.to, sent.kind, sent.cause) == (0, (1,), "message.sent", told.seq)
     assert dict(heard.data) == {"text": "hello", "sender": None}
     assert heard.cause == sent.seq
 
