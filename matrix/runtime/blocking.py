@@ -15,8 +15,8 @@ import trio
 from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
 from matrix.runtime.outcome import Outcome, SimulationFailed
+from matrix.runtime.program import Program, check_program, check_seed
 from matrix.runtime.runtime import Progress, Runtime, durability_of, open_runtime
-from matrix.runtime.simulation import Program, check_program, check_seed
 
 T = TypeVar("T")
 

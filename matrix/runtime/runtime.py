@@ -25,9 +25,11 @@ from matrix.log.writer import Durability, Writer
 from matrix.runtime.call import Call
 from matrix.runtime.caretaker import Caretaker
 from matrix.runtime.lease import LeasePool, check_hook
+from matrix.runtime.options import Options, Pace
 from matrix.runtime.outcome import Outcome, SimulationFailed
+from matrix.runtime.program import Program, check_program, check_seed
 from matrix.runtime.recorder import Recorder
-from matrix.runtime.simulation import Pace, Program, Simulation, check_program, check_seed
+from matrix.runtime.simulation import Simulation
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -112,10 +114,7 @@ class Runtime:
             ordinal=self._next_ordinal,
             seed=seed,
             id=id,
-            until=until,
-            turns_max=turns_max,
-            events_max=events_max,
-            pace=pace,
+            options=Options(until=until, turns_max=turns_max, events_max=events_max, pace=pace),
         )
         self._running[self._next_ordinal] = simulation
         self._next_ordinal += 1

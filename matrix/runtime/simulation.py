@@ -7,33 +7,25 @@ in turns that are scheduled like those of every other agent.
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import os
-import platform
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
-from hashlib import blake2b
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
-from matrix.limits import SEED_MAX
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, unknown_agent
 from matrix.runtime.arrival import AgentCancelled, Injected
-from matrix.runtime.clock import microseconds
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
 from matrix.runtime.mailbox import Message
+from matrix.runtime.options import Options
 from matrix.runtime.outcome import Outcome
-from matrix.runtime.recorder import check_kind
+from matrix.runtime.program import Program, check_program, describe
+from matrix.runtime.recorder import Recorder, check_kind
 from matrix.runtime.scheduler import Scheduler
 from matrix.runtime.state import State
 from matrix.runtime.values import snapshot_payload
@@ -42,10 +34,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from matrix.runtime.runtime import Runtime
-
-Pace = Literal["pace", "freeze", "free"]
-Program = Callable[..., Coroutine[Any, Any, Any]]
-_PACES = ("pace", "freeze", "free")
 
 
 class Host(Agent):
@@ -78,23 +66,25 @@ class Simulation:
         ordinal: int,
         seed: int,
         id: str = "",
-        until: float | timedelta | None = None,
-        turns_max: int | None = None,
-        events_max: int | None = None,
-        pace: Pace = "pace",
+        options: Options = Options(),  # noqa: B008  # frozen
+        recorder: Recorder | None = None,
     ) -> None:
-        if pace not in _PACES:
-            raise ProgramError(f"pace is one of {', '.join(_PACES)}, not {pace!r}")
         if not isinstance(seed, int):
             raise ProgramError(f"a seed is a whole number, not {seed!r}")
         check_program(program)
-        self.runtime, self.program, self.parameters = runtime, program, parameters
-        self.id, self.seed, self.pace = id or f"{runtime.shard}-{ordinal}", seed, pace
+        self.runtime, self.program, self.options = runtime, program, options
+        self.parameters = snapshot_payload(parameters, "the parameters of a program")
+        self.id, self.seed, self.pace = id or f"{runtime.shard}-{ordinal}", seed, options.pace
         self._ordinal = ordinal
         self._started = {"id": self.id, **describe(program, parameters), "seed": seed}
-        scheduler = Scheduler(self, runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
-        scheduler.until = None if until is None else microseconds(until)
-        scheduler.turns_max, scheduler.events_max = _bound("turns_max", turns_max), _bound("events_max", events_max)
+        if told := options.recorded():
+            self._started["options"] = told
+        scheduler = Scheduler(self, recorder or runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
+        scheduler.until, scheduler.turns_max, scheduler.events_max = (
+            options.until_us,
+            options.turns_max,
+            options.events_max,
+        )
         self._scheduler = scheduler
         self._host = self._make_host()
         self._state = State(self._record_state)
@@ -332,64 +322,3 @@ class Simulation:
 
     def __repr__(self) -> str:
         return f"<Simulation {self.id} of {self.program.__name__}, seed {self.seed}>"
-
-
-def _bound(name: str, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise ProgramError(f"{name} is {value}; it is at least 1")
-    return value
-
-
-def check_program(program: Any) -> None:
-    """Refuse what is not an async function that takes a simulation."""
-    if not inspect.iscoroutinefunction(program):
-        raise ProgramError(
-            f"a program is an async function: async def program(simulation, **parameters), not {program!r}"
-        )
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse a seed that the log and the index could not hold as a number."""
-    if not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
-        raise ProgramError(f"the seed is a whole number from 0 to {SEED_MAX}, not {seed!r}")
-
-
-def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What simulation.started says about a program: enough to run it again."""
-    name = getattr(program, "__name__", type(program).__name__)
-    described: dict[str, Any] = {"name": name, "program": f"{program.__module__}:{program.__qualname__}"}
-    given = snapshot_payload(parameters, f"parameters of {name}")
-    if whole := _defaults(program) | given:
-        described["parameters"] = whole
-    described["versions"] = _versions()
-    described["hash_seed"] = os.environ.get("PYTHONHASHSEED", "random")
-    if code := _code_hash(program):
-        described["code"] = code
-    return described
-
-
-def _defaults(program: Program) -> dict[str, Any]:
-    """The values of parameters that were not given, as far as the log can hold them; a class, say, it cannot."""
-    found: dict[str, Any] = {}
-    for parameter in list(inspect.signature(program).parameters.values())[1:]:  # the first is the simulation
-        if parameter.default is not parameter.empty:
-            with contextlib.suppress(ProgramError):
-                found |= snapshot_payload({parameter.name: parameter.default}, "")
-    return found
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "matrix": version("matrix-runtime")}
-    return found | {name: version(name) for name in ("trio", "cbor2", "numpy")}
-
-
-@cache
-def _code_hash(program: Program) -> str:
-    """A hash of the module that holds the program, where its source can be had."""
-    module = sys.modules.get(program.__module__)
-    try:
-        source = inspect.getsource(module) if module is not None else inspect.getsource(program)
-    except (OSError, TypeError):
-        return ""
-    return blake2b(source.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -1,0 +1,175 @@
+"""Programs: what the log says about one, and how a replay finds it again.
+
+A program is an async function ``async def program(simulation, **parameters)``. The log keeps its name,
+where it came from, its parameters, and a hash of its code: enough to run it again, and to say what has
+changed since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import os
+import platform
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from matrix.errors import ProgramError
+from matrix.limits import SEED_MAX
+from matrix.runtime.values import snapshot_payload
+
+Program = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def check_program(program: Any) -> None:
+    """Refuse what is not an async function that takes a simulation."""
+    if not inspect.iscoroutinefunction(program):
+        raise ProgramError(
+            f"a program is an async function: async def program(simulation, **parameters), not {program!r}"
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that the log and the index could not hold as a number."""
+    if not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
+        raise ProgramError(f"the seed is a whole number from 0 to {SEED_MAX}, not {seed!r}")
+
+
+# -- what the log says ---------------------------------------------------------------------------
+
+
+def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What simulation.started says about a program: enough to run it again."""
+    described: dict[str, Any] = {"name": _name(program), "program": f"{program.__module__}:{program.__qualname__}"}
+    given = snapshot_payload(parameters, f"parameters of {_name(program)}")
+    if whole := _defaults(program) | given:
+        described["parameters"] = whole
+    return described | environment(program)
+
+
+def environment(program: Program) -> dict[str, Any]:
+    """Where and by what a program is run: its file, a hash of its code, versions, and Python's hash seed."""
+    found: dict[str, Any] = {"versions": _versions(), "hash_seed": os.environ.get("PYTHONHASHSEED", "random")}
+    if code := _code_hash(program):
+        found["code"] = code
+    with contextlib.suppress(TypeError, OSError):
+        found["file"] = str(Path(inspect.getfile(program)).resolve())
+    return found
+
+
+def parameters_of(program: Program, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters to run a recorded simulation with.
+
+    One that still has the default it had is left to the function: the log has only a plain copy of it.
+    """
+    defaults = _defaults(program)
+    return {name: value for name, value in recorded.items() if name not in defaults or defaults[name] != value}
+
+
+def _name(program: Program) -> str:
+    return str(getattr(program, "__name__", type(program).__name__))
+
+
+def _defaults(program: Program) -> dict[str, Any]:
+    """The values of parameters that were not given, as far as the log can hold them; a class, say, it cannot."""
+    found: dict[str, Any] = {}
+    for parameter in list(inspect.signature(program).parameters.values())[1:]:  # the first is the simulation
+        if parameter.default is not parameter.empty:
+            with contextlib.suppress(ProgramError):
+                found |= snapshot_payload({parameter.name: parameter.default}, "")
+    return found
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "matrix": version("matrix-runtime")}
+    return found | {name: version(name) for name in ("trio", "cbor2", "numpy")}
+
+
+@cache
+def _code_hash(program: Program) -> str:
+    """A hash of the module that holds the program, where its source can be had."""
+    module = sys.modules.get(program.__module__)
+    try:
+        source = inspect.getsource(module) if module is not None else inspect.getsource(program)
+    except (OSError, TypeError):
+        return ""
+    return blake2b(source.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+# -- finding it again ----------------------------------------------------------------------------
+
+
+def find_program(recorded: Mapping[str, Any]) -> Program:
+    """The program that a recorded simulation was made by: from its module, or else from its file.
+
+    Raises ``ProgramError``, saying what was looked for, when it is in neither.
+    """
+    module_name, _, qualname = str(recorded.get("program", "")).partition(":")
+    file = recorded.get("file")
+    if not qualname or "<locals>" in qualname:
+        raise ProgramError(
+            f"the simulation was made by {module_name or 'no'}:{qualname or 'program'}, which cannot be found by its "
+            "name; say which program to run"
+        )
+    module = _loaded(module_name, file)
+    found: Any = module
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    if not inspect.iscoroutinefunction(found):
+        raise ProgramError(
+            f"{getattr(module, '__file__', module_name)} has no program {qualname} any more; say which program to run"
+        )
+    return found  # type: ignore[no-any-return]  # an attribute of a module just loaded; checked above
+
+
+def _loaded(name: str, file: Any) -> ModuleType:
+    known = sys.modules.get(name)
+    if known is not None and (file is None or _is_file(known, Path(file))):
+        return known
+    if isinstance(file, str) and Path(file).is_file():
+        return module_of_file(Path(file))
+    if name not in ("", "__main__"):
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    where = f"its file {file} is not there" if file else f"there is no module {name}"
+    raise ProgramError(f"the program of this simulation cannot be found: {where}; say which program to run")
+
+
+def module_of_file(path: Path) -> ModuleType:
+    """The module in a Python file, imported under the file's name; imported already, it is that one.
+
+    The program may import its neighbours, as a script may; its name must not hide a module of that name.
+    """
+    name = path.stem
+    if name in sys.modules or name in sys.stdlib_module_names:
+        if _is_file(sys.modules.get(name), path):
+            return sys.modules[name]
+        name = f"program_{path.stem}"
+        if _is_file(sys.modules.get(name), path):
+            return sys.modules[name]
+    if (folder := str(path.parent.resolve())) not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _is_file(module: ModuleType | None, path: Path) -> bool:
+    found = getattr(module, "__file__", None)
+    return found is not None and Path(found).resolve() == path.resolve()
