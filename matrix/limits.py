@@ -16,6 +16,8 @@ FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
+HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
+HISTORY_RETRIES_MAX = 16  # times in a row that reading starts again because segments were compacted under it
 
 # -- the runtime ------------------------------------------------------------------------------
 MAILBOX_MESSAGES_MAX = 65_536

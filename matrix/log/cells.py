@@ -79,6 +79,17 @@ class Cells:
         present = None if self.present is None else self.present[rows]
         return Cells(len(rows), self._take_dense(places), present, valid)
 
+    def part(self, start: int, stop: int) -> Cells:
+        """The cells of rows ``start`` to ``stop`` (exclusive), without a copy of text and numbers."""
+        if start == 0 and stop == self.count:
+            return self
+        if self.valid is None:
+            return Cells(stop - start, self.dense[start:stop])
+        valid = self.valid[start:stop]
+        first = int(np.count_nonzero(self.valid[:start]))
+        present = None if self.present is None else self.present[start:stop]
+        return Cells(stop - start, self.dense[first : first + int(np.count_nonzero(valid))], present, valid)
+
     def _take_dense(self, places: np.ndarray) -> Any:
         if isinstance(self.dense, np.ndarray):
             return self.dense[places]

@@ -18,7 +18,7 @@ import cbor2
 import numpy as np
 import pyarrow as pa
 
-from matrix.event import ENVIRONMENT_FIELDS, SIMULATION_STARTED
+from matrix.event import ENVIRONMENT_FIELDS, SIMULATION_FORKED, SIMULATION_STARTED
 from matrix.log.block import Block
 from matrix.log.cells import Cells
 from matrix.log.reader import LogReader
@@ -36,18 +36,27 @@ def simulation_digest(reader: LogReader, shard: int, ordinal: int) -> str:
     >>> simulation_digest(LogReader(Path("runs/log")), 1, 1)          # doctest: +SKIP
     '0c5c9a8c3f0d4be1e7b2b7b1f0c0a6d4'
     """
-    streams = _Streams()
-    for block in reader.blocks(shard):
-        low, high = block.bounds("simulation")
-        if low <= ordinal <= high:
-            everything = low == high
-            rows = np.arange(block.count) if everything else np.flatnonzero(block.simulation == ordinal)
-            if len(rows):
-                streams.feed(block, rows)
-    return streams.digest()
+    from matrix.log.history import History  # which feeds the streams below
+
+    return History(reader, shard, ordinal).digest()
 
 
-class _Streams:
+def is_environment(kind: str, field: str) -> bool:
+    """Whether a payload field says where and by what a simulation was run, and not what happened.
+
+    >>> is_environment("simulation.started", "versions"), is_environment("simulation.started", "seed")
+    (True, False)
+    """
+    return field in ENVIRONMENT_FIELDS and kind in (SIMULATION_STARTED, SIMULATION_FORKED)
+
+
+class Streams:
+    """A digest that grows: feed it the events of one simulation in order, block by block.
+
+    >>> len(Streams().digest())
+    32
+    """
+
     def __init__(self) -> None:
         self._streams: dict[str, Any] = {}
         self._kinds: dict[str, int] = {}  # numbered as they first occur in the simulation
@@ -55,21 +64,22 @@ class _Streams:
         self._count = 0
 
     def feed(self, block: Block, rows: np.ndarray) -> None:
-        """The simulation's rows of one block."""
+        """The simulation's rows of one block, ascending."""
+        everything = len(rows) == block.count
+        span = slice(None) if everything else rows  # which copies nothing
         for name in _FIXED:
-            self._update(name, getattr(block, name)[rows].astype("<i8", copy=False))
-        self._feed_kinds(block, rows)
-        self._feed_receivers(block, rows)
+            self._update(name, getattr(block, name)[span].astype("<i8", copy=False))
+        self._feed_kinds(block, span)
+        self._feed_receivers(block, rows, span)
         wanted = np.zeros(block.count, np.bool_)
-        wanted[rows] = True
+        wanted[span] = True
         for kind in block.kinds:
-            chosen = np.flatnonzero(wanted[block.kind_rows(kind)])
+            chosen = np.arange(block.kind_counts[kind]) if everything else np.flatnonzero(wanted[block.kind_rows(kind)])
             for name in block.fields(kind) if len(chosen) else ():
-                if kind == SIMULATION_STARTED and name in ENVIRONMENT_FIELDS:
-                    continue
-                column = block.cells(kind, name)
+                column = None if is_environment(kind, name) else block.cells(kind, name)
                 if column is not None:
-                    self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), column.take(chosen))
+                    taken = column if len(chosen) == column.count else column.take(chosen)
+                    self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), taken)
             self._of_kind[kind] = self._of_kind.get(kind, 0) + len(chosen)
         self._count += len(rows)
 
@@ -87,8 +97,8 @@ class _Streams:
             found = self._streams[stream] = hashlib.blake2b(digest_size=_SIZE)
         found.update(np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data)
 
-    def _feed_kinds(self, block: Block, rows: np.ndarray) -> None:
-        codes = block.kind[rows]
+    def _feed_kinds(self, block: Block, span: Any) -> None:
+        codes = block.kind[span]
         used, first = np.unique(codes, return_index=True)
         for code in used[np.argsort(first)].tolist():
             self._kinds.setdefault(block.kinds[code], len(self._kinds))
@@ -97,8 +107,8 @@ class _Streams:
             numbers[code] = self._kinds[block.kinds[code]]
         self._update("kind", numbers[codes])
 
-    def _feed_receivers(self, block: Block, rows: np.ndarray) -> None:
-        self._update("to", block.to[rows].astype("<i8"))
+    def _feed_receivers(self, block: Block, rows: np.ndarray, span: Any) -> None:
+        self._update("to", block.to[span].astype("<i8"))
         if not block.to_many:
             return
         place_of = {row: place for place, row in enumerate(rows.tolist())}
@@ -120,7 +130,7 @@ class _Streams:
             full = np.full(column.count, _NONE, np.uint8)
             full[column.valid] = codes
             self._update(f"{name}/types", full[there])
-        for code, data in values:
+        for code, data in values if len(column.dense) else ():  # no stream of a type that only others in the block have
             self._update(f"{name}/{code}", data)
 
 
@@ -128,12 +138,28 @@ def same_cells(one: Cells, other: Cells) -> bool:
     """Whether two columns hold the same values, of the same types, in the same rows."""
     if not (_same_flags(one, other, "present") and _same_flags(one, other, "valid")):
         return False
-    (codes, values), (other_codes, other_values) = _typed(one.dense), _typed(other.dense)
+    mine, theirs = one.dense, other.dense
+    if len(mine) != len(theirs) or not len(mine):
+        return len(mine) == len(theirs)
+    if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray) and mine.dtype == theirs.dtype:
+        return _same_numbers(mine, theirs)
+    if isinstance(mine, pa.Array) and isinstance(theirs, pa.Array):
+        return bool(mine.equals(theirs))
+    (codes, values), (other_codes, other_values) = _typed(mine), _typed(theirs)
     return np.array_equal(codes, other_codes) and _as_bytes(values) == _as_bytes(other_values)
+
+
+def _same_numbers(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    if mine.dtype.kind != "f":
+        return np.array_equal(mine, theirs)
+    bits, other_bits = _floats(mine).view(np.int64), _floats(theirs).view(np.int64)
+    return np.array_equal(bits, other_bits)  # by bits: 0.0 and -0.0 differ, NaN equals itself
 
 
 def _same_flags(one: Cells, other: Cells, which: str) -> bool:
     mine, theirs = getattr(one, which), getattr(other, which)
+    if mine is None and theirs is None:
+        return one.count == other.count
     everywhere = np.ones(one.count, np.bool_)
     return one.count == other.count and np.array_equal(
         everywhere if mine is None else mine, everywhere if theirs is None else theirs

@@ -131,11 +131,10 @@ class LogReader:
             raise StoreError(f"{path}: the segment cannot be read: {error}") from error
 
     def simulation_events(self, shard: int, ordinal: int) -> Iterator[Event]:
-        """All events of one simulation, in ``seq`` order."""
-        for block in self.blocks(shard):
-            low, high = block.bounds("simulation")
-            if low <= ordinal <= high:
-                yield from _events_of(block, ordinal)
+        """All events of one simulation, in ``seq`` order; of a fork, also those that it shares with its parent."""
+        from matrix.log.history import History  # which reads through this class
+
+        return History(self, shard, ordinal).events()
 
     # -- segments -----------------------------------------------------------------------------
 
@@ -296,9 +295,3 @@ class LogReader:
         except FormatError as error:
             raise LogCorrupt(path, ref.offset, str(error)) from error
         return block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref)
-
-
-def _events_of(block: Block, ordinal: int) -> Iterator[Event]:
-    for event in block.events():
-        if event.simulation == ordinal:
-            yield event
