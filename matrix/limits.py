@@ -17,6 +17,7 @@ RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to sev
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
+COMPARE_EVENTS_SHOWN = 1_024  # events behind the first difference, in which what was expected is looked for
 HISTORY_RETRIES_MAX = 16  # times in a row that reading starts again because segments were compacted under it
 
 # -- the runtime ------------------------------------------------------------------------------
@@ -26,6 +27,8 @@ YIELD_INTERVAL_NS = 1_000_000  # or this much wall time, whichever comes first
 TURNS_WITHOUT_TIME_MAX = 10_000_000  # more is a livelock
 GRACE_US = 5_000_000  # wall time that the cleanup of a stopped simulation may take
 THREADS_MAX = 64  # worker threads for blocking functions called from agents
+CALL_ATTEMPTS_MAX = 100  # attempts that a policy may allow one call
+LIMITERS_MAX = 1_000  # names of calls with limits whose state is kept while nothing of theirs is under way
 CARE_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow, and compacts what was sealed
 PROGRESS_INTERVAL_US = 200_000  # how often a progress hook is told
 SEED_MAX = 2**63 - 1  # so that a query can compare it

@@ -17,7 +17,7 @@ import cbor2
 import numpy as np
 
 from matrix.event import AGENT_STARTED, Event
-from matrix.limits import BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX
+from matrix.limits import BLOCK_EVENTS_MAX, COMPARE_EVENTS_SHOWN, FIELDS_PER_KIND_MAX
 from matrix.log.block import Block, BlockRef
 from matrix.log.cells import Cells
 from matrix.log.digest import Streams, is_environment, same_cells
@@ -35,13 +35,16 @@ class Difference:
     """The first event that is not the same: as recorded, and as it came now.
 
     ``recorded`` is None when there is an event too many now, ``actual`` when there is one too few. ``agents``
-    has the ids of the agents that the two name, as far as they are known.
+    has the ids of the agents that the two name, as far as they are known; ``recorded_next`` and ``actual_next``
+    are the events that follow the two, as far as they are at hand: enough to tell a change from another order.
     """
 
     seq: int
     recorded: Event | None
     actual: Event | None
     agents: Mapping[int, str] = field(default_factory=dict)
+    recorded_next: tuple[Event, ...] = ()
+    actual_next: tuple[Event, ...] = ()
 
 
 class Comparer:
@@ -82,7 +85,7 @@ class Comparer:
         if self.next_seq > self.last_seq:
             return None
         recorded = self.history.event(self.next_seq)
-        return Difference(recorded.seq, recorded, None, self._names([recorded], []))
+        return Difference(recorded.seq, recorded, None, self._names([recorded], []), self._behind(recorded.seq))
 
     def digest(self) -> str:
         """The digest of what was compared so far: the history's own when that was all of it."""
@@ -111,9 +114,14 @@ class Comparer:
         return self._piece
 
     def _difference(self, recorded: Event | None, actual: Event, block: Block) -> Difference:
-        seq = actual.seq if recorded is None else recorded.seq
         known = [recorded, actual] if recorded else [actual]
-        return Difference(seq, recorded, actual, self._names(known, events_of(block, np.arange(block.count))))
+        new = events_of(block, np.arange(block.count))
+        behind = [event for event in new if event.seq > actual.seq][:COMPARE_EVENTS_SHOWN]
+        names = self._names(known, new)
+        return Difference(actual.seq, recorded, actual, names, self._behind(actual.seq), tuple(behind))
+
+    def _behind(self, seq: int) -> tuple[Event, ...]:
+        return tuple(self.history.events(seq + 1, min(seq + COMPARE_EVENTS_SHOWN, self.last_seq)))
 
     def _names(self, named: list[Event], new: list[Event]) -> dict[int, str]:
         """The ids of the agents that some events name, from the history or from new events."""
