@@ -5,9 +5,12 @@
     |   +-- ProgramError      a program or agent used the runtime wrongly
     |   |   +-- UnknownAgent      a message to an agent that was never started
     |   |   +-- MailboxFull       the receiver's mailbox holds all it may
+    |   |   +-- UnrecordedInput   a turn reached past the agent for clock, chance or the outside
     |   +-- QueryError        a query that cannot be read or checked: has place, hint and fix
+    |   +-- ReplayRefused     a recorded simulation that cannot be run again here, or not in that way
     |   +-- NotAStore         the folder is missing, or is something else
     |   +-- ImportRefused     a file that is not of the format, is cut off, or is already there
+    +-- AskFailed             whoever was asked ended, or was restarted, before it answered
     +-- StoreError            the world's fault: disk, other processes, damaged bytes
         +-- LogWriteError     the log could not be written; what was acknowledged stays readable
         +-- ShardBusy         another process writes this shard
@@ -42,6 +45,25 @@ class UnknownAgent(ProgramError):
 
 class MailboxFull(ProgramError):
     """The receiver's mailbox is full; the send is refused, nothing was recorded."""
+
+
+class UnrecordedInput(ProgramError):
+    """A turn used the wall clock, chance, or the outside past the agent: no log has it, no replay could repeat it."""
+
+
+class ReplayRefused(UsageError):
+    """A recorded simulation cannot be replayed, resumed or forked here, or not in that way; nothing was changed."""
+
+
+class AskFailed(MatrixError):
+    """Raised in ``ask``: the agent that was asked ended, or was restarted, before it answered.
+
+    ``agent`` is its id.
+    """
+
+    def __init__(self, message: str, agent: str) -> None:
+        super().__init__(message)
+        self.agent = agent
 
 
 class QueryError(UsageError):

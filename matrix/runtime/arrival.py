@@ -114,7 +114,7 @@ class Resumption(Arrival):
 
 def record_input(scheduler: Scheduler, what: str, **data: Any) -> int:
     """Record that an input took effect at this step."""
-    told = {"input": what, "step": scheduler.step, **data}
+    told = {"input": what, "step": scheduler.step, "arrival": scheduler.landed, **data}
     host = scheduler.host
     assert host is not None, "a simulation has a program"
     return scheduler.recorder.add_for(SIMULATION_INPUT, told, agent=0, turn=host._turns)
@@ -133,4 +133,3 @@ def arrival_of(event: Event) -> Arrival | None:
     if what == "grace":
         return GraceOver()
     return None
-

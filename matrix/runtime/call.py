@@ -44,6 +44,7 @@ class Call(Action, Arrival):
     __slots__ = (
         "activity",
         "arguments",
+        "arrival",
         "began",
         "call_id",
         "error",
@@ -53,6 +54,7 @@ class Call(Action, Arrival):
         "latency",
         "ms",
         "name",
+        "recorded",
         "result",
         "scheduler",
         "scope",
@@ -71,7 +73,8 @@ class Call(Action, Arrival):
         self.latency: int | None = None  # microseconds; None: the answer comes as it comes
         self.call_id = ""
         self.seq = 0
-        self.step = 0  # at which the answer arrived
+        self.step = self.arrival = 0  # at which the answer arrived, and as the how manieth input
+        self.recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
         self.began = 0
         self.is_settled = False
         self.result: Any = None
@@ -123,15 +126,16 @@ class Call(Action, Arrival):
 
     # -- in the schedule -----------------------------------------------------------------------
 
-    def answer(self, *, result: Any, error: str, ms: float) -> None:
-        """What a replay has instead of the outside: the answer as it was recorded."""
-        self.result, self.error, self.ms, self.is_settled = result, error, ms, True
+    def answer(self, recorded: dict[str, Any]) -> None:
+        """What a replay has instead of the outside: ``completed`` or ``failed`` as it was recorded."""
+        self.recorded, self.is_settled = recorded, True
+        self.result, self.error = recorded.get("result"), recorded.get("error", "")
 
     def land(self, scheduler: Scheduler) -> None:
         """The answer's place in the order: behind what is ready now."""
         scheduler.inflight -= 1
         if self.is_wanted:
-            self.step = scheduler.step
+            self.step, self.arrival = scheduler.step, scheduler.landed
             activity = self.activity
             activity.waiting, activity.cause = False, self.seq
             activity.agent._lane.append((activity, None))
@@ -206,10 +210,7 @@ async def call(
 def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict[str, Any]) -> Any:
     """The first event of the turn that the answer is: what came back. It is the cause of all that follows."""
     recorder = agent._recorder
-    # A call of fixed latency says that as its duration: what the wall clock said must not be part of a digest.
-    told["ms"] = round(request.ms, 3) if request.latency is None else request.latency / 1000
-    if request.latency is None:
-        told["step"] = request.step
+    told |= _measured(request)
     if not request.error:
         seq = recorder.add(f"{kind}.completed", {**told, "result": request.result})
     else:
@@ -220,3 +221,13 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
         raise CallFailed(request.name, request.error) from request.failure
     # The agent gets a copy: it may change what it got, the log may not change with it.
     return snapshot(request.result, request.name)
+
+
+def _measured(request: Call) -> dict[str, Any]:
+    """What else the event of an answer says: how long it took, and in arrival mode when it came."""
+    if request.recorded is not None:
+        return {name: value for name, value in request.recorded.items() if name not in ("result", "error")}
+    if request.latency is not None:
+        # A call of fixed latency says that as its duration: what the wall clock said must not be part of a digest.
+        return {"ms": request.latency / 1000}
+    return {"ms": round(request.ms, 3), "step": request.step, "arrival": request.arrival}

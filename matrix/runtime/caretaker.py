@@ -21,7 +21,7 @@ from matrix.limits import CARE_INTERVAL_US
 if TYPE_CHECKING:
     from matrix.index.index import Index
     from matrix.log.reader import LogReader
-    from matrix.log.writer import Writer
+    from matrix.runtime.recorder import LogWriter
 
 _diagnostics = logging.getLogger("matrix")
 
@@ -29,7 +29,7 @@ _diagnostics = logging.getLogger("matrix")
 class Caretaker:
     """Looks after one store for one writer."""
 
-    def __init__(self, store: Path, writer: Writer, *, compact: bool) -> None:
+    def __init__(self, store: Path, writer: LogWriter, *, compact: bool) -> None:
         self._store, self._writer, self._compacts = store, writer, compact
         self._turn = trio.CapacityLimiter(1)
         self._closing = threading.Event()

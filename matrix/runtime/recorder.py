@@ -43,6 +43,40 @@ class Sink(Protocol):
     def append(self, rows: Rows, /) -> int: ...
 
 
+class LogWriter(Sink, Protocol):
+    """A sink with a place in a log: ``matrix.log.writer.Writer``, or nothing at all in a replay."""
+
+    shard: int
+    last_position: int
+    durable_position: int
+
+    @property
+    def next_simulation(self) -> int: ...
+    @property
+    def segment(self) -> int: ...
+    def sync(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Nowhere:
+    """Takes what a replay does not write."""
+
+    shard = 0
+    last_position = durable_position = 0
+    next_simulation = segment = 1
+
+    def append(self, rows: Rows) -> int:
+        """Forget it."""
+        return 0
+
+    def sync(self) -> int:
+        """There is nothing to sync."""
+        return 0
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 class Recorder:
     """The events of a runtime that wait for a commit, and the turn they happen in."""
 

@@ -24,12 +24,14 @@ from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
 from matrix.runtime.call import Call
 from matrix.runtime.caretaker import Caretaker
+from matrix.runtime.guard import Guard
 from matrix.runtime.lease import LeasePool, check_hook
 from matrix.runtime.options import Options, Pace
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.program import Program, check_program, check_seed
-from matrix.runtime.recorder import Recorder
+from matrix.runtime.recorder import LogWriter, Recorder
 from matrix.runtime.simulation import Simulation
+from matrix.runtime.standins import cover, guarding
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -58,7 +60,7 @@ class Runtime:
     def __init__(
         self,
         store: Path,
-        writer: Writer,
+        writer: LogWriter,
         *,
         durability: Durability,
         progress: Progress | None,
@@ -68,6 +70,7 @@ class Runtime:
         self.store, self.writer, self.durability = store, writer, durability
         self.shard = writer.shard
         self.recorder = Recorder(writer)
+        self._recorders = [self.recorder]  # and one for each simulation that goes on from a history
         self.threads = trio.CapacityLimiter(THREADS_MAX)
         self.failure: LogWriteError | None = None
         self.is_interrupted = False
@@ -96,13 +99,15 @@ class Runtime:
         turns_max: int | None = None,
         events_max: int | None = None,
         pace: Pace = "pace",
+        guard: Guard = "raise",
         **parameters: Any,
     ) -> Simulation:
         """Start a simulation of ``program`` and return while it runs.
 
         ``until`` (virtual seconds), ``turns_max`` and ``events_max`` end it normally when reached. ``pace`` says how
         virtual time goes on while calls are in flight: with the wall clock ("pace"), not at all ("freeze"), or to the
-        next timer ("free").
+        next timer ("free"). ``guard`` says what becomes of a turn that uses clock, chance or the outside past its
+        agent: it "raise"s ``UnrecordedInput``, it is "warn"ed of once a place, or nothing ("off").
         """
         if self.failure is not None:
             raise self.failure
@@ -111,16 +116,32 @@ class Runtime:
             self,
             program,
             parameters,
-            ordinal=self._next_ordinal,
+            ordinal=self.take_ordinal(),
             seed=seed,
             id=id,
-            options=Options(until=until, turns_max=turns_max, events_max=events_max, pace=pace),
+            options=Options(until=until, turns_max=turns_max, events_max=events_max, pace=pace, guard=guard),
         )
-        self._running[self._next_ordinal] = simulation
-        self._next_ordinal += 1
+        self.host(simulation)
+        return simulation
+
+    def host(self, simulation: Simulation) -> None:
+        """Let a simulation run; how those are begun that have a history already (see replay.py, branch.py)."""
+        cover(simulation.program, simulation.options.guard)
+        self._running[simulation.ordinal] = simulation
         self._started += 1
         self._nursery.start_soon(simulation.run, name=f"matrix simulation {simulation.id}")
-        return simulation
+
+    def take_ordinal(self) -> int:
+        """The number of a new simulation."""
+        self._next_ordinal += 1
+        return self._next_ordinal - 1
+
+    def write_for(self, recorder: Recorder) -> None:
+        """From here on a simulation with a recorder of its own, which compared until now, writes to the log."""
+        recorder.is_checking = False
+        recorder.write_to(self.writer)
+        self._recorders.append(recorder)
+        self.events_wait()
 
     async def run(self, program: Program, /, **options: Any) -> Outcome:
         """Run one simulation to its end; the options are those of ``start``. Raises ``SimulationFailed``."""
@@ -162,8 +183,13 @@ class Runtime:
 
     async def commit(self) -> None:
         """Wait until all that was recorded so far, by every simulation of this runtime, is durable."""
-        self.recorder.commit()
-        await self._synced(self.recorder.position)
+        await self._synced(self._commit())
+
+    def _commit(self) -> int:
+        """Hand to the log what waits in every recorder; returns the position of the newest event."""
+        for recorder in self._recorders:
+            recorder.commit()
+        return max(recorder.position for recorder in self._recorders)
 
     async def before_outside(self, recorder: Recorder) -> None:
         """The request is in the log, and durable at level sync, before the outside is touched."""
@@ -204,6 +230,9 @@ class Runtime:
     def ended(self, simulation: Simulation) -> None:
         """A simulation is over."""
         self._running.pop(simulation.ordinal, None)
+        recorder = simulation.scheduler.recorder
+        if recorder is not self.recorder and recorder in self._recorders:
+            self._recorders.remove(recorder)
         self._done += 1
         self._events_done += simulation.events
         if not self._running:
@@ -241,13 +270,12 @@ class Runtime:
                 await self._waiting.wait()
                 self._waiting = trio.Event()
                 await trio.sleep(COMMIT_INTERVAL_US / 1e6)
-                self.recorder.commit()
+                self._commit()
                 if self.durability is Durability.OS:
                     continue
                 if self.durability is Durability.INTERVAL:
                     await trio.sleep_until(synced_at + SYNC_INTERVAL_US / 1e6)
-                    self.recorder.commit()
-                await self._synced(self.recorder.position)
+                await self._synced(self._commit())
                 synced_at = trio.current_time()
         except LogWriteError as error:
             self.log_failed(error)
@@ -272,7 +300,7 @@ class Runtime:
         self.leases.close()
         self._closing.set()
         try:
-            self.recorder.commit()
+            self._commit()
             await trio.to_thread.run_sync(self.writer.close)
         except LogWriteError as error:
             if self.failure is None:
@@ -334,27 +362,35 @@ async def open_runtime(
     check_place(folder)
     writer = await trio.to_thread.run_sync(Writer.open, folder / "log")
     runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact)
+    async with living(runtime):
+        yield runtime
+
+
+@asynccontextmanager
+async def living(runtime: Runtime) -> AsyncIterator[None]:
+    """The life of a runtime, from its nursery to its log being closed."""
     error: BaseException | None = None
     # Messages and payloads live until they are handled and committed, and are then freed without a collector:
     # looking at them every 700 allocations, as Python does by default, doubles the cost of a message.
     collect_after = gc.get_threshold()
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
     try:
-        async with trio.open_nursery() as nursery:
-            try:
-                await runtime.live(nursery)
-                yield runtime
-                await runtime.wait_all()
-            except trio.Cancelled:
-                raise
-            except BaseException as caught:
-                error = caught  # raised below as it is, not as a group around it
-            finally:
-                with trio.CancelScope(shield=True):
-                    await runtime.close()
-            nursery.cancel_scope.cancel()
+        with guarding():
+            async with trio.open_nursery() as nursery:
+                try:
+                    await runtime.live(nursery)
+                    yield
+                    await runtime.wait_all()
+                except trio.Cancelled:
+                    raise
+                except BaseException as caught:
+                    error = caught  # raised below as it is, not as a group around it
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await runtime.close()
+                nursery.cancel_scope.cancel()
     finally:
-        writer.close()
+        runtime.writer.close()
         gc.unfreeze()
         gc.set_threshold(*collect_after)
     if error is not None:

@@ -51,6 +51,8 @@ class Scheduler(Stepping):
         super().__init__(simulation, recorder, leases, seed=seed, ordinal=ordinal)
         self.arrivals: list[Arrival] = []
         self.awaited: Any = None  # a call of fixed latency whose answer is due: everything behind it waits
+        self.patches: set[str] = set()  # whose new way the program goes
+        self.landed = 0  # inputs that took effect so far: the order among those of one step
         self.holds = 0
         self.attention = False  # the slice must end: something waits for the top of the loop
         self.is_halted = False  # a replay ends here: nothing more is run or recorded
@@ -169,6 +171,7 @@ class Scheduler(Stepping):
         if arrivals and not any(self.lanes) and any(arrival.is_wanted for arrival in arrivals):
             self._follow_wall()  # time stands still while something is ready: what an arrival leads to has its time
         for arrival in arrivals:
+            self.landed += arrival.is_wanted
             arrival.land(self)
 
     def _budget(self) -> int:

@@ -7,7 +7,7 @@ in turns that are scheduled like those of every other agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from matrix.errors import LogWriteError, ProgramError
-from matrix.event import MESSAGE_SENT, SIMULATION_STARTED, STATE_CHANGED
+from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, unknown_agent
 from matrix.runtime.arrival import AgentCancelled, Injected
@@ -28,11 +28,12 @@ from matrix.runtime.program import Program, check_program, describe
 from matrix.runtime.recorder import Recorder, check_kind
 from matrix.runtime.scheduler import Scheduler
 from matrix.runtime.state import State
-from matrix.runtime.values import snapshot_payload
+from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from matrix.runtime.playback import Playback
     from matrix.runtime.runtime import Runtime
 
 
@@ -103,6 +104,21 @@ class Simulation:
         scheduler.open_count = 1
         return host
 
+    @property
+    def scheduler(self) -> Scheduler:
+        """Its scheduler: for the runtime's own rooms."""
+        return self._scheduler
+
+    @property
+    def host(self) -> Host:
+        """The program as agent 0: for the runtime's own rooms."""
+        return self._host
+
+    def feed(self, playback: Playback, started: Mapping[str, Any]) -> None:
+        """Take inputs from a history, which began with ``started``, and not from outside."""
+        self._scheduler.playback, self._scheduler.stop_at = playback, playback.next_step
+        self._started = dict(started)
+
     # -- for the program -----------------------------------------------------------------------
 
     def spawn(self, cls: type[Agent], id: str | None = None, /, **parameters: Any) -> Agent:
@@ -158,6 +174,26 @@ class Simulation:
         scheduler.state_seq = recorder.next_seq()
         recorder.place()
         recorder.add_for(STATE_CHANGED, whole, agent=0, turn=host._turns, cause=recorder.cause, goal=host._goal_seq)
+
+    def patched(self, name: str) -> bool:
+        """Whether a changed program goes its new way here: ``if simulation.patched("fair-prices"): ... else: ...``.
+
+        True in every run of the changed program, and recorded the first time. In a replay of a history, or of the part
+        before a resume, it is what it was then: False where the old program ran. So long simulations survive a change
+        of their program; when no history of the old one is left, the old way can go.
+        """
+        scheduler = self._scheduler
+        recorder = scheduler.recorder
+        if recorder.owner is not scheduler or recorder.agent is None:
+            raise ProgramError(f"patched({name!r}) is asked in a turn of {self.id}: by the program or by an agent")
+        if name in scheduler.patches:
+            return True
+        playback = scheduler.playback
+        if playback is not None and not playback.is_patched(name, recorder.next_seq()):
+            return False
+        scheduler.patches.add(check_text(name, "the name of a patch"))
+        recorder.add_for(SIMULATION_PATCHED, {"name": name}, agent=0, turn=self._host._turns, cause=recorder.cause)
+        return True
 
     def emit(self, kind: str, /, **data: Any) -> None:
         """Record that something happened, as the simulation itself."""
@@ -263,6 +299,11 @@ class Simulation:
             recorder.enter(scheduler)
             recorder.add_for(SIMULATION_STARTED, self._started, agent=0)
             await scheduler.run()
+            if scheduler.is_halted:
+                await self.runtime.leases.refill()
+                scheduler.abandon()
+            if recorder.is_checking:
+                recorder.commit()
         except LogWriteError:
             scheduler.abandon()  # the runtime's own failure: it is told to everybody who waits
         except trio.Cancelled:

@@ -1,0 +1,159 @@
+"""Playback: what came from outside is fed to a simulation from its history, at the steps at which it came.
+
+The same program with the same seed does the same as long as the same inputs arrive at the same places.
+A playback holds those of one history up to its newest event (or an earlier one: the cut), lands each at
+its step, and answers calls without touching the outside. What always holds: inputs land in the order of
+their steps; an answer goes to the request of the same ``call_id``; a call whose answer is not in the
+history gets none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from matrix.event import CALL_FAMILIES, SIMULATION_ENDS, SIMULATION_INPUT, SIMULATION_PATCHED
+from matrix.limits import INT64_MAX
+from matrix.runtime.arrival import Arrival, Resumption, arrival_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from matrix.event import Event
+    from matrix.log.history import History
+    from matrix.runtime.call import Call
+    from matrix.runtime.scheduler import Scheduler
+
+INPUT_KINDS = frozenset(
+    {SIMULATION_INPUT, SIMULATION_PATCHED, *SIMULATION_ENDS}
+    | {f"{family}.{end}" for family in CALL_FAMILIES for end in ("completed", "failed")}
+)
+
+
+class Answer(NamedTuple):
+    """What the outside answered: ``data`` is that of the call's ``completed`` or ``failed``."""
+
+    call_id: str
+    data: dict[str, Any]
+
+
+class Input(NamedTuple):
+    """Something that came at a step: an answer, or another arrival, or (None) the end of a wait that comes again."""
+
+    step: int
+    arrival: int
+    time: int
+    what: Answer | Arrival | None
+    agent: str = ""
+    task: int = 0
+
+
+class Playback:
+    """The inputs of one history, and where in it a simulation stands."""
+
+    def __init__(self, history: History, last_seq: int) -> None:
+        self.last_seq = last_seq
+        self.turns_max = INT64_MAX
+        self._patches: dict[int, str] = {}
+        self._answers: dict[str, Answer] = {}
+        self._queue: deque[Input] = deque()
+        self._pending: dict[str, Call] = {}  # requests whose answer has not landed, in the order they were made
+        self._resumed: dict[tuple[str, int], Resumption] = {}
+        self._read(history.events(last_seq=last_seq, kinds=INPUT_KINDS))
+
+    def _read(self, events: Iterable[Event]) -> None:
+        inputs: list[Input] = []
+        for event in events:
+            if event.kind == SIMULATION_PATCHED:
+                self._patches[event.seq] = str(event.data.get("name"))
+            elif event.kind in SIMULATION_ENDS:
+                self.turns_max = event.data["counts"]["turns"]
+            elif event.kind == SIMULATION_INPUT:
+                data = event.data
+                who = str(data.get("agent", "")), int(data.get("task", 0))
+                inputs.append(Input(*_order(data), event.time, arrival_of(event), *who))
+            elif not event.data.get("cancelled"):
+                answer = Answer(str(event.data["call_id"]), dict(event.data))
+                self._answers[answer.call_id] = answer
+                if "step" in event.data:  # else it has a place of its own in the schedule: a call of fixed latency
+                    inputs.append(Input(*_order(event.data), event.time, answer))
+        # Answers are recorded in the turns they lead to, which may be in another order than that of their arrival.
+        self._queue.extend(sorted(inputs, key=lambda i: i.arrival))
+
+    # -- for the scheduler ---------------------------------------------------------------------
+
+    @property
+    def next_step(self) -> int:
+        """The step at which the next input is due."""
+        return self._queue[0].step if self._queue else INT64_MAX
+
+    def is_due(self, scheduler: Scheduler) -> bool:
+        """Whether an input can land now."""
+        return self.next_step <= scheduler.step
+
+    def land_due(self, scheduler: Scheduler) -> None:
+        """At the top of the loop: land all that came at this step."""
+        self._keep_resumptions(scheduler)
+        while self._queue and self._queue[0].step == scheduler.step and not scheduler.is_halted:
+            if not self._land(self._queue[0], scheduler):
+                break
+            self._queue.popleft()
+            if scheduler.playback is not self:
+                return  # the history ended within, and the simulation goes on without it
+        scheduler.stop_at = self.next_step
+        if self.next_step < scheduler.step or scheduler.turns > self.turns_max:
+            scheduler.halt()  # what came then can come no more: it went another way
+
+    def _land(self, due: Input, scheduler: Scheduler) -> bool:
+        if not any(scheduler.lanes):
+            scheduler.move_to(due.time)
+        scheduler.landed = due.arrival
+        if isinstance(due.what, Answer):
+            request = self._pending.pop(due.what.call_id, None)
+            if request is None:
+                scheduler.halt()  # nobody asked
+                return False
+            request.land(scheduler)
+        elif due.what is not None:
+            due.what.land(scheduler)
+        else:
+            resumption = self._resumed.pop((due.agent, due.task), None)
+            if resumption is None:
+                return False  # a wait of Trio's own, which is waited for again
+            resumption.land(scheduler)
+        return True
+
+    def _keep_resumptions(self, scheduler: Scheduler) -> None:
+        for arrival in scheduler.arrivals:
+            if isinstance(arrival, Resumption):
+                self._resumed[arrival.activity.agent.id, arrival.activity.order] = arrival
+        scheduler.arrivals.clear()
+
+    # -- for calls and programs ----------------------------------------------------------------
+
+    def begin(self, request: Call) -> None:
+        """Give a request the answer that it got then; it lands, or has its place, as it did then."""
+        answer = self._answers.pop(request.call_id, None)
+        self._pending[request.call_id] = request
+        if answer is not None:
+            request.answer(answer.data)
+            if request.latency is not None:
+                del self._pending[request.call_id]
+
+    def drop(self, request: Call) -> None:
+        """Nobody waits for the answer any more."""
+        self._pending.pop(request.call_id, None)
+        if request.latency is None:
+            request.scheduler.inflight -= 1
+
+    def pending(self) -> list[Call]:
+        """Requests that have no answer in the history, in the order they were made."""
+        return list(self._pending.values())
+
+    def is_patched(self, name: str, seq: int) -> bool:
+        """Whether the history says at ``seq`` that the program goes the new way of a patch from there on."""
+        return self._patches.get(seq) == name
+
+
+def _order(data: Mapping[str, Any]) -> tuple[int, int]:
+    return int(data["step"]), int(data["arrival"])

@@ -1,0 +1,285 @@
+"""Replay: run a recorded simulation again, without the outside, and compare every event with its history.
+
+The program is run with the recorded parameters, seed and options; what came from outside is fed from the
+history (see playback.py); what it records is compared with what was recorded, block by block, and written
+nowhere. The first event that differs ends it. A second run up to there then tells which line of the
+program said it.
+"""
+
+from __future__ import annotations
+
+import pdb
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from matrix.errors import ReplayRefused, UsageError
+from matrix.log.compare import Comparer, Difference
+from matrix.log.writer import Durability
+from matrix.runtime.branch import apply_fork
+from matrix.runtime.inputs import monotonic_ns
+from matrix.runtime.options import Options
+from matrix.runtime.playback import Playback
+from matrix.runtime.program import Program, check_program, environment, find_program, parameters_of
+from matrix.runtime.recorder import Nowhere, Recorder
+from matrix.runtime.runtime import Runtime, living
+from matrix.runtime.simulation import Simulation
+
+if TYPE_CHECKING:
+    from matrix.log.history import History
+    from matrix.log.rows import Rows
+    from matrix.runtime.divergence import Divergence
+
+PACKAGE: Final = str(Path(__file__).parent.parent)
+_ENVIRONMENT: Final = ("code", "file", "hash_seed", "versions", "program", "parameters", "options")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found.
+
+    >>> replay = matrix.open("runs").replay("1-1")                              # doctest: +SKIP
+    >>> replay.status, replay.events, replay.digest                             # doctest: +SKIP
+    ('identical', 7205, '0c5c9a8c3f0d4be1e7b2b7b1f0c0a6d4')
+    """
+
+    id: str
+    status: str  #: "identical", "diverged", or "stopped" where it was asked to end
+    events: int  #: events that were found to be the same
+    digest: str  #: of those events
+    divergence: Divergence | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)  #: what is not as it was: versions, code, hash seed
+    seconds: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        if self.divergence is not None:
+            return str(self.divergence)
+        said = f"{self.id}: identical" if self.status == "identical" else f"{self.id}: stopped, identical so far"
+        return f"{said}, {self.events:,} events, digest {self.digest}"
+
+
+class Checking:
+    """Where the events of a replayed simulation go: they are compared with its history."""
+
+    def __init__(self, history: History, last_seq: int) -> None:
+        self.comparer = Comparer(history, last_seq=last_seq)
+        self.difference: Difference | None = None
+        self.when_different: Callable[[], None] = lambda: None
+
+    def append(self, rows: Rows) -> int:
+        """Compare some more; after the first difference nothing is of interest."""
+        if self.difference is None:
+            self.difference = self.comparer.check(rows)
+            if self.difference is not None:
+                self.when_different()
+        return 0
+
+
+@asynccontextmanager
+async def open_stage(store: Path) -> AsyncIterator[Runtime]:
+    """A runtime for replays: it writes nowhere."""
+    stage = Runtime(store, Nowhere(), durability=Durability.OS, progress=None, index=False, compact=False)
+    async with living(stage):
+        yield stage
+
+
+def rehearse(
+    runtime: Runtime,
+    history: History,
+    program: Program,
+    *,
+    last_seq: int,
+    ordinal: int,
+    when_over: Callable[[Simulation], None],
+    parameters: Mapping[str, Any] | None = None,
+) -> tuple[Simulation, Checking]:
+    """Run a program again on a history up to ``last_seq``, and then, within the turn, call ``when_over``."""
+    started = history.started.data
+    given = dict(started.get("parameters", {}))
+    for fork in history.forks:
+        given |= fork.data.get("parameters", {})
+    given |= parameters or {}
+    checking = Checking(history, last_seq)
+    recorder = Recorder(checking)
+    recorder.is_checking = True
+    simulation = Simulation(
+        runtime,
+        program,
+        parameters_of(program, given),
+        ordinal=ordinal,
+        seed=started["seed"],
+        id=started["id"],
+        options=Options.from_recorded(started.get("options", {})),
+        recorder=recorder,
+    )
+    checking.when_different = simulation.scheduler.halt
+    simulation.feed(Playback(history, last_seq), started)
+    _cut(simulation, [(f.seq - 1, f.data) for f in history.forks if f.seq <= last_seq], last_seq, when_over)
+    return simulation, checking
+
+
+def _cut(
+    simulation: Simulation,
+    forks: list[tuple[int, Mapping[str, Any]]],
+    last_seq: int,
+    when_over: Callable[[Simulation], None],
+) -> None:
+    """Become each fork where it began, in turn, and call ``when_over`` after the last event."""
+    recorder = simulation.scheduler.recorder
+    if not forks:
+        recorder.cut_after(last_seq, lambda: when_over(simulation))
+        return
+    (seq, data), *others = forks
+
+    def become() -> None:
+        _cut(simulation, others, last_seq, when_over)
+        apply_fork(simulation, data)
+
+    recorder.cut_after(seq, become)
+
+
+class Replayer:
+    """Replays simulations of one store on one stage."""
+
+    def __init__(self, stage: Runtime, *, program: Program | None, pin: bool) -> None:
+        if program is not None:
+            check_program(program)
+        self._stage, self._program, self._pin = stage, program, pin
+
+    async def replay(self, id: str, history: History, *, until: int | None = None, debug: bool = False) -> Replay:
+        """Replay one simulation up to its end, or to the event ``until``."""
+        began = monotonic_ns()
+        last_seq = history.last_seq if until is None else until
+        if not 1 <= last_seq <= history.last_seq:
+            raise UsageError(f"{id} has events 1 to {history.last_seq}; there is none with the number {last_seq}")
+        then = environment_then(history)
+        program = self._program or find_program(then)
+        notes = changes(then, environment(program))
+        if notes and self._pin:
+            raise ReplayRefused(f"{id} was recorded elsewhere: {'; '.join(notes)}")
+        is_whole = until is None and history.end is not None
+        simulation, checking = rehearse(
+            self._stage,
+            history,
+            program,
+            last_seq=last_seq,
+            ordinal=self._stage.take_ordinal(),
+            when_over=_go_on if is_whole else (_debug if debug else _halt),
+        )
+        self._stage.host(simulation)
+        await simulation.wait()
+        difference = checking.difference or checking.comparer.missing()
+        divergence = None
+        if difference is not None:
+            divergence = await self._explained(id, history, program, difference, then)
+        elif until is None and history.end is None:
+            notes.append("it has no end in the log: it still runs, or was cut off (matrix resume lets it go on)")
+        return Replay(
+            id,
+            "diverged" if divergence else "stopped" if until is not None else "identical",
+            checking.comparer.next_seq - 1 if difference is None else difference.seq - 1,
+            checking.comparer.digest(),
+            divergence,
+            tuple(notes),
+            (monotonic_ns() - began) / 1e9,
+        )
+
+    async def _explained(
+        self, id: str, history: History, program: Program, difference: Difference, then: Mapping[str, Any]
+    ) -> Divergence:
+        places: list[str] = []
+
+        def look(simulation: Simulation) -> None:
+            places.append(place_of_turn())
+            simulation.scheduler.halt()
+
+        if difference.actual is not None:
+            simulation, _ = rehearse(
+                self._stage,
+                history,
+                program,
+                last_seq=difference.seq,
+                ordinal=self._stage.take_ordinal(),
+                when_over=look,
+            )
+            self._stage.host(simulation)
+            await simulation.wait()
+        from matrix.runtime.divergence import explain
+
+        return explain(
+            difference,
+            simulation=id,
+            place=places[0] if places else "",
+            environment_then=then,
+            environment_now=environment(program),
+        )
+
+
+def environment_then(history: History) -> dict[str, Any]:
+    """What the history says of the program and of where it was run: of a fork, what its newest fork says."""
+    found = {name: history.started.data[name] for name in _ENVIRONMENT if name in history.started.data}
+    for fork in history.forks:
+        found |= {name: fork.data[name] for name in _ENVIRONMENT if name in fork.data}
+    return found
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not as it was when a simulation was recorded, one sentence for each."""
+    notes = []
+    before, after = then.get("versions", {}), now.get("versions", {})
+    for name in sorted(set(before) | set(after)):
+        if before.get(name) != after.get(name):
+            notes.append(f"{name} was {before.get(name, 'not there')}, and is {after.get(name, 'not there')}")
+    if then.get("code") != now.get("code"):
+        notes.append("the program's code has changed since")
+    if then.get("hash_seed") != now.get("hash_seed"):
+        notes.append(f"PYTHONHASHSEED was {then.get('hash_seed', 'random')}, and is {now.get('hash_seed', 'random')}")
+    return notes
+
+
+# -- in the middle of a turn ---------------------------------------------------------------------
+
+
+def _go_on(simulation: Simulation) -> None:
+    """The history's last event is the simulation's own: what comes after it is too much, and will be found."""
+
+
+def _halt(simulation: Simulation) -> None:
+    simulation.scheduler.halt()
+
+
+def _debug(simulation: Simulation) -> None:
+    frame = user_frame()
+    if frame is None:
+        print("no line of the program is running at this event: it is the runtime's own", file=sys.stderr)
+    else:
+        debugger = pdb.Pdb()
+        debugger.set_trace(frame)
+        debugger.set_next(frame)  # not into what leads from here back to the program
+    simulation.scheduler.halt()
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the program's own code in the turn that is being taken; None when it has none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE):
+            return frame
+        if name.endswith("scheduler.py"):
+            return None
+        frame = frame.f_back
+    return None
+
+
+def place_of_turn() -> str:
+    """Where in the program the turn is that is being taken: ``negotiation.py:31 in run``; empty when nowhere."""
+    frame = user_frame()
+    if frame is None:
+        return ""
+    code = frame.f_code
+    return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
