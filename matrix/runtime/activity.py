@@ -36,6 +36,7 @@ class Activity:
         "is_cancelled",
         "is_done",
         "lease",
+        "message",
         "order",
         "token",
         "violation",
@@ -51,6 +52,7 @@ class Activity:
         self.coroutine = coroutine  # None until the first turn: an unstarted agent costs little
         self.context = context
         self.cause = cause
+        self.message = 0  # the message it has in hand, by seq: taken, and its handling not ended
         self.order = 0  # among the activities of its agent
         self.waiting = False
         self.waits_for: Any = None  # None: a message; else what deadlock reports and wake-ups need

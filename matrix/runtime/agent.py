@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from matrix.errors import MailboxFull, ProgramError, UnknownAgent
+from matrix.errors import AskFailed, MailboxFull, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, NOTE, STATE_CHANGED
 from matrix.limits import MAILBOX_MESSAGES_MAX
 from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.scheduler import Scheduler
     from matrix.runtime.simulation import Simulation
+    from matrix.runtime.supervision import Policy
 
 _new_message: Any = tuple.__new__  # a named tuple's own constructor costs twice as much
 _CODE_BITS: Final = 16  # see recorder.py
@@ -60,6 +61,7 @@ class Agent:
     role: str = ""  #: what the agent is in the society; the class's name in lower case when empty
     priority: int = 0  #: among those ready at one virtual time, lower numbers go first
     mailbox_max: int = MAILBOX_MESSAGES_MAX  #: messages that may wait for it
+    policy: Policy | None = None  #: when it fails: "propagate", "isolate", matrix.Restart(...); None: the simulation's
 
     _behaviour: ClassVar[int | None] = None
 
@@ -107,6 +109,7 @@ class Agent:
         def on_start(self) -> Any: ...
         def on_message(self, message: Message) -> Any: ...
         def on_timer(self, timer: Timer) -> Any: ...
+        def on_restart(self, error: Exception) -> None: ...
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -339,6 +342,7 @@ class Agent:
         activity = self._recorder.activity
         if activity is None or activity.agent is not self:
             raise self._not_its_turn()
+        activity.message = 0
         mailbox = self._mailbox
         if mailbox:
             self._lane.append((activity, mailbox.popleft()))
@@ -350,6 +354,7 @@ class Agent:
             self._receiver = activity
             activity.waiting = True
         message: Message = yield activity
+        activity.message = message.seq
         return message
 
     def messages(self) -> AsyncIterator[Message]:
@@ -375,22 +380,46 @@ class Agent:
 
     @types.coroutine
     def ask(self, to: str | Agent, /, kind: str = MESSAGE_SENT, **data: Any) -> Generator[Any, Any, Message]:
-        """Send a message and wait for the reply, which is the message to this agent that it caused."""
+        """Send a message and wait for the reply, which is the message to this agent that it caused.
+
+        Raises ``AskFailed`` when the agent that was asked ends, or is restarted, and will not answer any more.
+        """
         activity = self._own_activity()
         if not isinstance(to, (str, Agent)):
             raise ProgramError(f"ask asks one agent, not {to!r}")
         message = self.send(to, kind, **data)
+        asked = to if isinstance(to, Agent) else self._recorder.names[to]
         if self._asks is None:
             self._asks = {}
         self._asks[message.seq] = activity
-        activity.waiting = True
-        activity.waits_for = ("ask", to._id if isinstance(to, Agent) else to)
+        questions = self._wait_for_answer(activity, asked, message)
         try:
-            reply: Message = yield activity
+            reply: Message | AskFailed = yield activity
+            if isinstance(reply, AskFailed):
+                while activity.lease is not None and activity.lease.raise_cancel is not None:
+                    activity.waiting = True  # it was cancelled too, and that is the reason to tell
+                    yield activity
+                raise reply
         finally:
             activity.waits_for = None
-            self._asks.pop(message.seq, None)
+            if self._asks is not None:
+                self._asks.pop(message.seq, None)
+            questions.pop(message.seq, None)
         return reply
+
+    def _wait_for_answer(self, activity: Activity, asked: Agent, message: Message) -> dict[int, Activity]:
+        """Let the end of who was asked be told to who asks; returns where that is noted."""
+        scheduler = self._scheduler
+        activity.waits_for = ("ask", asked._id)
+        if asked._mode == ENDED:
+            self._lane.append((activity, scheduler.no_answer(asked, message.seq)))
+            return {}
+        activity.waiting = True
+        questions = scheduler.asked.get(asked._number)
+        if questions is None:
+            questions = scheduler.asked[asked._number] = {}
+        questions[message.seq] = activity
+        return questions
 
     async def join(self, *others: Agent | Any) -> None:
         """Wait until those agents, or child tasks, have ended."""
@@ -445,7 +474,11 @@ class Agent:
         if not hasattr(self, "on_timer"):
             raise ProgramError(f"{type(self).__name__} sets a timer but has no on_timer(self, timer)")
         timer = Timer(name, data, recorder.cause)
-        self._scheduler.at(self._scheduler.after(delay), self, timer)
+        scheduler = self._scheduler
+        instant = scheduler.after(delay)
+        if scheduler.restarts and self._number in scheduler.restarts:
+            scheduler.restarts[self._number].keep_timer(timer, instant, scheduler.now)
+        scheduler.at(instant, self, timer)
         return timer
 
     def spawn(self, cls: type[Agent], id: str | None = None, /, **parameters: Any) -> Agent:
@@ -530,6 +563,8 @@ _STATE = "state of the agent"  # in the map of streams: few agents have either
 def _behaviour_of(cls: type[Agent]) -> int | None:
     """How agents of a class are run; None for one that is only a base."""
     handlers = [name for name in ("on_start", "on_message", "on_timer") if hasattr(cls, name)]
+    if inspect.iscoroutinefunction(getattr(cls, "on_restart", None)):
+        raise ProgramError(f"{cls.__name__}.on_restart must be a plain def: it cannot wait")
     if hasattr(cls, "run"):
         if handlers:
             raise ProgramError(f"{cls.__name__} has run() and {handlers[0]}(); an agent has one or the other")

@@ -1,0 +1,27 @@
+"""Who waits for what: the reports of a deadlock and of a livelock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.errors import ProgramError
+
+if TYPE_CHECKING:
+    from matrix.runtime.activity import Activity
+
+
+class Deadlock(ProgramError):
+    """Nothing can happen any more, and agents wait for each other."""
+
+
+def who_waits(stuck: list[Activity]) -> str:
+    """Those who wait for something that cannot come, each with what that is."""
+    said = []
+    for activity in stuck[:10]:
+        who = activity.agent._id or "the program"
+        waits = activity.waits_for
+        said.append(
+            f"{who} waits in {waits[0]} for {waits[1]}" if isinstance(waits, tuple) else f"{who} waits in {waits}"
+        )
+    more = f" and {len(stuck) - 10} more" if len(stuck) > 10 else ""
+    return f"{'; '.join(said)}{more}"
