@@ -20,6 +20,7 @@ from matrix.log.items import MAP, head
 
 if TYPE_CHECKING:
     from matrix.log.block import Block
+    from matrix.log.history import Piece
 
 SEQ_BITS: Final = 40  # a goal's place in a batch is (simulation's code << SEQ_BITS) | seq
 SEQ_MASK: Final = (1 << SEQ_BITS) - 1
@@ -34,9 +35,19 @@ class Batch:
     """
 
     def __init__(self, shard: int, blocks: Sequence[Block], *, after: int) -> None:
-        self.shard, self.blocks = shard, blocks
-        self.keeps = [_rows_beyond(block, after) for block in blocks]
-        counts = [block.count if keep is None else int(keep.sum()) for block, keep in zip(blocks, self.keeps)]
+        self._take(shard, blocks, [_rows_beyond(block, after) for block in blocks])
+
+    @classmethod
+    def of_pieces(cls, shard: int, ordinal: int, pieces: Sequence[Piece]) -> Batch:
+        """The events of one history, whoever wrote them, as events of the simulation ``ordinal`` of ``shard``."""
+        batch = cls.__new__(cls)
+        batch._take(shard, [piece.block for piece in pieces], [_only(piece.block, piece.rows) for piece in pieces])
+        batch._columns["simulation"] = np.full(batch.count, ordinal, np.int64)
+        return batch
+
+    def _take(self, shard: int, blocks: Sequence[Block], keeps: list[np.ndarray | None]) -> None:
+        self.shard, self.blocks, self.keeps = shard, blocks, keeps
+        counts = [block.count if keep is None else int(keep.sum()) for block, keep in zip(blocks, keeps)]
         self.starts = np.concatenate(([0], np.cumsum(counts))).tolist()
         self.count: int = self.starts[-1]
         self._columns: dict[str, np.ndarray] = {}
@@ -171,6 +182,15 @@ def _rows_beyond(block: Block, after: int) -> np.ndarray | None:
         return None
     keep: np.ndarray = block.positions > after
     return None if keep.all() else keep
+
+
+def _only(block: Block, rows: np.ndarray) -> np.ndarray | None:
+    """Some ascending rows of the block in that form."""
+    if len(rows) == block.count:
+        return None
+    keep = np.zeros(block.count, np.bool_)
+    keep[rows] = True
+    return keep
 
 
 def group(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

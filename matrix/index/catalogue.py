@@ -130,11 +130,11 @@ _PATHS_CUT = """
 """
 
 
-def write(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Add the batch's kinds and paths."""
-    connection.executemany(_KIND_UPSERT, batch.kind_counts().items())
+def write(connection: sqlite3.Connection, batch: Batch, *, times: int = 1) -> None:
+    """Add the batch's kinds and paths, its events counted ``times`` times."""
+    connection.executemany(_KIND_UPSERT, [(kind, count * times) for kind, count in batch.kind_counts().items()])
     for kind, paths in paths_of(batch).items():
-        rows = [(kind, path.text, path.type, path.depth, count) for path, count in paths.items()]
+        rows = [(kind, path.text, path.type, path.depth, count * times) for path, count in paths.items()]
         connection.executemany(_PATH_UPSERT, rows)
         (known,) = connection.execute("SELECT count(*) FROM paths WHERE kind = ?", (kind,)).fetchone()
         if known > CATALOGUE_PATHS_MAX:

@@ -12,7 +12,7 @@ from typing import Final
 
 from matrix.index.schema import KEYS, TABLES
 
-LOGICAL_TABLES: Final = ("simulations", "agents", "goals", "states", "kinds", "paths", "witnesses")
+LOGICAL_TABLES: Final = ("simulations", "agents", "goals", "states", "forks", "kinds", "paths", "witnesses")
 _COLUMNS: Final = {"witnesses": ("shard", "position")}
 
 

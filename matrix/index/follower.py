@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from matrix.errors import FormatError, IndexAhead, LogCorrupt
-from matrix.index import agents, catalogue, goals, simulations, zones
+from matrix.index import entities, forks, zones
 from matrix.index.batch import Batch
 from matrix.index.schema import transaction
 from matrix.limits import FOLLOW_EVENTS_MAX
@@ -69,7 +69,7 @@ def _follow_shard(connection: sqlite3.Connection, reader: LogReader, shard: int,
             _match_segments(connection, reader, shard, witness)
             blocks = reader.blocks(shard, after=witness.position)
             for group in batches(blocks, batch_events):
-                witness, events = _apply(connection, shard, witness, group)
+                witness, events = _apply(connection, reader, shard, witness, group)
                 applied += events
             return applied
         except (_StartAgain, StaleBlock):
@@ -91,7 +91,9 @@ def batches(blocks: Iterable[Block], batch_events: int) -> Iterator[list[Block]]
         yield waiting
 
 
-def _apply(connection: sqlite3.Connection, shard: int, before: Witness, group: list[Block]) -> tuple[Witness, int]:
+def _apply(
+    connection: sqlite3.Connection, reader: LogReader, shard: int, before: Witness, group: list[Block]
+) -> tuple[Witness, int]:
     """Write the rows of some blocks, and the witness; returns the new one and how many events it covers more."""
     with transaction(connection):
         if read_witness(connection, shard) != before:
@@ -107,7 +109,7 @@ def _apply(connection: sqlite3.Connection, shard: int, before: Witness, group: l
             while group and sum(block.count for block in chunk) < FOLLOW_EVENTS_MAX:
                 chunk.append(group.pop(0))
             zones.write_blocks(connection, chunk)
-            events += write_batch(connection, Batch(shard, chunk, after=before.position))
+            events += write_batch(connection, reader, Batch(shard, chunk, after=before.position))
         connection.execute(
             "INSERT OR REPLACE INTO witnesses VALUES (?, ?, ?, ?, ?)",
             (shard, position, ref.segment, ref.generation, ref.offset),
@@ -115,14 +117,11 @@ def _apply(connection: sqlite3.Connection, shard: int, before: Witness, group: l
     return Witness(position, ref), events
 
 
-def write_batch(connection: sqlite3.Connection, batch: Batch) -> int:
+def write_batch(connection: sqlite3.Connection, reader: LogReader, batch: Batch) -> int:
     """Write everything a batch says about entities and catalogue; returns its number of events."""
     if batch.count:
-        simulations.write(connection, batch)
-        touched = agents.write(connection, batch)
-        goals.write(connection, batch, touched)
-        simulations.write_states(connection, batch)
-        catalogue.write(connection, batch)
+        forks.write(connection, reader, batch)
+        entities.write(connection, batch)
     return batch.count
 
 

@@ -3,6 +3,8 @@
 What always holds:
 
 - ``gid = (shard << 32) | ordinal`` names a simulation everywhere. Times are whole microseconds.
+- ``forks``: events ``first_seq`` to ``last_seq`` of a fork lie where ``source`` wrote them; a fork whose parent's
+  events are not there has one row without a source (see ``forks.py``).
 - References to events (``goal``, ``parent``, ``cause``, ``end_seq``) are ``seq`` numbers, 0 for none; a time or a
   text that is not there is NULL; ``data`` is CBOR of a map whose top-level nulls are left out, NULL when it is empty.
 - Tables that are only reached by their key are WITHOUT ROWID: one tree less to write for each goal.
@@ -20,7 +22,7 @@ from typing import Final
 
 FILE_NAME: Final = "index.sqlite"
 APPLICATION_ID: Final = 0x4D_58_49_44  # "MXID"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_MILLISECONDS_MAX: Final = 120_000  # how long to wait for another process that follows
 
 TABLES: Final[dict[str, dict[str, type]]] = {
@@ -72,6 +74,7 @@ TABLES: Final[dict[str, dict[str, type]]] = {
         "data": bytes,
     },
     "states": {"simulation": int, "agent": int, "seq": int, "data": bytes},
+    "forks": {"gid": int, "first_seq": int, "last_seq": int, "source": int},
     "segments": {
         "shard": int,
         "number": int,
@@ -112,6 +115,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "agents": ("simulation", "number"),
     "goals": ("simulation", "seq"),
     "states": ("simulation", "agent"),
+    "forks": ("gid", "first_seq"),
     "segments": ("shard", "number"),
     "blocks": ("shard", "segment", "offset"),
     "kinds": ("kind",),

@@ -2,6 +2,9 @@
 
 Of several ``simulation.started``, or of several ends, the first one counts. A simulation whose
 ``simulation.started`` is missing is there all the same, under the name that its place gives it.
+
+``simulation.forked`` says who a simulation is from there on: its id, its parent, its seed. What else it says is added
+to the data, and what it ``set`` takes the place of parameters. A fork started when its oldest parent did.
 """
 
 from __future__ import annotations
@@ -9,12 +12,12 @@ from __future__ import annotations
 import sqlite3
 from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 import numpy as np
 
-from matrix.event import AGENT_STARTED, SIMULATION_ENDS, SIMULATION_STARTED, STATE_CHANGED
+from matrix.event import AGENT_STARTED, SIMULATION_ENDS, SIMULATION_FORKED, SIMULATION_STARTED, STATE_CHANGED
 from matrix.index.batch import Batch, group, packed
 
 _TALLY = """
@@ -27,6 +30,10 @@ _START = """
     UPDATE simulations SET id = coalesce(?, id), name = ?, seed = ?, parent = ?, started_seq = ?, start = ?, data = ?
     WHERE gid = ?
 """
+_FORK = """
+    UPDATE simulations SET id = coalesce(?, shard || '-' || ordinal), name = coalesce(?, name),
+        seed = coalesce(?, seed), parent = ?, data = ? WHERE gid = ?
+"""
 _END = 'UPDATE simulations SET status = ?, "end" = ?, ended_at = ?, data = ? WHERE gid = ?'
 _NOT_DATA = ("id", "name", "seed", "parent")
 _INT64 = range(-(2**63), 2**63)
@@ -35,8 +42,7 @@ _INT64 = range(-(2**63), 2**63)
 def write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Bring the rows of the batch's simulations up to date."""
     _write_tallies(connection, batch)
-    _write_starts(connection, batch)
-    _write_ends(connection, batch)
+    _write_lives(connection, batch)
 
 
 def _write_tallies(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -67,35 +73,73 @@ def first_and_last(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
     return first, last
 
 
-def _write_starts(connection: sqlite3.Connection, batch: Batch) -> None:
-    rows = batch.kind_rows(SIMULATION_STARTED)
-    gids = batch.gids(batch.simulation_codes[rows])
-    seqs, walls = batch.column("seq")[rows].tolist(), batch.column("wall")[rows].tolist()
-    for gid, seq, wall, said in zip(gids, seqs, walls, batch.maps(SIMULATION_STARTED)):
-        started, known = _started_and_data(connection, gid)
-        if started:
-            continue
-        parameters = said.get("parameters")
-        data = dict(parameters) if isinstance(parameters, dict) else {}
-        data.update({name: value for name, value in said.items() if name not in _NOT_DATA})
-        data.update(known)  # from an end that came first, which is how it is merged anyway
-        head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
-        parent = text_or_none(said.get("parent"))
-        connection.execute(_START, (*head, parent, seq, wall, packed(_sorted(data)), gid))
+class _Turn(NamedTuple):
+    """What an event says of its simulation: that it starts, is a fork, or ends."""
+
+    row: int
+    kind: str
+    gid: int
+    seq: int
+    wall: int
+    time: int
+    said: dict[str, Any]
 
 
-def _write_ends(connection: sqlite3.Connection, batch: Batch) -> None:
-    ends: list[tuple[Any, ...]] = []
-    for kind, status in SIMULATION_ENDS.items():
+def _write_lives(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Starts, forks and ends in the order in which they happened."""
+    turns: list[_Turn] = []
+    for kind in (SIMULATION_STARTED, SIMULATION_FORKED, *SIMULATION_ENDS):
         rows = batch.kind_rows(kind)
-        gids = batch.gids(batch.simulation_codes[rows])
-        walls, times = batch.column("wall")[rows].tolist(), batch.column("time")[rows].tolist()
-        ends += zip(rows.tolist(), gids, walls, times, repeat(status), batch.maps(kind))
-    for _, gid, wall, time, status, said in sorted(ends, key=itemgetter(0)):
-        (now,) = connection.execute("SELECT status FROM simulations WHERE gid = ?", (gid,)).fetchone()
-        if now == "running":
-            _, known = _started_and_data(connection, gid)
-            connection.execute(_END, (status, wall, time, packed(_sorted(known | said)), gid))
+        if len(rows):
+            numbers = (batch.column(name)[rows].tolist() for name in ("seq", "wall", "time"))
+            gids = batch.gids(batch.simulation_codes[rows])
+            turns += map(_Turn, rows.tolist(), repeat(kind), gids, *numbers, batch.maps(kind))
+    for turn in sorted(turns, key=itemgetter(0)):
+        if turn.kind == SIMULATION_STARTED:
+            _write_start(connection, turn)
+        elif turn.kind == SIMULATION_FORKED:
+            _write_fork(connection, turn)
+        else:
+            _write_end(connection, turn)
+
+
+def _write_start(connection: sqlite3.Connection, turn: _Turn) -> None:
+    started, known = _started_and_data(connection, turn.gid)
+    if started:
+        return
+    said = turn.said
+    parameters = said.get("parameters")
+    data = dict(parameters) if isinstance(parameters, dict) else {}
+    data.update(_rest(said))
+    data.update(known)  # from an end that came first, which is how it is merged anyway
+    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
+    parent = text_or_none(said.get("parent"))
+    connection.execute(_START, (*head, parent, turn.seq, turn.wall, packed(_sorted(data)), turn.gid))
+
+
+def _write_fork(connection: sqlite3.Connection, turn: _Turn) -> None:
+    _, data = _started_and_data(connection, turn.gid)
+    said, changed = turn.said, turn.said.get("set")
+    if isinstance(changed, dict):
+        parameters = data.get("parameters")
+        data.update(changed)
+        data["parameters"] = {**parameters, **changed} if isinstance(parameters, dict) else changed
+    data.update(_rest(said))
+    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
+    parent = text_or_none(said.get("parent"))
+    connection.execute(_FORK, (*head, parent, packed(_sorted(data)), turn.gid))
+
+
+def _write_end(connection: sqlite3.Connection, turn: _Turn) -> None:
+    (now,) = connection.execute("SELECT status FROM simulations WHERE gid = ?", (turn.gid,)).fetchone()
+    if now == "running":
+        _, known = _started_and_data(connection, turn.gid)
+        data = packed(_sorted(known | turn.said))
+        connection.execute(_END, (SIMULATION_ENDS[turn.kind], turn.wall, turn.time, data, turn.gid))
+
+
+def _rest(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name not in _NOT_DATA}
 
 
 def _started_and_data(connection: sqlite3.Connection, gid: int) -> tuple[int, dict[str, Any]]:

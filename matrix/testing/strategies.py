@@ -14,16 +14,16 @@ from matrix.testing.choices import Choices
 from matrix.testing.histories import Shards, history
 from matrix.testing.queries import query_text
 
-MOVE_BYTES, SIMULATION_BYTES, QUERY_BYTES = 24, 24, 192
+MOVE_BYTES, SIMULATION_BYTES, QUERY_BYTES = 24, 32, 192
 
 _moves = st.lists(st.binary(min_size=MOVE_BYTES, max_size=MOVE_BYTES).map(Choices), max_size=40)
 _simulation = st.tuples(st.binary(min_size=SIMULATION_BYTES, max_size=SIMULATION_BYTES).map(Choices), _moves)
 
 
 def histories() -> st.SearchStrategy[Shards]:
-    """Stores of one to four simulations, as plain events by shard."""
+    """Stores of one to five simulations, some of them forks, as plain events by shard."""
     return st.builds(
-        history, st.binary(min_size=2, max_size=2).map(Choices), st.lists(_simulation, min_size=1, max_size=4)
+        history, st.binary(min_size=2, max_size=2).map(Choices), st.lists(_simulation, min_size=1, max_size=5)
     )
 
 
@@ -35,7 +35,7 @@ def queries() -> st.SearchStrategy[str]:
 def random_example(random: Random, *, queries_count: int) -> tuple[Shards, list[str]]:
     """A history and queries about it, from a seeded generator."""
     simulations = []
-    for _ in range(random.choice((1, 1, 2, 3))):
+    for _ in range(random.choice((1, 2, 3, 5))):
         moves = [Choices(random.randbytes(MOVE_BYTES)) for _ in range(random.randint(0, 40))]
         simulations.append((Choices(random.randbytes(SIMULATION_BYTES)), moves))
     shards = history(Choices(random.randbytes(2)), simulations)

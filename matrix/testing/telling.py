@@ -7,10 +7,10 @@ time, turns, goals, states and causes. Agents are named by any number, taken mod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from matrix.event import Event, is_action
+from matrix.event import AGENT_ENDS, GOAL_ENDS, Event, is_action
 
 
 @dataclass
@@ -40,6 +40,35 @@ class Telling:
         self.agents: dict[int, _Agent] = {}
         self.names: set[str] = set()
         self.state = 0
+
+    @classmethod
+    def forked(cls, events: Sequence[Event], *, simulation: int) -> Telling:
+        """A telling that goes on where these events leave off: a fork, and what it has from its parent."""
+        telling = cls(simulation=simulation, wall=events[0].wall - events[0].time)
+        for event in events:
+            telling.remember(replace(event, simulation=simulation))
+        return telling
+
+    def remember(self, event: Event) -> None:
+        """Take over an event that was told already, and what follows from it."""
+        self.events.append(event)
+        self.time, self.state = event.time, event.state
+        if event.kind == "agent.started":
+            self.agents[event.agent] = _Agent(event.agent)
+            self.names.add(event.data["id"])
+        elif event.kind == "state.changed" and event.agent == 0:
+            self.state = event.seq
+        for number in event.to:
+            self.agents[number].received.append(event)
+        who = self.agents.get(event.agent)
+        if who is None:
+            return
+        who.turn = max(who.turn, event.turn)
+        if event.kind == "goal.started":
+            who.goals.append(event.seq)
+        elif event.kind in GOAL_ENDS:
+            who.goals.remove(event.goal)
+        who.is_alive = who.is_alive and event.kind not in AGENT_ENDS
 
     def record(
         self, agent: int, kind: str, data: Mapping[str, Any], *, to: Sequence[int] = (), goal: int = -1, cause: int = 0
@@ -77,6 +106,10 @@ class Telling:
     def start(self, configuration: Mapping[str, Any]) -> None:
         """The first event of the simulation."""
         self.record(0, "simulation.started", configuration)
+
+    def fork(self, said: Mapping[str, Any]) -> None:
+        """The first event of a fork's own."""
+        self.record(0, "simulation.forked", {**said, "at": len(self.events)}, cause=len(self.events))
 
     def spawn(self, actor: int, role: str | None, name: str) -> None:
         """A new agent, unless one of that name is there already."""

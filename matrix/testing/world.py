@@ -22,11 +22,13 @@ from matrix.event import (
     GOAL_ENDS,
     GOAL_STARTED,
     SIMULATION_ENDS,
+    SIMULATION_FORKED,
     SIMULATION_STARTED,
     STATE_CHANGED,
     Event,
     is_action,
 )
+from matrix.testing.forks import whole
 
 RELATIONS = ("simulations", "agents", "goals", "events", "messages", "conversations")
 
@@ -83,9 +85,10 @@ class World:
 
     def __init__(self, shards: Mapping[int, Iterable[Event]]) -> None:
         self.runs: list[Run] = []
-        for shard in sorted(shards):
+        told = whole(shards)
+        for shard in sorted(told):
             by_simulation: dict[int, list[Event]] = {}
-            for event in shards[shard]:
+            for event in told[shard]:
                 by_simulation.setdefault(event.simulation, []).append(event)
             for ordinal in sorted(by_simulation):
                 events = sorted(by_simulation[ordinal], key=lambda e: e.seq)
@@ -143,6 +146,13 @@ def read_simulation(gid: int, default_id: str, events: list[Event]) -> Thing:
     parameters = said.get("parameters")
     data = dict(parameters) if isinstance(parameters, Mapping) else {}
     data.update({key: value for key, value in said.items() if key not in ("id", "name", "seed", "parent")})
+    for forked in (e for e in events if e.kind == SIMULATION_FORKED):
+        said = {"name": said.get("name"), "seed": said.get("seed"), **forked.data}
+        changed = forked.data.get("set")
+        if isinstance(changed, Mapping):
+            data.update(changed)
+            data["parameters"] = {**data.get("parameters", {}), **changed}
+        data.update({key: value for key, value in said.items() if key not in ("id", "name", "seed", "parent")})
     data.update(ended.data if ended else {})
     fields = {
         "id": said.get("id") or default_id,

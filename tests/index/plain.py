@@ -14,6 +14,7 @@ from typing import Any
 import cbor2
 
 from matrix.event import Event
+from matrix.testing.forks import whole
 from matrix.testing.world import Duration, Thing, Time, World
 
 TYPES = {bool: "bool", int: "number", float: "number", str: "text", bytes: "bytes", dict: "map", list: "list"}
@@ -90,7 +91,7 @@ def found_entities(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, 
 def expected_paths(shards: Mapping[int, Iterable[Event]]) -> Counter[tuple[str, str, str]]:
     """Events by kind, path and type."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for events in shards.values():
+    for events in whole(shards).values():
         for event in events:
             counts.update({(event.kind, path, type_) for path, type_ in walk("", event.data) if path})
     return counts

@@ -16,7 +16,9 @@ import numpy as np
 from matrix.event import Event
 from matrix.log.block import Block, BlockRef
 from matrix.log.pack import pack
+from matrix.log.reader import StaleBlock
 from matrix.log.rows import rows_from_events
+from matrix.log.segment import BlockEntry
 
 
 class Info(NamedTuple):
@@ -28,6 +30,7 @@ class Info(NamedTuple):
     last_position: int
     is_sealed: bool
     size_bytes: int
+    blocks: tuple[BlockEntry, ...] = ()
 
 
 @dataclass
@@ -81,7 +84,9 @@ class Shelf:
             positions = [row[0] for block in segment.blocks for row in block]
             first, last = min(positions, default=last + 1), max(positions, default=last)
             is_sealed = segment is not self.log[shard][-1]
-            found.append(Info(segment.number, segment.generation, first, last, is_sealed, 100 * len(positions)))
+            size = 100 * len(positions)
+            blocks = tuple(_entry(place, rows) for place, rows in enumerate(segment.blocks)) if is_sealed else ()
+            found.append(Info(segment.number, segment.generation, first, last, is_sealed, size, blocks))
         return found
 
     def blocks(self, shard: int, *, after: int = 0) -> Iterator[Block]:
@@ -93,7 +98,10 @@ class Shelf:
 
     def block(self, ref: BlockRef) -> Block:
         """One block by its place."""
-        return self._block(ref.shard, self.log[ref.shard][ref.segment - 1], ref.offset)
+        segment = self.log[ref.shard][ref.segment - 1]
+        if segment.generation != ref.generation:
+            raise StaleBlock(f"segment {ref.segment} was compacted")
+        return self._block(ref.shard, segment, ref.offset)
 
     def _block(self, shard: int, segment: Segment, place: int) -> Block:
         rows = segment.blocks[place]
@@ -102,3 +110,8 @@ class Shelf:
         ref = BlockRef(shard, segment.number, segment.generation, place)
         first, last = int(positions.min()), int(positions.max())
         return Block(payload, 0, len(payload), path=Path("shelf"), ref=ref, length=len(payload), first=first, last=last)
+
+
+def _entry(place: int, rows: list[tuple[int, Event]]) -> BlockEntry:
+    positions, ordinals = [row[0] for row in rows], [row[1].simulation for row in rows]
+    return BlockEntry(place, 0, len(rows), min(positions), max(positions), min(ordinals), max(ordinals))

@@ -86,7 +86,7 @@ def test_another_schema_is_replaced_and_says_so(store: Path) -> None:
         index.connection.execute("PRAGMA user_version = 99")
         index.connection.execute("CREATE TABLE invented (later TEXT)")
     followed = follow(store)
-    assert followed.rebuilt_because == "the schema of index.sqlite was version 99, not version 1"
+    assert followed.rebuilt_because == "the schema of index.sqlite was version 99, not version 2"
     assert digest(store) == before
     with Index.open(store) as index:
         assert index.connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'invented'").fetchone() == (0,)
@@ -194,7 +194,7 @@ def test_a_failure_in_the_middle_of_a_batch_leaves_nothing_of_it(store: Path, mo
     before = digest(store)
     write_log(store, trade(4))
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("no more")
 
     with monkeypatch.context() as patched:

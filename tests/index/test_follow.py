@@ -12,8 +12,9 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.event import Event
+from matrix.event import SIMULATION_FORKED, Event
 from matrix.index import dump, follower, schema
+from matrix.testing.forks import whole
 from matrix.testing.strategies import Shards, histories
 from tests.index.plain import expected_entities, expected_paths, found_entities, found_paths
 from tests.index.shelf import Shelf
@@ -49,28 +50,64 @@ def rebuilt_digest(shelf: Shelf) -> str:
 
 
 def pieces(events: list[Event], random: Random) -> Iterator[list[Event]]:
-    """The events in blocks of random size."""
-    at = 0
-    while at < len(events):
-        size = random.randint(1, 12)
-        yield events[at : at + size]
-        at += size
+    """The events in blocks of random size; a fork begins a block, as it waits for its parent's events."""
+    block: list[Event] = []
+    size = random.randint(1, 12)
+    for event in events:
+        if block and (len(block) == size or event.kind == SIMULATION_FORKED):
+            yield block
+            block, size = [], random.randint(1, 12)
+        block.append(event)
+    yield block
+
+
+class Waiting:
+    """Blocks of all shards that are not written yet."""
+
+    def __init__(self, shards: Shards, random: Random) -> None:
+        self._random = random
+        self._left = {shard: list(pieces(events, random)) for shard, events in shards.items()}
+        self._newest: dict[tuple[int, int], int] = {}
+        forks = [(n, e) for n, events in shards.items() for e in events if e.kind == SIMULATION_FORKED]
+        self._forked = {(shard, event.simulation): event for shard, event in forks}
+
+    def __bool__(self) -> bool:
+        return any(self._left.values())
+
+    def pop(self) -> tuple[int, list[Event]]:
+        """The next block of some shard; a fork comes after everything it shares with its parent."""
+        shard = self._random.choice([shard for shard, left in self._left.items() if left and self._may_come(left[0])])
+        block = self._left[shard].pop(0)
+        for event in block:
+            self._newest[shard, event.simulation] = event.seq
+        return shard, block
+
+    def _may_come(self, block: list[Event]) -> bool:
+        forked: Event | None = block[0] if block[0].kind == SIMULATION_FORKED else None
+        at = forked.data["at"] if forked else 0
+        while forked:
+            parent = forked.data["parent_shard"], forked.data["parent_ordinal"]
+            if self._newest.get(parent, 0) >= at:
+                return True
+            forked = self._forked.get(parent)
+            if forked is None or forked.data["at"] < at:
+                return False
+        return True
 
 
 @quick
 @given(shards=histories(), random=seeds)
 def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards, random: Random) -> None:
     shelf, index = Shelf(), new_index()
-    waiting = {shard: list(pieces(events, random)) for shard, events in shards.items()}
-    while any(waiting.values()):
-        shard = random.choice([shard for shard, left in waiting.items() if left])
-        shelf.append(shard, waiting[shard].pop(0))
+    waiting = Waiting(shards, random)
+    while waiting:
+        shelf.append(*waiting.pop())
         if random.random() < 0.4:
             follower.follow(index, shelf, batch_events=random.choice((1, 7, 10_000)))
     follower.follow(index, shelf)
     assert found_entities(index) == expected_entities(shards)
     assert found_paths(index) == expected_paths(shards)
-    kinds = Counter(event.kind for events in shards.values() for event in events)
+    kinds = Counter(event.kind for events in whole(shards).values() for event in events)
     assert dict(index.execute("SELECT kind, events FROM kinds")) == kinds
     assert dump.dump_digest(index) == rebuilt_digest(shelf)
     index.close()
@@ -80,17 +117,18 @@ def test_an_index_followed_in_any_steps_says_what_the_events_say(shards: Shards,
 @given(shards=histories(), random=seeds)
 def test_compaction_at_any_moment_changes_nothing_but_the_maps(shards: Shards, random: Random) -> None:
     live, shelf, index = Shelf(), Shelf(), new_index()
-    for shard, events in shards.items():
-        for block in pieces(events, random):
-            live.append(shard, block)
-            shelf.append(shard, block)
-            if random.random() < 0.3:
-                follower.follow(index, shelf, batch_events=5)
-            if random.random() < 0.3:
-                shelf.roll(shard)
-            sealed = shelf.log[shard][:-1]
-            if sealed and random.random() < 0.3:
-                shelf.compact(shard, random.choice(sealed).number, random.randint(1, 20))
+    waiting = Waiting(shards, random)
+    while waiting:
+        shard, block = waiting.pop()
+        live.append(shard, block)
+        shelf.append(shard, block)
+        if random.random() < 0.3:
+            follower.follow(index, shelf, batch_events=5)
+        if random.random() < 0.3:
+            shelf.roll(shard)
+        sealed = shelf.log[shard][:-1]
+        if sealed and random.random() < 0.3:
+            shelf.compact(shard, random.choice(sealed).number, random.randint(1, 20))
     follower.follow(index, shelf)
     follower.follow(index, shelf)
     assert dump.dump_digest(index) == rebuilt_digest(live) == rebuilt_digest(shelf)
