@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from matrix.errors import ProgramError
 from matrix.runtime.clock import microseconds
+from matrix.runtime.guard import Guard, check_guard
 
 Pace = Literal["pace", "freeze", "free"]
 PACES = ("pace", "freeze", "free")
@@ -30,9 +31,11 @@ class Options:
     turns_max: int | None = None
     events_max: int | None = None
     pace: Pace = "pace"
+    guard: Guard = "raise"  #: what becomes of a turn that uses what no log has: see guard.py
 
     def __post_init__(self) -> None:
         _one_of("pace", self.pace, PACES)
+        check_guard(self.guard)
         _at_least_one("turns_max", self.turns_max)
         _at_least_one("events_max", self.events_max)
         if self.until is not None:
