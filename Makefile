@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check bench-quick clean
+.PHONY: demo test check bench-quick bench-peers clean
 
 demo: $(VENV)/installed
 	@$(BIN)/matrix demo
@@ -24,8 +24,16 @@ check: $(VENV)/installed-dev
 bench-quick: $(VENV)/installed-test
 	@for bench in bench/*.py; do $(BIN)/python "$$bench" --quick || exit 1; done
 
+# The runtimes that bench/society.py puts beside Matrix, in an environment of their own (about 900 MB).
+bench-peers: bench/.venv/installed
+
+bench/.venv/installed: bench/peers/requirements.txt
+	@"$(PYTHON)" -m venv bench/.venv
+	@bench/.venv/bin/python -m pip --disable-pip-version-check -qq install -r $<
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) bench/.venv
 
 # The stamps make a second `make` quick: nothing is installed again until pyproject.toml changes.
 $(VENV)/created:
