@@ -1,9 +1,8 @@
-"""Branches: simulations that go on, live, from a history: resumed after a crash, or forked to go another way.
+"""Branch: how a simulation that is rehearsed on a history leaves it, and what makes a fork of it.
 
-Both run the program again on the history up to its cut, fed and compared as in a replay. Right behind the
-last event, in the middle of a turn if need be, they go live: what comes next is asked of the outside and
-written to the log. A resumed simulation goes on in its own part of the log, as if nothing had happened; a
-fork's part begins with ``simulation.forked``, and what came before stays its parent's.
+Right behind the last event, in the middle of a turn if need be, it goes live: what comes next is asked of
+the outside and written to the log. A resumed simulation goes on in its own part of the log; a fork's part
+begins with ``simulation.forked``, and what came before stays its parent's.
 """
 
 from __future__ import annotations

@@ -1,41 +1,62 @@
 """Calls: requests to the outside and their answers, recorded.
 
-The request is an event before the outside is touched (under ``sync`` a durable one). The function
-runs in the runtime's nursery, beside the simulation; its answer becomes a turn of the agent that
-asked, at the place in the order at which it came, or after a fixed virtual latency. What comes
+The request is an event before the outside is touched (under ``sync`` a durable one). How that is done,
+and how often, is outside.py's; here is its place in the order: the answer becomes a turn of the agent
+that asked, where it came ("arrival"), or at a place that was reserved when the call began: after its
+``latency``, in "ordered" delivery at once, and everything behind that place waits for it. What comes
 back must be a CBOR value, since a replay will have nothing but the log to take it from.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.errors import LogWriteError, MatrixError, ProgramError
+from matrix.errors import MatrixError, ProgramError
 from matrix.event import CALL_FAMILIES
 from matrix.runtime.activity import Action, Activity, park
 from matrix.runtime.arrival import Arrival
-from matrix.runtime.inputs import monotonic_ns
-from matrix.runtime.values import mended, snapshot
+from matrix.runtime.policy import CallPolicy, check_given, seconds_of
+from matrix.runtime.values import snapshot
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
+    from matrix.runtime.limiter import Place
     from matrix.runtime.scheduler import Scheduler
+
+_KINDS = {family: (f"{family}.called", f"{family}.completed", f"{family}.failed") for family in CALL_FAMILIES}
+_ANSWERS = frozenset({"result", "error"})
 
 
 class CallFailed(MatrixError):
     """A call to the outside failed; raised in the agent that waits for it.
 
-    ``error`` is the failure's type and text as recorded; ``__cause__`` the exception itself.
+    ``error`` is the last attempt's failure as recorded, ``error_type`` the name of its type, ``attempts`` how many
+    there were. ``__cause__`` is the exception itself, but not in a replay: a program must not decide by it.
+
+    >>> failed = CallFailed("ask_model", "ConnectionError: reset by peer", attempts=3)
+    >>> failed.error_type, str(failed)
+    ('ConnectionError', 'ask_model: ConnectionError: reset by peer (3 attempts)')
     """
 
-    def __init__(self, name: str, error: str) -> None:
-        super().__init__(f"{name}: {error}")
-        self.name, self.error = name, error
+    def __init__(self, name: str, error: str, *, attempts: int = 1) -> None:
+        super().__init__(f"{name}: {error} ({attempts} attempts)" if attempts > 1 else f"{name}: {error}")
+        self.name, self.error, self.attempts = name, error, attempts
+
+    @property
+    def error_type(self) -> str:
+        """The name of the exception's type, such as ``"TooSlowError"``."""
+        return self.error.partition(":")[0]
+
+
+class UnknownOutcome(CallFailed):
+    """A crash came between the request and its answer: what was asked for may have happened or not.
+
+    Declare a call repeatable, and it is sent again instead.
+    """
 
 
 class Call(Action, Arrival):
@@ -45,6 +66,8 @@ class Call(Action, Arrival):
         "activity",
         "arguments",
         "arrival",
+        "asked_at",
+        "attempts",
         "began",
         "call_id",
         "error",
@@ -54,6 +77,8 @@ class Call(Action, Arrival):
         "latency",
         "ms",
         "name",
+        "place",
+        "policy",
         "recorded",
         "result",
         "scheduler",
@@ -62,67 +87,56 @@ class Call(Action, Arrival):
         "step",
         "timeout",
         "token",
+        "tries",
+        "waited_ns",
     )
 
-    def __init__(self, activity: Activity, function: Callable[..., Any], arguments: tuple[Any, ...], name: str) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        activity: Activity,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        *,
+        name: str,
+        call_id: str,
+        policy: CallPolicy,
+    ) -> None:
+        self.is_stale = False
         self.activity, self.token = activity, activity.token
         self.scheduler: Scheduler = activity.agent._scheduler
-        self.function, self.arguments, self.name = function, arguments, name
-        self.timeout: float | None = None
+        self.function, self.arguments = function, arguments
+        self.name, self.call_id, self.policy = name, call_id, policy
+        self.timeout: Any = policy.timeout  # seconds
         self.latency: int | None = None  # microseconds; None: the answer comes as it comes
-        self.call_id = ""
         self.seq = 0
         self.step = self.arrival = 0  # at which the answer arrived, and as the how manieth input
         self.recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
-        self.began = 0
         self.is_settled = False
         self.result: Any = None
         self.error = ""
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
+        # Of the attempt that is under way, or was the last one.
+        self.attempts = 1
+        self.asked_at = self.began = self.waited_ns = 0
         self.ms = 0.0
+        self.tries: list[dict[str, Any]] | None = None  # those that failed before
+        self.place: Place | None = None  # among the requests of its name, where they are limited
         self.scope = trio.CancelScope()
 
-    # -- in the runtime's nursery --------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Touch the outside."""
-        runtime = self.scheduler.simulation.runtime
-        with self.scope:
-            try:
-                await runtime.before_outside(self.scheduler.recorder)
-            except LogWriteError as error:  # the outside is not touched, and every simulation stops
-                runtime.log_failed(error)
-                return
-            self.began = monotonic_ns()
-            await self._answer()
-        self.ms = (monotonic_ns() - self.began) / 1_000_000 if self.began else 0.0
-        self._settle()
-
-    async def _answer(self) -> None:
-        try:
-            if self.timeout is None:
-                result = await self._outside()
-            else:
-                with trio.fail_after(self.timeout):
-                    result = await self._outside()
-            self.result = snapshot(result, f"the result of {self.name}")
-        except Exception as failure:
-            self.failure, self.error = failure, mended(f"{type(failure).__name__}: {failure}")
-
-    async def _outside(self) -> Any:
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(*self.arguments)
-        limiter = self.scheduler.simulation.runtime.threads
-        result = await trio.to_thread.run_sync(self.function, *self.arguments, limiter=limiter, abandon_on_cancel=True)
-        return await result if inspect.isawaitable(result) else result
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """The answer is there, or nobody wants it: tell the scheduler."""
         self.is_settled = True
         if self.latency is None:
             self.scheduler.arrive(self)
         else:
             self.scheduler.answer_came(self)
+
+    def measured(self) -> dict[str, Any]:
+        """How long the attempt took, and how long it waited before for its place, its thread, or after a failure."""
+        found = {"ms": round(self.ms, 3)}
+        if self.waited_ns >= 1_000:
+            found["waited_ms"] = round(self.waited_ns / 1_000_000, 3)
+        return found
 
     # -- in the schedule -----------------------------------------------------------------------
 
@@ -130,6 +144,7 @@ class Call(Action, Arrival):
         """What a replay has instead of the outside: ``completed`` or ``failed`` as it was recorded."""
         self.recorded, self.is_settled = recorded, True
         self.result, self.error = recorded.get("result"), recorded.get("error", "")
+        self.attempts = recorded.get("attempts", 1)
 
     def land(self, scheduler: Scheduler) -> None:
         """The answer's place in the order: behind what is ready now."""
@@ -157,7 +172,7 @@ class Call(Action, Arrival):
 
     def stop(self) -> None:
         """Whoever asked was cancelled: let the outside be."""
-        self.scope.cancel()
+        self.scheduler.simulation.runtime.outside.stop(self)
 
 
 async def call(
@@ -168,30 +183,33 @@ async def call(
     *,
     name: str,
     kind: str,
-    timeout: float | None,
+    timeout: float | timedelta | None,
     latency: float | timedelta | None,
+    repeatable: bool | None,
+    policy: CallPolicy | None,
 ) -> Any:
     """``agent.call``: record the request, wait for the answer, record that."""
-    if kind not in CALL_FAMILIES:
+    if kind not in _KINDS:
         raise ProgramError(f"the kind of a call is one of {', '.join(CALL_FAMILIES)}, not {kind!r}")
     if not callable(function):
         raise ProgramError(f"call takes a function and its arguments, not {function!r}")
-    name = name or getattr(function, "__name__", type(function).__name__)
+    if policy is not None:
+        check_given(policy)
     scheduler, recorder = agent._scheduler, agent._own_turn()
+    name = name or name_of(function)
+    rules = scheduler.simulation.policies.of(name, function, policy)
     agent._calls += 1
     told = {"name" if kind == "call" else kind: name, "call_id": f"{agent._id or 'program'}#{agent._calls}"}
-    request = Call(activity, function, arguments, name)
-    request.call_id, request.timeout = told["call_id"], timeout
-    said = snapshot(list(arguments), f"the arguments of {name}")
-    request.seq = recorder.add(f"{kind}.called", {**told, "arguments": said})
+    request = Call(activity, function, arguments, name=name, call_id=told["call_id"], policy=rules)
+    if timeout is not None:
+        request.timeout = seconds_of("timeout", timeout)
+    said = {**told, "arguments": snapshot(list(arguments), f"the arguments of {name}")}
+    if rules.repeatable if repeatable is None else repeatable:
+        said["repeatable"] = True
+    _place(scheduler, request, latency)
+    request.seq = recorder.add(_KINDS[kind][0], said)
     if agent._goal is not None:
         agent._goal.steps += 1
-    if latency is None:
-        scheduler.begin_call()
-    else:
-        instant = scheduler.after(latency)
-        request.latency = instant - scheduler.now
-        scheduler.at(instant, request, None)
     scheduler.begin(request)
     activity.waiting, activity.waits_for = True, ("call", name)
     try:
@@ -200,34 +218,67 @@ async def call(
         request.is_stale = True
         scheduler.drop(request)
         if recorder.agent is agent:  # not when the simulation's end closes this coroutine: its call has no outcome
-            recorder.add(f"{kind}.failed", {**told, "error": type(error).__name__, "cancelled": True})
+            recorder.add(_KINDS[kind][2], {**told, "error": type(error).__name__, "cancelled": True})
         raise
     finally:
         activity.waits_for = None
     return _take(agent, activity, request, kind, told)
 
 
+def _place(scheduler: Scheduler, request: Call, latency: float | timedelta | None) -> None:
+    """Reserve the answer's place, where it has one before it comes."""
+    if latency is None and scheduler.simulation.options.delivery == "ordered":
+        latency = 0
+    if latency is None:
+        scheduler.begin_call()
+    else:
+        instant = scheduler.after(latency)
+        request.latency = instant - scheduler.now
+        scheduler.at(instant, request, None)
+
+
 def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict[str, Any]) -> Any:
     """The first event of the turn that the answer is: what came back. It is the cause of all that follows."""
-    recorder = agent._recorder
-    told |= _measured(request)
-    if not request.error:
-        seq = recorder.add(f"{kind}.completed", {**told, "result": request.result})
+    recorder, error = agent._recorder, request.error
+    told |= _about(request)
+    if not error:
+        seq = recorder.add(_KINDS[kind][1], {**told, "result": request.result})
     else:
-        seq = recorder.add(f"{kind}.failed", {**told, "error": request.error})
+        seq = recorder.add(_KINDS[kind][2], {**told, "error": error})
     recorder.cause = activity.cause = seq
     recorder.context()
-    if request.error:
-        raise CallFailed(request.name, request.error) from request.failure
+    if error:
+        raise (UnknownOutcome if told.get("unknown") else CallFailed)(
+            request.name, error, attempts=request.attempts
+        ) from request.failure
     # The agent gets a copy: it may change what it got, the log may not change with it.
     return snapshot(request.result, request.name)
 
 
-def _measured(request: Call) -> dict[str, Any]:
-    """What else the event of an answer says: how long it took, and in arrival mode when it came."""
+def _about(request: Call) -> dict[str, Any]:
+    """What else the event of an answer says: attempts, how long the last took, and in arrival mode when it came."""
     if request.recorded is not None:
-        return {name: value for name, value in request.recorded.items() if name not in ("result", "error")}
-    if request.latency is not None:
+        return {name: value for name, value in request.recorded.items() if name not in _ANSWERS}
+    told: dict[str, Any]
+    if request.latency is None:
+        told = {**request.measured(), "attempts": request.attempts, "step": request.step, "arrival": request.arrival}
+        if request.tries:
+            told["tries"] = request.tries
+    else:
         # A call of fixed latency says that as its duration: what the wall clock said must not be part of a digest.
-        return {"ms": request.latency / 1000}
-    return {"ms": round(request.ms, 3), "step": request.step, "arrival": request.arrival}
+        told = {"ms": request.latency / 1000, "attempts": request.attempts}
+        if request.tries:
+            told["tries"] = [{"error": one["error"]} for one in request.tries]
+    return told
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a call is named after, unless it is given a name.
+
+    >>> name_of(math.sqrt), name_of(functools.partial(math.pow, 2))
+    ('sqrt', 'pow')
+    """
+    name = getattr(function, "__name__", None)
+    if name is None and hasattr(function, "func"):  # functools.partial
+        return name_of(function.func)
+    return name if isinstance(name, str) else type(function).__name__

@@ -10,32 +10,25 @@ from __future__ import annotations
 
 import pdb
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from matrix.errors import ReplayRefused, UsageError
-from matrix.log.compare import Comparer, Difference
 from matrix.log.writer import Durability
-from matrix.runtime.branch import apply_fork
+from matrix.runtime.divergence import Divergence, explain
 from matrix.runtime.inputs import monotonic_ns
-from matrix.runtime.options import Options
-from matrix.runtime.playback import Playback
-from matrix.runtime.program import Program, check_program, environment, find_program, parameters_of
-from matrix.runtime.recorder import Nowhere, Recorder
+from matrix.runtime.program import Program, check_program, environment, find_program
+from matrix.runtime.recorder import Nowhere
+from matrix.runtime.rehearsal import environment_then, namer, place_of_turn, rehearse, user_frame
 from matrix.runtime.runtime import Runtime, living
 from matrix.runtime.simulation import Simulation
 
 if TYPE_CHECKING:
+    from matrix.log.compare import Difference
     from matrix.log.history import History
-    from matrix.log.rows import Rows
-    from matrix.runtime.divergence import Divergence
-
-PACKAGE: Final = str(Path(__file__).parent.parent)
-_ENVIRONMENT: Final = ("code", "file", "hash_seed", "versions", "program", "parameters", "options")
 
 
 @dataclass(frozen=True)
@@ -62,84 +55,12 @@ class Replay:
         return f"{said}, {self.events:,} events, digest {self.digest}"
 
 
-class Checking:
-    """Where the events of a replayed simulation go: they are compared with its history."""
-
-    def __init__(self, history: History, last_seq: int) -> None:
-        self.comparer = Comparer(history, last_seq=last_seq)
-        self.difference: Difference | None = None
-        self.when_different: Callable[[], None] = lambda: None
-
-    def append(self, rows: Rows) -> int:
-        """Compare some more; after the first difference nothing is of interest."""
-        if self.difference is None:
-            self.difference = self.comparer.check(rows)
-            if self.difference is not None:
-                self.when_different()
-        return 0
-
-
 @asynccontextmanager
 async def open_stage(store: Path) -> AsyncIterator[Runtime]:
     """A runtime for replays: it writes nowhere."""
     stage = Runtime(store, Nowhere(), durability=Durability.OS, progress=None, index=False, compact=False)
     async with living(stage):
         yield stage
-
-
-def rehearse(
-    runtime: Runtime,
-    history: History,
-    program: Program,
-    *,
-    last_seq: int,
-    ordinal: int,
-    when_over: Callable[[Simulation], None],
-    parameters: Mapping[str, Any] | None = None,
-) -> tuple[Simulation, Checking]:
-    """Run a program again on a history up to ``last_seq``, and then, within the turn, call ``when_over``."""
-    started = history.started.data
-    given = dict(started.get("parameters", {}))
-    for fork in history.forks:
-        given |= fork.data.get("parameters", {})
-    given |= parameters or {}
-    checking = Checking(history, last_seq)
-    recorder = Recorder(checking)
-    recorder.is_checking = True
-    simulation = Simulation(
-        runtime,
-        program,
-        parameters_of(program, given),
-        ordinal=ordinal,
-        seed=started["seed"],
-        id=started["id"],
-        options=Options.from_recorded(started.get("options", {})),
-        recorder=recorder,
-    )
-    checking.when_different = simulation.scheduler.halt
-    simulation.feed(Playback(history, last_seq), started)
-    _cut(simulation, [(f.seq - 1, f.data) for f in history.forks if f.seq <= last_seq], last_seq, when_over)
-    return simulation, checking
-
-
-def _cut(
-    simulation: Simulation,
-    forks: list[tuple[int, Mapping[str, Any]]],
-    last_seq: int,
-    when_over: Callable[[Simulation], None],
-) -> None:
-    """Become each fork where it began, in turn, and call ``when_over`` after the last event."""
-    recorder = simulation.scheduler.recorder
-    if not forks:
-        recorder.cut_after(last_seq, lambda: when_over(simulation))
-        return
-    (seq, data), *others = forks
-
-    def become() -> None:
-        _cut(simulation, others, last_seq, when_over)
-        apply_fork(simulation, data)
-
-    recorder.cut_after(seq, become)
 
 
 class Replayer:
@@ -175,7 +96,7 @@ class Replayer:
         difference = checking.difference or checking.comparer.missing()
         divergence = None
         if difference is not None:
-            divergence = await self._explained(id, history, program, difference, then)
+            divergence = await self._explained(id, history, program, difference, then, simulation)
         elif until is None and history.end is None:
             notes.append("it has no end in the log: it still runs, or was cut off (matrix resume lets it go on)")
         return Replay(
@@ -189,7 +110,13 @@ class Replayer:
         )
 
     async def _explained(
-        self, id: str, history: History, program: Program, difference: Difference, then: Mapping[str, Any]
+        self,
+        id: str,
+        history: History,
+        program: Program,
+        difference: Difference,
+        then: Mapping[str, Any],
+        replayed: Simulation,
     ) -> Divergence:
         places: list[str] = []
 
@@ -208,23 +135,13 @@ class Replayer:
             )
             self._stage.host(simulation)
             await simulation.wait()
-        from matrix.runtime.divergence import explain
-
         return explain(
             difference,
-            simulation=id,
             place=places[0] if places else "",
-            environment_then=then,
+            environment_then={**then, "id": id},
             environment_now=environment(program),
+            agents=namer(replayed),
         )
-
-
-def environment_then(history: History) -> dict[str, Any]:
-    """What the history says of the program and of where it was run: of a fork, what its newest fork says."""
-    found = {name: history.started.data[name] for name in _ENVIRONMENT if name in history.started.data}
-    for fork in history.forks:
-        found |= {name: fork.data[name] for name in _ENVIRONMENT if name in fork.data}
-    return found
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -261,25 +178,3 @@ def _debug(simulation: Simulation) -> None:
         debugger.set_trace(frame)
         debugger.set_next(frame)  # not into what leads from here back to the program
     simulation.scheduler.halt()
-
-
-def user_frame() -> FrameType | None:
-    """The innermost frame of the program's own code in the turn that is being taken; None when it has none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE):
-            return frame
-        if name.endswith("scheduler.py"):
-            return None
-        frame = frame.f_back
-    return None
-
-
-def place_of_turn() -> str:
-    """Where in the program the turn is that is being taken: ``negotiation.py:31 in run``; empty when nowhere."""
-    frame = user_frame()
-    if frame is None:
-        return ""
-    code = frame.f_code
-    return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"

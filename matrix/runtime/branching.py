@@ -1,0 +1,77 @@
+"""Branching: a rehearsal that goes live at its end, or says why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from matrix.errors import ReplayRefused
+from matrix.runtime.divergence import explain
+from matrix.runtime.program import environment
+from matrix.runtime.rehearsal import environment_then, namer, rehearse
+
+if TYPE_CHECKING:
+    from matrix.log.history import History
+    from matrix.runtime.program import Program
+    from matrix.runtime.runtime import Runtime
+    from matrix.runtime.simulation import Simulation
+
+
+class Branching:
+    """One attempt to go on from a history, in ``runtime``."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        history: History,
+        program: Program,
+        *,
+        last_seq: int,
+        ordinal: int,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._runtime, self._history, self._program, self._last_seq = runtime, history, program, last_seq
+        self._settled = trio.Event()
+        self._is_live = False
+        self._leave: Callable[[Simulation], None] = lambda simulation: None
+        self._simulation, self._checking = rehearse(
+            runtime,
+            history,
+            program,
+            last_seq=last_seq,
+            ordinal=ordinal,
+            when_over=self._over,
+            parameters=parameters,
+        )
+
+    async def live(self, leave: Callable[[Simulation], None]) -> Simulation:
+        """Rehearse; behind the last event, call ``leave``, which lets it go live. Returns it then."""
+        self._leave = leave
+        self._simulation.when_done(lambda _: self._settled.set())
+        self._runtime.host(self._simulation)
+        await self._settled.wait()
+        if not self._is_live:
+            raise ReplayRefused(self._why_not())
+        return self._simulation
+
+    def _over(self, simulation: Simulation) -> None:
+        if self._checking.difference is None:
+            self._is_live = True
+            self._leave(simulation)
+            self._settled.set()
+
+    def _why_not(self) -> str:
+        difference = self._checking.difference or self._checking.comparer.missing()
+        id = self._history.started.data["id"]
+        if difference is None:
+            return f"{id} did not come to its event {self._last_seq} again"
+        divergence = explain(
+            difference,
+            place="",
+            environment_then={**environment_then(self._history), "id": id},
+            environment_now=environment(self._program),
+            agents=namer(self._simulation),
+        )
+        return f"{id} does not go the recorded way up to event {self._last_seq}, where it should go on:\n{divergence}"
