@@ -1,0 +1,153 @@
+"""Changes: in which fields two events differ, down to the innermost value, and how a person is shown that.
+
+What always holds: events without a change are the same to ``matrix.log.compare``; where lists differ in
+length only what was put in or taken out is a change, and a list in another order is one change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from matrix.event import Event
+from matrix.log.columns import MISSING
+from matrix.log.compare import same_value
+from matrix.log.digest import is_environment
+
+TEXT_SHOWN: Final = 88  # characters of a value
+_BEFORE: Final = 32  # of them before the place where two texts part
+
+NameOf = Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs: ``Change("data.price", 40, 41)``; ``MISSING`` where there is none."""
+
+    path: str
+    recorded: Any
+    actual: Any
+
+    def lines(self) -> Iterator[str]:
+        """As in a unified diff: where, then the value as recorded, then as it is now."""
+        yield self.path
+        if self.recorded is not MISSING:
+            yield f"  - {shown(self.recorded, self.actual)}"
+        if self.actual is not MISSING:
+            yield f"  + {shown(self.actual, self.recorded)}"
+
+
+def changes(recorded: Event, actual: Event, name_of: NameOf) -> list[Change]:
+    """All changes from one event to another, what matters most first."""
+    pairs = [
+        ("kind", recorded.kind, actual.kind),
+        ("agent", name_of(recorded.agent), name_of(actual.agent)),
+        ("to", [*map(name_of, recorded.to)], [*map(name_of, actual.to)]),
+    ]
+    found = [change for path, before, after in pairs for change in value_changes(path, before, after)]
+    for name in dict.fromkeys([*recorded.data, *actual.data]):
+        if not is_environment(actual.kind, name):
+            before, after = recorded.data.get(name, MISSING), actual.data.get(name, MISSING)
+            found += value_changes(f"data.{name}", before, after)
+    if recorded.time != actual.time:
+        found.append(Change("time", timedelta(microseconds=recorded.time), timedelta(microseconds=actual.time)))
+    for name in ("turn", "goal", "state", "cause"):
+        found += value_changes(name, getattr(recorded, name), getattr(actual, name))
+    return found
+
+
+def value_changes(path: str, recorded: Any, actual: Any) -> Iterator[Change]:
+    """Where two values differ, innermost."""
+    if type(recorded) is not type(actual):  # also where one is missing
+        yield Change(path, recorded, actual)
+    elif isinstance(recorded, dict):
+        for name in dict.fromkeys([*recorded, *actual]):
+            yield from value_changes(f"{path}.{name}", recorded.get(name, MISSING), actual.get(name, MISSING))
+    elif isinstance(recorded, list):
+        yield from _list_changes(path, recorded, actual)
+    elif not same_value(recorded, actual):
+        yield Change(path, recorded, actual)
+
+
+def _list_changes(path: str, recorded: list[Any], actual: list[Any]) -> Iterator[Change]:
+    if is_reordered(recorded, actual):
+        yield Change(path, recorded, actual)
+        return
+    start = _alike(zip(recorded, actual))
+    end = _alike(zip(reversed(recorded[start:]), reversed(actual[start:])))
+    before, after = recorded[start : len(recorded) - end], actual[start : len(actual) - end]
+    if len(before) == len(after):
+        for place, (one, other) in enumerate(zip(before, after), start):
+            yield from value_changes(f"{path}[{place}]", one, other)
+    else:
+        span = f"{start}" if max(len(before), len(after)) == 1 else f"{start}:{start + max(len(before), len(after))}"
+        yield Change(f"{path}[{span}]", _one_or_all(before), _one_or_all(after))
+
+
+def _alike(pairs: Any) -> int:
+    """How many pairs at the beginning are the same."""
+    count = 0
+    for one, other in pairs:
+        if not same_value(one, other):
+            break
+        count += 1
+    return count
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return MISSING if not values else values[0] if len(values) == 1 else values
+
+
+def is_reordered(recorded: Any, actual: Any) -> bool:
+    """Whether two different lists hold the same elements.
+
+    >>> is_reordered(["a", "b"], ["b", "a"]), is_reordered(["a", "b"], ["a", "b"])
+    (True, False)
+    """
+    if not isinstance(recorded, list) or not isinstance(actual, list) or len(recorded) != len(actual):
+        return False
+    same = sorted(map(repr, recorded)) == sorted(map(repr, actual))
+    return same and not same_value(recorded, actual)
+
+
+# -- for people ---------------------------------------------------------------------------------
+
+
+def shown(value: Any, beside: Any = MISSING) -> str:
+    """A value on one line; of a long one the part around the place where it parts from the other.
+
+    >>> shown("x" * 60 + "A" + "y" * 60, "x" * 60 + "B" + "y" * 60)
+    "…'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxAyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'…"
+    """
+    if isinstance(value, timedelta):
+        return duration(value)
+    if isinstance(value, str | bytes) and len(value) > TEXT_SHOWN:
+        place = _parting(value, beside) if type(beside) is type(value) else 0
+        start = max(0, min(place - _BEFORE, len(value) - TEXT_SHOWN))
+        stop = start + TEXT_SHOWN
+        return f"{'…' if start else ''}{value[start:stop]!r}{'…' if stop < len(value) else ''}"
+    text = repr(value)
+    if len(text) <= TEXT_SHOWN:
+        return text
+    place = _parting(text, repr(beside))
+    start = max(0, min(place - _BEFORE, len(text) - TEXT_SHOWN))
+    return f"{'…' if start else ''}{text[start : start + TEXT_SHOWN]}{'…' if start + TEXT_SHOWN < len(text) else ''}"
+
+
+def duration(time: timedelta) -> str:
+    """Virtual time as the query language writes it: ``2.5s``."""
+    return f"{time.total_seconds():g}s" if time < timedelta(seconds=10_000) else f"{time / timedelta(hours=1):.4g}h"
+
+
+def summary(event: Event, name_of: NameOf) -> str:
+    """An event on one line: ``offer by seller-2 to buyer-1 at 2.5s {'price': 40}``."""
+    to = f" to {', '.join(map(name_of, event.to[:3]))}{', …' if len(event.to) > 3 else ''}" if event.to else ""
+    said = f" {shown(dict(event.data))}" if event.data else ""
+    return f"{event.kind} by {name_of(event.agent)}{to} at {duration(timedelta(microseconds=event.time))}{said}"
+
+
+def _parting(one: Any, other: Any) -> int:
+    """The first place where two texts differ."""
+    return next((place for place, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
