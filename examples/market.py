@@ -23,7 +23,7 @@ PHASES = (("calm", 0), ("drought", +300), ("plenty", -200))  # what each does to
 PHASE = 20 * MINUTE
 STRATEGIES = ("honest", "haggler", "guesser", "follower", "sniper")
 BUY, SELL = +1, -1
-LAST = 4  # a trader asks at most five times, from step 0 to step 4
+LAST = 3  # a trader asks at most four times, from step 0 to step 3
 
 
 class Order(NamedTuple):
@@ -73,7 +73,7 @@ class Exchange(matrix.Agent):
     def on_start(self) -> None:
         self.book = Book()
         self.served: set[str] = set()
-        self.price, self.is_open = 1000, True
+        self.price, self.is_open = self.simulation.state["price"], True
         self.set_timer(0)
 
     def on_timer(self, timer: matrix.Timer) -> None:
@@ -128,22 +128,23 @@ class Trader(matrix.Agent):
     side: int
     worth: int  # to a buyer, or what it cost a seller
     strategy: str
-    comes: int
     pause: int
 
     def on_start(self) -> None:
-        self.step = -1
-        self.set_timer(self.comes)
+        phase = self.simulation.state["phase"]
+        self.limit = self.worth + (dict(PHASES)[phase] if self.side == SELL else 0)
+        self.wish = self.begin_goal("trade", limit=self.limit, strategy=self.strategy, phase=phase)
+        self.step = 0
+        self.ask_for_it()
 
     def on_timer(self, timer: matrix.Timer) -> None:
         self.step += 1
-        if self.step == 0:
-            phase = self.simulation.state["phase"]
-            self.limit = self.worth + (dict(PHASES)[phase] if self.side == SELL else 0)
-            self.wish = self.begin_goal("trade", limit=self.limit, strategy=self.strategy, phase=phase)
-        if self.step > LAST:
+        if self.step <= LAST:
+            self.ask_for_it()
+        else:
             self.send("exchange", "leave")
-            return
+
+    def ask_for_it(self) -> None:
         if (margin := self.margin()) is not None:
             self.send("exchange", "order", side=self.side, price=self.limit - self.side * margin)
         self.set_timer(self.pause)
@@ -188,30 +189,32 @@ class Seller(Trader):
 
 
 async def market(simulation: matrix.Simulation, traders: int = 100_000) -> None:
-    """An hour of trade in three phases; half of the traders buy, half sell."""
+    """An hour of trade in three phases; half of the traders buy, half sell, and some come every second."""
     chance = simulation.random
-    simulation.state.update(phase=PHASES[0][0], price=1000)
+    simulation.state["price"] = 1000
     simulation.spawn(Exchange, "exchange")
-    for n in range(1, traders + 1):
-        kind = Buyer if n % 2 else Seller
-        simulation.spawn(
-            kind,
-            f"{kind.role}-{n}",
-            worth=chance.randint(500, 1500),
-            strategy=chance.choice(STRATEGIES),
-            comes=chance.below(len(PHASES) * PHASE),
-            pause=chance.randint(10, 60),
-        )
-    for phase, _ in PHASES[1:]:
-        await simulation.sleep(PHASE)
-        simulation.state["phase"] = phase
-    await simulation.sleep(PHASE)
+    seconds = len(PHASES) * PHASE
+    come = 0
+    for second in range(seconds):
+        if second % PHASE == 0:
+            simulation.state["phase"] = PHASES[second // PHASE][0]
+        for n in range(come + 1, traders * (second + 1) // seconds + 1):
+            kind = chance.choice((Buyer, Seller))
+            simulation.spawn(
+                kind,
+                f"{kind.role}-{n}",
+                worth=chance.randint(500, 1500),
+                strategy=chance.choice(STRATEGIES),
+                pause=chance.randint(10, 60),
+            )
+            come = n
+        await simulation.sleep(1)
     simulation.send("exchange", "close")
 
 
 QUESTIONS = {
     "What does a unit cost through the hour, and how many change hands in a minute?": """
-        events trade where simulation = $it
+        events trade where simulation = $it and time < 1h
         | count / 5 as per_minute, median(.price) as price, min(.price) as low, max(.price) as high per 5m""",
     "Which strategy reaches its goal, and how much does it gain, a trade and a head?": """
         goals where simulation = $it

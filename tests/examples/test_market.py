@@ -120,9 +120,8 @@ def test_each_price_is_what_the_one_who_waited_asked_and_within_what_the_other_d
     asked: dict[str, list[tuple[int, int]]] = {}  # by trader, in the order in which the exchange read them
     for order in played.query("events order | select seq, agent, .price"):
         asked.setdefault(order["agent"], []).append((order["seq"], order["price"]))
-    for trade in played.query(
-        "events trade | select .price, .buyer, .seller, cause.seq, cause.agent, cause.data.price"
-    ):
+    trades = "events trade | select .price, .buyer, .seller, cause.seq, cause.agent, cause.data.price as met"
+    for trade in played.query(trades):
         taker = trade["cause_agent"]
         waited = trade["seller"] if taker == trade["buyer"] else trade["buyer"]
         before = [price for seq, price in asked[waited] if seq < trade["cause_seq"]]
