@@ -8,7 +8,8 @@ before the question was asked, whichever process wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
     from matrix.log.compact import CompactReport
+    from matrix.log.history import Histories
     from matrix.log.reader import LogReader
     from matrix.log.verify import VerifyReport
+    from matrix.log.writer import Durability
     from matrix.query.result import Result
+    from matrix.runtime.again import Resumed
+    from matrix.runtime.outcome import Outcome
+    from matrix.runtime.program import Program
+    from matrix.runtime.replay import Replay
+    from matrix.runtime.runtime import Progress as RunProgress
 
 LOG_FOLDER = "log"
 Answer = TypeVar("Answer")
@@ -170,6 +178,123 @@ class Store:
         summary = self.simulation(simulation)
         return simulation_digest(self._reader, summary.shard, summary.ordinal)
 
+    # -- running again ----------------------------------------------------------------------------
+
+    def replay(
+        self,
+        simulation: str,
+        /,
+        *,
+        program: Program | None = None,
+        until: int | timedelta | None = None,
+        debug: bool = False,
+        pin: bool = False,
+    ) -> Replay:
+        """Run a simulation's program again with its recorded inputs, and compare every event; nothing is written.
+
+        ``until`` stops it behind an event (its ``seq``) or at a virtual time, and ``debug`` opens the debugger there,
+        inside the agent. ``program`` takes the place of the recorded one; ``pin`` refuses another code or version.
+        """
+        from matrix.runtime.again import replay_each
+
+        history = self._histories().history(*self._place(simulation))
+        bound = history.seq_at(_microseconds(until)) if isinstance(until, timedelta) else until
+        some = replay_each(self.path, [(simulation, history)], program=program, until=bound, debug=debug, pin=pin)
+        return next(iter(some))
+
+    def replay_all(self, *, program: Program | None = None, pin: bool = False) -> Iterator[Replay]:
+        """Replay every simulation that a runtime recorded, one after the other, in the order of the log."""
+        from matrix.index import lookup
+        from matrix.runtime.again import replay_each
+
+        self.refresh()
+        places = self._asked(lambda: lookup.recorded_simulations(self.connection))
+        histories = self._histories()
+        some = ((id, histories.history(shard, ordinal)) for id, shard, ordinal in places)
+        yield from replay_each(self.path, some, program=program, pin=pin)
+
+    def resume(
+        self,
+        *,
+        program: Program | None = None,
+        durability: str | Durability = "interval",
+        progress: RunProgress | None = None,
+    ) -> list[Resumed]:
+        """Let every simulation that a crash cut off go on from its last event, live; returns when all have ended.
+
+        A call that was in flight has an unknown outcome, unless it was declared repeatable. Simulations that another
+        process is running are left alone.
+        """
+        from matrix.index import lookup
+        from matrix.runtime.again import resume_shard
+
+        self.refresh()
+        places = self._asked(lambda: lookup.recorded_simulations(self.connection, status="running"))
+        by_shard: dict[int, list[tuple[str, int]]] = {}
+        for id, shard, ordinal in places:
+            by_shard.setdefault(shard, []).append((id, ordinal))
+        done: list[Resumed] = []
+        for shard, cut_off in by_shard.items():
+            done += resume_shard(
+                self.path,
+                shard,
+                cut_off,
+                self._histories(),
+                program=program,
+                durability=durability,
+                progress=progress,
+            )
+        return done
+
+    def fork(
+        self,
+        simulation: str,
+        /,
+        *,
+        at: int | timedelta,
+        seed: int | None = None,
+        set: Mapping[str, Any] | None = None,
+        program: Program | None = None,
+        times: int = 1,
+        durability: str | Durability = "interval",
+        progress: RunProgress | None = None,
+    ) -> list[Outcome]:
+        """New simulations with the history of one up to an event (its ``seq``) or a virtual time, then live.
+
+        Several have the seeds ``seed``, ``seed + 1``, ...; without a seed one keeps its parent's, and several count on
+        from it. ``set`` changes values there: a parameter of the program, an attribute of an agent
+        (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied.
+        """
+        from matrix.runtime.again import fork_times
+
+        history = self._histories().history(*self._place(simulation))
+        place = history.seq_at(_microseconds(at)) if isinstance(at, timedelta) else at
+        seeds: list[int | None] = [seed]
+        if times != 1:
+            first = seed if seed is not None else int(history.started.data["seed"]) + 1
+            seeds = [first + branch for branch in range(times)]
+        return fork_times(
+            self.path,
+            history,
+            parent=simulation,
+            at=place,
+            seeds=seeds,
+            set=set,
+            program=program,
+            durability=durability,
+            progress=progress,
+        )
+
+    def _place(self, simulation: str) -> tuple[int, int]:
+        """The shard of a simulation, and its number there."""
+        summary = self.simulation(simulation)
+        return summary.shard, summary.ordinal
+
+    def _histories(self) -> Histories:
+        from matrix.log.history import Histories
+
+        return Histories(self._reader)
+
     def _asked(self, question: Callable[[], Answer]) -> Answer:
         """The answer; a damaged index that only the question meets is made anew, and the question asked once more."""
         import sqlite3
@@ -211,6 +336,10 @@ class Store:
             return f"{self.path}: there is no simulation {id!r}; the store is empty"
         like = get_close_matches(id, known, n=SIMILAR_IDS_MAX, cutoff=0.5) or known[:SIMILAR_IDS_MAX]
         return f"{self.path}: there is no simulation {id!r} among {len(known):,}, but {', '.join(like)}"
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
 
 
 def _check_is_store(path: Path) -> None:

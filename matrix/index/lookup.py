@@ -66,6 +66,13 @@ def simulations_named(connection: sqlite3.Connection, id: str) -> list[int]:
     return [gid for (gid,) in rows]
 
 
+def recorded_simulations(connection: sqlite3.Connection, status: str | None = None) -> list[tuple[str, int, int]]:
+    """Id, shard and ordinal of the simulations that a program made (others were imported), in the order of the log."""
+    sql = "SELECT id, shard, ordinal, data FROM simulations WHERE coalesce(status = ?, 1) ORDER BY gid"
+    rows = connection.execute(sql, (status,))
+    return [(id, shard, ordinal) for id, shard, ordinal, data in rows if "program" in cbor2.loads(data)]
+
+
 def simulation_ids(connection: sqlite3.Connection) -> list[str]:
     """The ids of all simulations, in the order of the log."""
     return [id for (id,) in connection.execute("SELECT id FROM simulations ORDER BY gid")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar, overload
@@ -15,6 +15,7 @@ import trio
 from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
 from matrix.runtime.outcome import Outcome, SimulationFailed
+from matrix.runtime.policy import CallPolicy
 from matrix.runtime.program import Program, check_program, check_seed
 from matrix.runtime.runtime import Progress, Runtime, durability_of, open_runtime
 
@@ -34,6 +35,7 @@ def run(
     progress: Progress | None = ...,
     index: bool = ...,
     compact: bool = ...,
+    calls: Mapping[str, CallPolicy] | None = ...,
     **parameters: Any,
 ) -> Outcome: ...
 @overload
@@ -49,6 +51,7 @@ def run(
     progress: Progress | None = ...,
     index: bool = ...,
     compact: bool = ...,
+    calls: Mapping[str, CallPolicy] | None = ...,
     **parameters: Any,
 ) -> list[Outcome]: ...
 def run(
@@ -63,6 +66,7 @@ def run(
     progress: Progress | None = None,
     index: bool = True,
     compact: bool = True,
+    calls: Mapping[str, CallPolicy] | None = None,
     **parameters: Any,
 ) -> Outcome | list[Outcome]:
     """Run a simulation of ``program`` to its end, and return its outcome.
@@ -70,10 +74,11 @@ def run(
     >>> matrix.run(negotiation, store="runs", seed=7, buyers=100).status     # doctest: +SKIP
     'finished'
 
-    ``until``, ``turns_max``, ``events_max`` and ``pace`` are the runtime's, all other parameters the program's.
-    A simulation that fails raises ``SimulationFailed``. With ``simulations=n`` there are n of them, with the seeds
-    ``seed`` to ``seed + n - 1``; a list of their outcomes is returned in that order, failed ones among them.
-    ``index`` and ``compact`` are those of ``open_runtime``.
+    ``until``, ``turns_max``, ``events_max``, ``pace``, ``delivery`` and the like are the runtime's (see
+    ``Runtime.start``), all other parameters the program's. A simulation that fails raises ``SimulationFailed``. With
+    ``simulations=n`` there are n of them, with the seeds ``seed`` to ``seed + n - 1``; a list of their outcomes is
+    returned in that order, failed ones among them.
+    ``index``, ``compact`` and ``calls`` are those of ``open_runtime``.
 
     The first Ctrl-C stops them in order and raises ``KeyboardInterrupt``; the second stops at once.
     """
@@ -82,12 +87,12 @@ def run(
     durability_of(durability)
     if simulations is not None and simulations < 1:
         raise ProgramError(f"simulations is {simulations}; it is at least 1")
-    interrupt = _Interrupt()
+    interrupt = Interrupt()
 
     async def main() -> list[Outcome]:
         outcomes = []
         async with open_runtime(
-            store, durability=durability, progress=progress, index=index, compact=compact
+            store, durability=durability, progress=progress, index=index, compact=compact, calls=calls
         ) as runtime:
             interrupt.watch(runtime)
             seeds = range(seed, seed + (simulations or 1))
@@ -95,23 +100,15 @@ def run(
                 outcomes.append(outcome)
         return outcomes
 
-    with interrupt:
-        try:
-            outcomes: list[Outcome] = _run_trio(main)
-        except BaseException as error:
-            if interrupt.count > 1:  # it was raised somewhere inside of Trio, which calls that an error of its own
-                raise KeyboardInterrupt from error
-            raise
-    if interrupt.count:
-        raise KeyboardInterrupt
+    outcomes: list[Outcome] = interrupt.run(main)
     if simulations is not None:
         return sorted(outcomes, key=lambda outcome: outcome.seed)
     if outcomes[0].status == "failed":
-        raise SimulationFailed(outcomes[0]) from outcomes[0].error
+        raise SimulationFailed(outcomes[0])
     return outcomes[0]
 
 
-class _Interrupt:
+class Interrupt:
     """Ctrl-C while simulations run: the first stops them in order, the second raises where the program is."""
 
     def __init__(self) -> None:
@@ -123,6 +120,19 @@ class _Interrupt:
     def watch(self, runtime: Runtime) -> None:
         """From here on there is something to stop in order."""
         self._runtime, self._token = runtime, trio.lowlevel.current_trio_token()
+
+    def run(self, main: Callable[[], Any]) -> Any:
+        """Run an async function to its end; ``KeyboardInterrupt`` when somebody pressed Ctrl-C meanwhile."""
+        with self:
+            try:
+                result = run_trio(main)
+            except BaseException as error:
+                if self.count > 1:  # it was raised somewhere inside of Trio, which calls that an error of its own
+                    raise KeyboardInterrupt from error
+                raise
+        if self.count:
+            raise KeyboardInterrupt
+        return result
 
     def __enter__(self) -> None:
         is_main = threading.current_thread() is threading.main_thread()
@@ -143,7 +153,7 @@ class _Interrupt:
             raise KeyboardInterrupt from None
 
 
-def _run_trio(main: Callable[[], Any]) -> Any:
+def run_trio(main: Callable[[], Any]) -> Any:
     """Run in this thread, or in one of its own where an event loop runs already (a notebook)."""
     if not _loop_runs_here():
         return _unwrapped(main)
