@@ -80,6 +80,7 @@ class Call(Action, Arrival):
         "place",
         "policy",
         "recorded",
+        "repeatable",
         "result",
         "scheduler",
         "scope",
@@ -88,6 +89,7 @@ class Call(Action, Arrival):
         "timeout",
         "token",
         "tries",
+        "unknown",
         "waited_ns",
     )
 
@@ -111,6 +113,8 @@ class Call(Action, Arrival):
         self.seq = 0
         self.step = self.arrival = 0  # at which the answer arrived, and as the how manieth input
         self.recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
+        self.repeatable = policy.repeatable  # whether a resumed simulation may send it again
+        self.unknown = False  # a crash came between the request and its answer
         self.is_settled = False
         self.result: Any = None
         self.error = ""
@@ -122,6 +126,12 @@ class Call(Action, Arrival):
         self.tries: list[dict[str, Any]] | None = None  # those that failed before
         self.place: Place | None = None  # among the requests of its name, where they are limited
         self.scope = trio.CancelScope()
+
+    def lose(self) -> None:
+        """The simulation was cut off before the answer was recorded, and goes on now: nobody knows what came of it."""
+        self.unknown = True
+        self.error = "UnknownOutcome: the simulation was cut off while this was in flight; it may have had its effect"
+        self.settle()
 
     def settle(self) -> None:
         """The answer is there, or nobody wants it: tell the scheduler."""
@@ -204,7 +214,9 @@ async def call(
     if timeout is not None:
         request.timeout = seconds_of("timeout", timeout)
     said = {**told, "arguments": snapshot(list(arguments), f"the arguments of {name}")}
-    if rules.repeatable if repeatable is None else repeatable:
+    if repeatable is not None:
+        request.repeatable = repeatable
+    if request.repeatable:
         said["repeatable"] = True
     _place(scheduler, request, latency)
     request.seq = recorder.add(_KINDS[kind][0], said)
@@ -260,6 +272,9 @@ def _about(request: Call) -> dict[str, Any]:
     if request.recorded is not None:
         return {name: value for name, value in request.recorded.items() if name not in _ANSWERS}
     told: dict[str, Any]
+    if request.unknown:
+        when = {"step": request.step, "arrival": request.arrival} if request.latency is None else {}
+        return {"unknown": True, **when}
     if request.latency is None:
         told = {**request.measured(), "attempts": request.attempts, "step": request.step, "arrival": request.arrival}
         if request.tries:
@@ -275,8 +290,9 @@ def _about(request: Call) -> dict[str, Any]:
 def name_of(function: Callable[..., Any]) -> str:
     """What a call is named after, unless it is given a name.
 
-    >>> name_of(math.sqrt), name_of(functools.partial(math.pow, 2))
-    ('sqrt', 'pow')
+    >>> from functools import partial
+    >>> name_of(len), name_of(partial(int, base=2))
+    ('len', 'int')
     """
     name = getattr(function, "__name__", None)
     if name is None and hasattr(function, "func"):  # functools.partial

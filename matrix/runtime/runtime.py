@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,19 +19,21 @@ from typing import Any
 import trio
 
 from matrix.errors import LogWriteError, ProgramError
-from matrix.limits import COMMIT_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, THREADS_MAX
+from matrix.limits import COMMIT_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, TURNS_WITHOUT_TIME_MAX
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
-from matrix.runtime.call import Call
 from matrix.runtime.caretaker import Caretaker
 from matrix.runtime.guard import Guard
 from matrix.runtime.lease import LeasePool, check_hook
-from matrix.runtime.options import Options, Pace
+from matrix.runtime.options import Delivery, Options, Pace, Time
 from matrix.runtime.outcome import Outcome, SimulationFailed
+from matrix.runtime.outside import Outside
+from matrix.runtime.policy import CallPolicy, Policies
 from matrix.runtime.program import Program, check_program, check_seed
 from matrix.runtime.recorder import LogWriter, Recorder
 from matrix.runtime.simulation import Simulation
 from matrix.runtime.standins import cover, guarding
+from matrix.runtime.supervision import Policy
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -66,12 +68,14 @@ class Runtime:
         progress: Progress | None,
         index: bool,
         compact: bool,
+        calls: Mapping[str, CallPolicy] | None = None,
     ) -> None:
         self.store, self.writer, self.durability = store, writer, durability
         self.shard = writer.shard
         self.recorder = Recorder(writer)
         self._recorders = [self.recorder]  # and one for each simulation that goes on from a history
-        self.threads = trio.CapacityLimiter(THREADS_MAX)
+        self.policies = Policies(calls)
+        self.outside: Outside
         self.failure: LogWriteError | None = None
         self.is_interrupted = False
         self.leases: LeasePool
@@ -99,15 +103,28 @@ class Runtime:
         turns_max: int | None = None,
         events_max: int | None = None,
         pace: Pace = "pace",
+        delivery: Delivery = "arrival",
         guard: Guard = "raise",
+        policy: Policy = "propagate",
+        turns_without_time_max: int = TURNS_WITHOUT_TIME_MAX,
+        time: Time = "virtual",
+        speed: float = 1.0,
+        shuffle: bool = False,
         **parameters: Any,
     ) -> Simulation:
         """Start a simulation of ``program`` and return while it runs.
 
         ``until`` (virtual seconds), ``turns_max`` and ``events_max`` end it normally when reached. ``pace`` says how
         virtual time goes on while calls are in flight: with the wall clock ("pace"), not at all ("freeze"), or to the
-        next timer ("free"). ``guard`` says what becomes of a turn that uses clock, chance or the outside past its
-        agent: it "raise"s ``UnrecordedInput``, it is "warn"ed of once a place, or nothing ("off").
+        next timer ("free"). ``delivery`` says when answers to calls are handed over: as they come ("arrival"), or in
+        the order of the calls, whatever each takes ("ordered"). ``guard`` says what becomes of a turn that uses clock,
+        chance or the outside past its agent: it "raise"s ``UnrecordedInput``, it is "warn"ed of once a place, or
+        nothing ("off").
+
+        ``policy`` is that of agents that have none of their own: "propagate", "isolate" or ``matrix.Restart(...)``.
+        More than ``turns_without_time_max`` turns at one instant are a livelock. With ``time="real"`` virtual time
+        follows the wall clock throughout, ``speed`` times as fast. ``shuffle`` lets chance (from the seed) say who
+        goes first among agents that are ready at one time and priority: to find out whether order matters.
         """
         if self.failure is not None:
             raise self.failure
@@ -119,10 +136,47 @@ class Runtime:
             ordinal=self.take_ordinal(),
             seed=seed,
             id=id,
-            options=Options(until=until, turns_max=turns_max, events_max=events_max, pace=pace, guard=guard),
+            options=Options(
+                until=until,
+                turns_max=turns_max,
+                events_max=events_max,
+                pace=pace,
+                delivery=delivery,
+                repeatable=self.policies.repeatable or None,
+                guard=guard,
+                policy=policy,
+                turns_without_time_max=turns_without_time_max,
+                time=time,
+                speed=speed,
+                shuffle=shuffle,
+            ),
         )
         self.host(simulation)
         return simulation
+
+    async def fork(
+        self,
+        parent: Simulation | Outcome,
+        /,
+        *,
+        at: int,
+        seed: int | None = None,
+        set: Mapping[str, Any] | None = None,
+        program: Program | None = None,
+    ) -> Simulation:
+        """Start a fork of a simulation of this store: its history up to the event ``at``, then live, another way.
+
+        ``seed`` and ``set`` are what is different (see ``Store.fork``). Raises ``ReplayRefused`` when the program does
+        not lead to the same history up to there.
+        """
+        from matrix.log.history import History
+        from matrix.log.reader import LogReader
+        from matrix.runtime.fork import fork
+
+        await self.commit()
+        shard = self.shard if isinstance(parent, Simulation) else parent.shard
+        history = History(LogReader(self.store / "log"), shard, parent.ordinal)
+        return await fork(self, history, parent=parent.id, at=at, seed=seed, set=set, program=program)
 
     def host(self, simulation: Simulation) -> None:
         """Let a simulation run; how those are begun that have a history already (see replay.py, branch.py)."""
@@ -152,7 +206,7 @@ class Runtime:
             simulation.stop("cancelled")
             raise
         if outcome.status == "failed":
-            raise SimulationFailed(outcome) from outcome.error
+            raise SimulationFailed(outcome)
         return outcome
 
     def run_many(
@@ -223,10 +277,6 @@ class Runtime:
 
     # -- for simulations -----------------------------------------------------------------------
 
-    def start_call(self, call: Call) -> None:
-        """Let a call touch the outside, beside everything else."""
-        self._nursery.start_soon(call.run, name=f"matrix call {call.name}")
-
     def ended(self, simulation: Simulation) -> None:
         """A simulation is over."""
         self._running.pop(simulation.ordinal, None)
@@ -243,6 +293,7 @@ class Runtime:
     async def live(self, nursery: trio.Nursery) -> None:
         """Set up what simulations need."""
         self._nursery = nursery
+        self.outside = Outside(self, nursery)
         await nursery.start(self._home_of_leases)
         await self.leases.refill()
         assert self.leases.clean is not None, "it was just refilled"
@@ -350,18 +401,22 @@ async def open_runtime(
     progress: Progress | None = None,
     index: bool = True,
     compact: bool = True,
+    calls: Mapping[str, CallPolicy] | None = None,
+    shard: int | None = None,
 ) -> AsyncIterator[Runtime]:
     """A runtime that writes into the store ``store``, which is made when it is not there.
 
     With ``index`` the store's index follows in the background, and with ``compact`` as well segments that
-    are full are rewritten smaller there; without, the next query or ``matrix compact`` does it. Leaving the
-    block normally waits for the simulations that still run; an exception stops them.
+    are full are rewritten smaller there; without, the next query or ``matrix compact`` does it. ``calls`` maps
+    names of calls (or "*" for all others) to policies: limits, timeouts, attempts. Leaving the block normally
+    waits for the simulations that still run; an exception stops them. ``shard`` is the part of the
+    log to write, which resuming needs; without, any that no process writes.
     """
     level = durability_of(durability)
     folder = Path(store)
     check_place(folder)
-    writer = await trio.to_thread.run_sync(Writer.open, folder / "log")
-    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact)
+    writer = await trio.to_thread.run_sync(lambda: Writer.open(folder / "log", shard=shard))
+    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact, calls=calls)
     async with living(runtime):
         yield runtime
 
