@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from matrix.runtime.policy import CallPolicy
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.scheduler import Scheduler
     from matrix.runtime.simulation import Simulation
@@ -433,18 +434,31 @@ class Agent:
         *arguments: Any,
         name: str = "",
         kind: str = "call",
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         latency: float | timedelta | None = None,
+        repeatable: bool | None = None,
+        policy: CallPolicy | None = None,
     ) -> Any:
         """Ask the outside: run ``function(*arguments)`` beside the simulation, and record the request and the answer.
 
         An async function runs as a Trio task, a plain one in a worker thread. ``latency`` fixes the call's virtual
-        duration; without it the answer comes as it comes. ``timeout`` is in seconds of real time.
+        duration; without it the answer comes as it comes. ``timeout`` is in seconds of real time, of each attempt.
+        ``repeatable`` says that a request whose answer a crash has cut off may be sent again; all else a ``policy``
+        says, see ``CallPolicy``. Raises ``CallFailed``.
         """
         from matrix.runtime.call import call  # needs Trio, which defining an agent must not
 
         return await call(
-            self, self._own_activity(), function, arguments, name=name, kind=kind, timeout=timeout, latency=latency
+            self,
+            self._own_activity(),
+            function,
+            arguments,
+            name=name,
+            kind=kind,
+            timeout=timeout,
+            latency=latency,
+            repeatable=repeatable,
+            policy=policy,
         )
 
     def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
