@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from matrix.event import Event
+from matrix.log.alike import same_value
 from matrix.log.columns import MISSING
-from matrix.log.compare import same_value
 from matrix.log.digest import is_environment
 
 TEXT_SHOWN: Final = 88  # characters of a value

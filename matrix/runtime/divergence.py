@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any, Final
 
 from matrix.event import Event
-from matrix.log.compare import Difference, same_value
+from matrix.log.alike import same_value
+from matrix.log.compare import Difference
 from matrix.runtime.causes import CALLED, likely_causes
 from matrix.runtime.changes import Change, NameOf, changes, summary
 

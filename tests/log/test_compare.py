@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from matrix.event import Event
 from matrix.limits import FIELDS_PER_KIND_MAX
-from matrix.log.compare import Comparer, Difference, same_event, same_value
+from matrix.log.alike import same_event, same_value
+from matrix.log.compare import Comparer, Difference
 from matrix.log.history import Histories, History
 from matrix.log.reader import LogReader
 from matrix.log.rows import KindRows, Rows, Runs, rows_from_events

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matrix.event import Event
+from matrix.log.alike import same_event, same_value
 from matrix.log.columns import MISSING
-from matrix.log.compare import Difference, same_event, same_value
+from matrix.log.compare import Difference
 from matrix.runtime.changes import changes, shown, value_changes
 from matrix.runtime.divergence import LINES_SHOWN, Divergence, explain
 
