@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matrix.errors import AskFailed as AskFailed
     from matrix.errors import MatrixError as MatrixError
     from matrix.errors import QueryError as QueryError
     from matrix.event import Event as Event
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
     from matrix.runtime.agent import Agent as Agent
     from matrix.runtime.blocking import run as run
     from matrix.runtime.call import CallFailed as CallFailed
+    from matrix.runtime.call import UnknownOutcome as UnknownOutcome
     from matrix.runtime.goal import Goal as Goal
     from matrix.runtime.goal import GoalFailed as GoalFailed
     from matrix.runtime.mailbox import Message as Message
     from matrix.runtime.mailbox import Timer as Timer
     from matrix.runtime.outcome import Outcome as Outcome
     from matrix.runtime.outcome import SimulationFailed as SimulationFailed
+    from matrix.runtime.policy import CallPolicy as CallPolicy
+    from matrix.runtime.policy import call_policy as call_policy
     from matrix.runtime.runtime import Runtime as Runtime
     from matrix.runtime.runtime import open_runtime as open_runtime
     from matrix.runtime.simulation import Simulation as Simulation
+    from matrix.runtime.supervision import Restart as Restart
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -36,7 +41,9 @@ if TYPE_CHECKING:
 #: Public name -> where it lives, and what it is called there.
 _HOMES = {
     "Agent": ("matrix.runtime.agent", "Agent"),
+    "AskFailed": ("matrix.errors", "AskFailed"),
     "CallFailed": ("matrix.runtime.call", "CallFailed"),
+    "CallPolicy": ("matrix.runtime.policy", "CallPolicy"),
     "Event": ("matrix.event", "Event"),
     "Goal": ("matrix.runtime.goal", "Goal"),
     "GoalFailed": ("matrix.runtime.goal", "GoalFailed"),
@@ -44,12 +51,15 @@ _HOMES = {
     "Message": ("matrix.runtime.mailbox", "Message"),
     "Outcome": ("matrix.runtime.outcome", "Outcome"),
     "QueryError": ("matrix.errors", "QueryError"),
+    "Restart": ("matrix.runtime.supervision", "Restart"),
     "Result": ("matrix.query.result", "Result"),
     "Runtime": ("matrix.runtime.runtime", "Runtime"),
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
     "SimulationFailed": ("matrix.runtime.outcome", "SimulationFailed"),
     "Store": ("matrix.store", "Store"),
     "Timer": ("matrix.runtime.mailbox", "Timer"),
+    "UnknownOutcome": ("matrix.runtime.call", "UnknownOutcome"),
+    "call_policy": ("matrix.runtime.policy", "call_policy"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
