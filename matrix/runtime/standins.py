@@ -140,7 +140,7 @@ class _Places:
             if original is None or isinstance(original, StandIn):
                 continue
             home = row.module if not row.cls else f"{row.module}.{row.cls}"
-            use = Use(row.said or f"{home.removeprefix('builtins.')}.{name}", row.instead)
+            use = Use(row.said or f"{home}.{name}".removeprefix("builtins."), row.instead)
             if not isinstance(owner, type):
                 stand_in = StandIn(original, use, row.harmless, (row.module, name))
                 self._put(owner, name, stand_in)
