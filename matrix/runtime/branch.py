@@ -41,6 +41,8 @@ def apply_fork(simulation: Simulation, forked: Mapping[str, Any]) -> None:
         simulation.seed = scheduler.seed = forked["seed"]
         for agent in (host, *scheduler.agents):
             _reseed(agent, scheduler.seed)
+        if scheduler.chance is not None:
+            scheduler.chance.seed(stream_key(scheduler.seed, "", "shuffle"))
     if changes := forked.get("set"):
         _change(simulation, changes, at + 1)
 

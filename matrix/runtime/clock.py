@@ -12,15 +12,17 @@ import heapq
 import math
 from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from matrix.errors import ProgramError
-from matrix.limits import INT64_MAX
+from matrix.limits import INT64_MAX, TURNS_WITHOUT_TIME_MAX
 from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, REACTIVE
-from matrix.runtime.inputs import monotonic_ns
+from matrix.runtime.inputs import Stream, monotonic_ns, stream
 from matrix.runtime.life import Life
+from matrix.runtime.shuffle import ShuffledLane
 
 if TYPE_CHECKING:
+    from matrix.runtime.options import Options
     from matrix.runtime.playback import Playback
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
@@ -42,7 +44,18 @@ class Clock(Life):
         self.moves = 0  # times that time moved to a timer, and actions that fired
         self.stop_at = INT64_MAX  # the step at which a recorded input is due, in a replay
         self.playback: Playback | None = None  # feeds recorded inputs; None when they come from outside
-        self._pace = (0, 0)  # virtual and monotonic instant at which calls began to be in flight
+        self.turns_without_time_max = TURNS_WITHOUT_TIME_MAX
+        self.chance: Stream | None = None  # who goes first among those ready; None: who came first
+        self.is_real = False  # virtual time follows the wall clock throughout
+        self.speed = 1.0  # virtual seconds in a second of the wall clock, where it does
+        self._pace = (0, 0)  # virtual and monotonic instant from which virtual time follows the wall clock
+
+    def configure(self, options: Options) -> None:
+        """Before anything is ready: the limits, and how time and order go."""
+        self.until, self.turns_max, self.events_max = options.until_us, options.turns_max, options.events_max
+        self.policy, self.turns_without_time_max = options.policy, options.turns_without_time_max
+        self.is_real, self.speed = options.time == "real", options.speed
+        self.chance = stream(self.seed, "", "shuffle") if options.shuffle else None
 
     @property
     def step(self) -> int:
@@ -56,7 +69,8 @@ class Clock(Life):
         """The ready queue of a priority."""
         lane = self._lane_of.get(priority)
         if lane is None:
-            lane = self._lane_of[priority] = deque()
+            new: Any = deque() if self.chance is None else ShuffledLane(self.chance)
+            lane = self._lane_of[priority] = cast("deque[Any]", new)
             self.lanes[:] = [self._lane_of[p] for p in sorted(self._lane_of)]
         return lane
 
@@ -121,7 +135,9 @@ class Clock(Life):
 
     def _may_pass_to(self, instant: int) -> bool:
         """Whether the wall clock lets time move to an instant; in a replay the recorded inputs say when it did."""
-        if not self.inflight or self.simulation.pace == "free" or self.playback is not None:
+        if self.playback is not None:
+            return True
+        if not self.is_real and (not self.inflight or self.simulation.pace == "free"):
             return True
         return instant <= self._wall_instant()
 
@@ -136,7 +152,7 @@ class Clock(Life):
 
     def begin_call(self) -> None:
         """A call is in flight whose answer comes as it comes: virtual time follows the wall clock from here."""
-        if self.inflight == 0:
+        if self.inflight == 0 and not self.is_real:
             self.pace_from_here()
         self.inflight += 1
 
@@ -145,18 +161,38 @@ class Clock(Life):
         self._pace = (self.now, monotonic_ns())
 
     def _wall_instant(self) -> int:
-        """How far virtual time may have come while calls are in flight."""
-        if self.simulation.pace != "pace":
+        """How far virtual time may have come: where it is real, or while calls are in flight."""
+        if self.simulation.pace != "pace" and not self.is_real:
             return self.now
         began, wall = self._pace
-        return max(self.now, began + (monotonic_ns() - wall) // 1000)
+        return max(self.now, began + int((monotonic_ns() - wall) * self.speed) // 1000)
+
+    def next_instant(self) -> int | None:
+        """The next instant at which anything becomes ready; those that nobody waits for any more are dropped."""
+        while self.instants and (self.until is None or self.instants[0] <= self.until):
+            if any(not is_stale(target, item) for target, item in self.timers[self.instants[0]]):
+                break
+            del self.timers[heapq.heappop(self.instants)]
+        return self.instants[0] if self.instants else None
+
+    def wall_seconds_to(self, instant: int) -> float:
+        """How long the wall clock takes to let virtual time come to an instant."""
+        return max(0, instant + 1 - self._wall_instant()) / (US_PER_SECOND * self.speed)
 
     def _follow_wall(self) -> None:
         """Inputs arrive at the instant that the wall clock says, but never past the next timer."""
-        if self.inflight and self.simulation.pace == "pace":
+        if self.is_real or (self.inflight and self.simulation.pace == "pace"):
             instant = self._wall_instant()
             bounds = [b for b in (self.instants[0] if self.instants else None, self.until) if b is not None]
             self.move_to(min([instant, *bounds]))
+
+
+def is_stale(target: Any, item: Any) -> bool:
+    """Whether nobody waits any more for something that was to become ready."""
+    mode = target._mode
+    if mode == ACTIVITY:
+        return not target.waiting or target.token != item
+    return bool(target.is_stale) if mode == ACTION else mode == ENDED or bool(item.is_cancelled)
 
 
 def microseconds(duration: float | timedelta) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import AGENT_CANCELLED
 from matrix.runtime.activity import ENDED, Activity
+from matrix.runtime.guard import in_turn
 from matrix.runtime.lease import run_context
 from matrix.runtime.supervision import Supervision
 from matrix.runtime.trouble import Unstarted, place_of, text_of
@@ -30,6 +31,8 @@ _diagnostics = logging.getLogger("matrix")
 
 class Life(Supervision):
     """Agents and coroutines of one simulation, to its end."""
+
+    thread: int  # the one in which its turns are taken
 
     def __init__(self, simulation: Simulation, recorder: Recorder, *, seed: int, ordinal: int) -> None:
         super().__init__(simulation, recorder, seed=seed, ordinal=ordinal)
@@ -99,7 +102,7 @@ class Life(Supervision):
         self.attention = True
         self.wake()
 
-    def fail(self, error: BaseException, who: str = "") -> None:
+    def fail(self, error: Exception, who: str = "") -> None:
         """The simulation fails with an error; later ones join it."""
         self.errors.append(error)
         if self.ending in (None, "finished"):
@@ -119,15 +122,18 @@ class Life(Supervision):
         assert self.host is not None, "a simulation has a program"
         recorder = self.recorder
         recorder.cause = 0
-        for agent in (self.host, *self.agents):
-            activities = self.activities_of(agent)
-            if activities or agent._goal is not None:
-                recorder.agent = agent
-                recorder.context()
-                for activity in activities:
-                    self._close(activity)
-                self.drop_goals(agent)
-        recorder.agent = recorder.activity = None
+        in_turn[self.thread] = recorder
+        try:
+            for agent in (self.host, *self.agents):
+                activities = self.activities_of(agent)
+                if activities or agent._goal is not None:
+                    recorder.agent = agent
+                    recorder.context()
+                    for activity in activities:
+                        self._close(activity)
+                    self.drop_goals(agent)
+        finally:
+            in_turn[self.thread] = recorder.agent = recorder.activity = None
 
     def _close(self, activity: Activity) -> None:
         agent, lease = activity.agent, activity.lease or self.leases.clean

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from matrix.errors import MatrixError
 
@@ -48,9 +49,44 @@ class Outcome:
         return simulation_digest(LogReader(self.store / "log"), self.shard, self.ordinal)
 
 
-class SimulationFailed(MatrixError):
-    """``run`` raises this when the simulation failed: see ``outcome``; ``__cause__`` is the agent's error."""
+class SeveralErrors(ExceptionGroup[Exception]):
+    """The errors of several agents that failed before their simulation had ended."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(f"simulation {outcome.id} failed: {outcome.reason}")
-        self.outcome = outcome
+
+class SimulationFailed(MatrixError, ExceptionGroup[Exception]):
+    """``run`` raises this when the simulation failed: the group of what its agents failed with; see ``outcome``.
+
+    try:
+        matrix.run(negotiation)
+    except* ValueError as group: ...
+    """
+
+    outcome: Outcome
+
+    def __new__(cls, outcome: Outcome, errors: Sequence[Exception] | None = None) -> Self:
+        """Of one outcome, with all its errors unless some are given."""
+        chosen = list(_members(outcome.error, outcome.reason) if errors is None else errors)
+        more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
+        failed = super().__new__(cls, f"simulation {outcome.id} failed: {outcome.reason}{more}", chosen)
+        failed.outcome = outcome
+        return failed
+
+    def __init__(self, outcome: Outcome, errors: Sequence[Exception] | None = None) -> None:
+        super().__init__(self.message, self.exceptions)
+
+    def derive(self, errors: Sequence[Exception], /) -> SimulationFailed:  # type: ignore[override]
+        """Some of its errors: what ``except*`` hands over."""
+        return SimulationFailed(self.outcome, errors)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> Any:
+        return SimulationFailed, (self.outcome, list(self.exceptions))
+
+
+def _members(error: BaseException | None, reason: str) -> Sequence[Exception]:
+    """The errors of several agents, or the only one; one that only a log tells of has no exception any more."""
+    if isinstance(error, SeveralErrors):
+        return error.exceptions
+    return [error if isinstance(error, Exception) else MatrixError(reason)]

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 
-from matrix.errors import ProgramError
-from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, TURNS_WITHOUT_TIME_MAX, YIELD_INTERVAL_NS
+from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
 from matrix.runtime.clock import US_PER_SECOND
@@ -31,7 +30,9 @@ from matrix.runtime.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
 from matrix.runtime.lease import LeasePool
 from matrix.runtime.mailbox import Message, Start, Timer
+from matrix.runtime.outcome import SeveralErrors
 from matrix.runtime.stepping import Stepping
+from matrix.runtime.waits import Livelock, busiest
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -52,6 +53,7 @@ class Scheduler(Stepping):
         self.arrivals: list[Arrival] = []
         self.awaited: Any = None  # a call of fixed latency whose answer is due: everything behind it waits
         self.patches: set[str] = set()  # whose new way the program goes
+        self.resumed_after = 0  # the newest event from before a crash: a request up to there was perhaps sent
         self.landed = 0  # inputs that took effect so far: the order among those of one step
         self.holds = 0
         self.attention = False  # the slice must end: something waits for the top of the loop
@@ -60,6 +62,7 @@ class Scheduler(Stepping):
         self.task: Any = None
         self._is_parked = False
         self._freeze_at = 20_000
+        self._turns_then: list[int] = []  # of each agent, half way to a livelock
 
     # -- what others ask -----------------------------------------------------------------------
 
@@ -93,8 +96,10 @@ class Scheduler(Stepping):
         """A request is recorded: touch the outside, or in a replay wait for what the outside answered then."""
         if self.playback is not None:
             self.playback.begin(call)
+        elif call.seq <= self.resumed_after and not call.repeatable:
+            call.lose()
         else:
-            self.simulation.runtime.start_call(call)
+            self.simulation.runtime.outside.start(call)
 
     def drop(self, call: Any) -> None:
         """Nobody waits for the answer any more."""
@@ -128,6 +133,8 @@ class Scheduler(Stepping):
     async def run(self) -> None:
         """Run turns until the simulation has ended; ``self.ending`` says how."""
         self.task = trio.lowlevel.current_task()
+        if self.is_real:
+            self.pace_from_here()
         try:
             await self._loop()
         except trio.Cancelled:
@@ -176,9 +183,10 @@ class Scheduler(Stepping):
 
     def _budget(self) -> int:
         """How many turns the next slice may run; every bound is a count, so the order stays the same."""
+        since, half = self.turns - self.turns_at_move, self.turns_without_time_max // 2
         budget = min(
             TURNS_PER_YIELD_MAX,
-            TURNS_WITHOUT_TIME_MAX - (self.turns - self.turns_at_move),
+            (half if since < half else self.turns_without_time_max) - since,
             self.stop_at - self.turns - self.moves,
         )
         if self.turns_max is not None:
@@ -225,7 +233,7 @@ class Scheduler(Stepping):
                         else:
                             self._other_item(target, item)
                     except Exception as error:
-                        self.agent_failed(target, error)
+                        self.agent_failed(target, error, item.seq if type(item) is Message else 0)
                     if self.attention:
                         break
                     continue
@@ -280,12 +288,8 @@ class Scheduler(Stepping):
             self.end("finished", "turns_max")
         elif self.events_max is not None and recorder.next_seq() > self.events_max:
             self.end("finished", "events_max")
-        elif self.turns - self.turns_at_move >= TURNS_WITHOUT_TIME_MAX:
-            self.fail(
-                Livelock(
-                    f"{TURNS_WITHOUT_TIME_MAX:,} turns without virtual time moving at {self.now / US_PER_SECOND} s"
-                )
-            )
+        elif self.ending is None:
+            self._look_for_livelock()
         if recorder.is_checking:
             return  # it compares what fills a block
         if not recorder.commit_at:
@@ -294,6 +298,15 @@ class Scheduler(Stepping):
                 self.simulation.runtime.events_wait()
         elif wall >= recorder.commit_at:
             recorder.commit()
+
+    def _look_for_livelock(self) -> None:
+        """Half way to the bound remember who had how many turns; at the bound tell who had most since."""
+        since, bound = self.turns - self.turns_at_move, self.turns_without_time_max
+        if since >= bound:
+            said = f"{bound:,} turns without virtual time moving at {self.now / US_PER_SECOND} s; busiest: "
+            self.fail(Livelock(said + busiest(self.agents, self._turns_then)))
+        elif since == bound // 2:
+            self._turns_then = [agent._turns for agent in self.agents]
 
     def _other_item(self, agent: Agent, item: Any) -> None:
         if type(item) is Timer:
@@ -304,10 +317,10 @@ class Scheduler(Stepping):
             agent.on_start()
 
     @property
-    def error(self) -> BaseException | None:
+    def error(self) -> Exception | None:
         """What the simulation failed with; a group when several agents failed."""
         if len(self.errors) > 1:
-            return BaseExceptionGroup(f"{len(self.errors)} errors in {self.simulation.id}", self.errors)
+            return SeveralErrors(f"{len(self.errors)} errors in {self.simulation.id}", self.errors)
         return self.errors[0] if self.errors else None
 
     async def _idle(self) -> None:
@@ -322,12 +335,14 @@ class Scheduler(Stepping):
             self.move_to(until)
             self.end("finished", "until")
             return
-        if not self.inflight and not self.holds:
+        bound = self.next_instant()
+        if not self.inflight and not self.holds and (bound is None or not self.is_real):
             self.end_quietly()
             return
-        bound = self.instants[0] if self.instants else until
-        if self.inflight and self.simulation.pace == "pace" and bound is not None:
-            await self._park(max(0, bound + 1 - self._wall_instant()) / US_PER_SECOND)
+        if until is not None:
+            bound = until if bound is None else min(bound, until)
+        if bound is not None and (self.is_real or (self.inflight and self.simulation.pace == "pace")):
+            await self._park(self.wall_seconds_to(bound))
         else:
             await self._park(None)
 
@@ -346,7 +361,7 @@ class Scheduler(Stepping):
 
     def _is_over(self, until: int) -> bool:
         """Whether nothing more can happen up to the end that was asked for."""
-        if not self.inflight or self.simulation.pace == "free":
+        if not self.is_real and (not self.inflight or self.simulation.pace == "free"):
             return bool(self.instants)  # _advance left only those beyond it
         return self._wall_instant() >= until
 
@@ -425,7 +440,3 @@ class Scheduler(Stepping):
             kept = [entry for entry in lane if entry[0]._mode in (ACTIVITY, ACTION)]
             lane.clear()
             lane.extend(kept)
-
-
-class Livelock(ProgramError):
-    """Turn follows turn, and virtual time does not move."""

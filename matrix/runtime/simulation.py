@@ -31,6 +31,8 @@ from matrix.runtime.state import State
 from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
+    import uuid
+
     import numpy as np
 
     from matrix.runtime.playback import Playback
@@ -76,16 +78,13 @@ class Simulation:
         self.runtime, self.program, self.options = runtime, program, options
         self.parameters = snapshot_payload(parameters, "the parameters of a program")
         self.id, self.seed, self.pace = id or f"{runtime.shard}-{ordinal}", seed, options.pace
+        self.policies = runtime.policies.with_repeatable(options.repeatable or {})
         self._ordinal = ordinal
         self._started = {"id": self.id, **describe(program, parameters), "seed": seed}
         if told := options.recorded():
             self._started["options"] = told
         scheduler = Scheduler(self, recorder or runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
-        scheduler.until, scheduler.turns_max, scheduler.events_max = (
-            options.until_us,
-            options.turns_max,
-            options.events_max,
-        )
+        scheduler.configure(options)
         self._scheduler = scheduler
         self._host = self._make_host()
         self._state = State(self._record_state)
@@ -159,6 +158,10 @@ class Simulation:
     def numpy_stream(self, purpose: str = "") -> np.random.Generator:
         """A numpy generator for one purpose."""
         return self._host.numpy_stream(purpose)
+
+    def uuid(self) -> uuid.UUID:
+        """A UUID that the same seed gives again."""
+        return self._host.uuid()
 
     @property
     def state(self) -> State:

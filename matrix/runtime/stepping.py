@@ -67,10 +67,11 @@ class Stepping(Clock):
         activity = agent._main
         if activity is None:
             activity = agent._main = Activity(agent, None, None, 0)
-        activity.is_done, activity.cause = False, item.seq
+        activity.is_done, activity.cause, activity.message = False, item.seq, 0
         self.open_count += 1
         try:
             if type(item) is Message:
+                activity.message = item.seq
                 coroutine = agent.on_message(item)
             elif type(item) is Timer:
                 coroutine = agent.on_timer(item) if not item.is_cancelled else None

@@ -138,10 +138,10 @@ class Supervision(Population):
         self.failed: dict[int, str] = {}  # what agents failed with, for those who ask them later
         self.leaving: set[int] = set()  # agents that were cancelled and have not ended
         self.ending: str | None = None
-        self.errors: list[BaseException] = []
+        self.errors: list[Exception] = []
 
     @abstractmethod
-    def fail(self, error: BaseException, who: str = "") -> None: ...
+    def fail(self, error: Exception, who: str = "") -> None: ...
 
     def supervise(self, agent: Agent, parameters: dict[str, Any], data: dict[str, Any]) -> None:
         """An agent is being started: what its policy needs, and what is recorded of it."""

@@ -48,10 +48,11 @@ def test_an_exception_fails_the_simulation_and_cancels_the_others_in_order() -> 
     assert played.events[-1].kind == "simulation.failed"
 
 
-def test_run_raises_what_failed_with_the_agents_error_as_its_cause(tmp_path: object) -> None:
+def test_run_raises_what_failed_as_a_group_of_the_agents_errors(tmp_path: object) -> None:
     with pytest.raises(matrix.SimulationFailed, match="agent broken: ValueError") as caught:
         matrix.run(breaking, store=tmp_path, index=False)  # type: ignore[arg-type]
-    assert isinstance(caught.value.__cause__, ValueError)
+    (error,) = caught.value.exceptions
+    assert isinstance(error, ValueError)
     assert caught.value.outcome.status == "failed"
 
 
@@ -241,7 +242,7 @@ def test_text_with_half_a_letter_is_refused_where_it_is_said(
 
     with pytest.raises(matrix.SimulationFailed, match="half a letter in it, near") as caught:
         matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
-    assert isinstance(caught.value.__cause__, ProgramError)
+    assert isinstance(caught.value.exceptions[0], ProgramError)
 
 
 def test_an_error_with_half_a_letter_in_its_text_is_recorded_with_a_question_mark(tmp_path: object) -> None:

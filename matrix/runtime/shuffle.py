@@ -1,0 +1,89 @@
+"""A ready queue in which seeded chance says who goes first: to find out whether order matters.
+
+Among agents that are ready at one virtual time and priority each is as likely to be next. What always
+holds: entries of one agent keep their order, so messages from one sender to one receiver arrive as they
+were sent; what was put in front stays in front; the same seed gives the same order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from matrix.runtime.activity import ACTIVITY
+
+if TYPE_CHECKING:
+    from matrix.runtime.inputs import Stream
+
+Entry = tuple[Any, Any]
+
+
+class ShuffledLane:
+    """What the scheduler uses of a deque, in another order.
+
+    >>> lane = ShuffledLane(stream(7, "", "shuffle"))
+    >>> lane.append((agent, message))
+    >>> lane.popleft()
+    """
+
+    __slots__ = ("_chance", "_count", "_entries", "_front", "_keys")
+
+    def __init__(self, chance: Stream) -> None:
+        self._chance = chance
+        self._front: deque[Entry] = deque()
+        self._keys: list[Any] = []  # those that have entries, in an order that only chance and arrivals made
+        self._entries: dict[Any, deque[Entry]] = {}
+        self._count = 0
+
+    def append(self, entry: Entry) -> None:
+        """Put it behind what its agent has there."""
+        target = entry[0]
+        key = target.agent if target._mode == ACTIVITY else target
+        entries = self._entries.get(key)
+        if entries is None:
+            entries = self._entries[key] = deque()
+            self._keys.append(key)
+        entries.append(entry)
+        self._count += 1
+
+    def appendleft(self, entry: Entry) -> None:
+        """It is next."""
+        self._front.appendleft(entry)
+        self._count += 1
+
+    def popleft(self) -> Entry:
+        """The next one: of any agent, its first."""
+        self._count -= 1
+        if self._front:
+            return self._front.popleft()
+        keys = self._keys
+        place = self._chance.below(len(keys)) if len(keys) > 1 else 0
+        key = keys[place]
+        entries = self._entries[key]
+        entry = entries.popleft()
+        if not entries:
+            del self._entries[key]
+            keys[place] = keys[-1]
+            keys.pop()
+        return entry
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self._front
+        for key in self._keys:
+            yield from self._entries[key]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._front.clear()
+        self._keys.clear()
+        self._entries.clear()
+        self._count = 0
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Append each."""
+        for entry in entries:
+            self.append(entry)
