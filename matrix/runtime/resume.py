@@ -35,8 +35,7 @@ def _go_on(simulation: Simulation) -> None:
     playback = simulation.scheduler.playback
     assert playback is not None, "it was replayed up to here"
     go_live(simulation)
+    # The newest event may be a request itself, whose turn is not over yet: it begins after this.
+    simulation.scheduler.resumed_after = simulation.scheduler.recorder.next_seq() - 1
     for request in playback.pending():
-        if request.repeatable:
-            simulation.scheduler.begin(request)
-        else:
-            request.lose()
+        simulation.scheduler.begin(request)
