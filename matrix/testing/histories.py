@@ -83,9 +83,17 @@ def _end_agent(c: Choices, telling: Telling, actor: int) -> None:
     telling.end_agent(actor, c.pick(("finished", "failed", "cancelled")))
 
 
+def _from_outside(c: Choices, telling: Telling, actor: int) -> None:
+    if c.chance(2):
+        telling.record(0, "simulation.patched", {"name": c.pick(("fair prices", "new rule"))})
+    else:
+        telling.inject(actor, p.payload(c, p.SPOKEN))
+
+
 _ACTS: tuple[Callable[[Choices, Telling, int], None], ...] = (
     *(_emit, _send, _send, _send, _reply, _reply, _call, _call, _change_state),
     *(_begin_goal, _begin_goal, _begin_goal, _end_goal, _end_goal, _spawn, _end_agent),
+    _from_outside,
 )
 
 
@@ -152,7 +160,7 @@ def history(c: Choices, simulations: Sequence[tuple[Choices, Sequence[Choices]]]
     told: list[Told] = []
     for number, (own, moves) in enumerate(simulations):
         shard, ordinal = 1 + number % count, 1 + number // count
-        if own.chance(3) and told:
+        if own.chance(2) and told:
             told.append(fork(own, moves, own.pick(told), shard=shard, ordinal=ordinal))
         else:
             told.append(simulation(own, moves, shard=shard, ordinal=ordinal))

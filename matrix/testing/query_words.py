@@ -120,7 +120,7 @@ REACHED = {
 }
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "simulation": ("1-1", "run 1/1", "1-2", "run 1/2"),
+    "simulation": ("1-1", "run 1/1", "1-2", "run 1/2", "1-3", "run 2/1"),
     "simulation name": ("market", "negotiation"),
     "simulation status": ("running", "finished", "failed", "stopped"),
     "agent": (*AGENTS, "nobody"),
@@ -128,10 +128,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "role": (*(role for role in ROLES if role), "nobody"),
     "goal name": (*GOALS, "nothing"),
     "goal status": ("running", "succeeded", "failed", "cancelled"),
-    "kind": (*KINDS, "tool.failed", "goal.started", "message.sent", "state.changed", "note", "agent.started"),
+    "kind": (*KINDS, "tool.failed", "goal.started", "message.sent", "state.changed", "note", "simulation.forked"),
     "reason": (*REASONS, "simulation ended"),
     "text": TEXTS,
-    "event id": ("1-1:3", "run 1/1:4", "1-1:5", "run 1/1:7", "1-2:2"),
+    "event id": ("1-1:3", "run 1/1:4", "1-1:5", "run 1/1:7", "1-2:2", "run 1/2:5", "1-3:6"),
     "conversation": ("1-1/alice+bob", "run 1/1/alice", "1-1/bob+carol"),
     "conversation agents": ("alice, bob", "alice", "bob, carol"),
 }
@@ -166,6 +166,8 @@ PATHS = {
         ".program": "text",
         ".reason": "reason",
         ".counts.actions": "number",
+        ".at": "number",
+        ".set.price": "number",
     },
     "agents": {".budget": "number", ".mood": "mood", ".inventory.apples": "number", ".inventory": "any"},
     "goals": {".price": "number", ".amount": "number", ".item": "text", ".points": "number", ".tags": "list"},
@@ -225,7 +227,17 @@ PATTERNS = (
     "/y$/",
     "/\\./",
 )
-EVENT_KINDS = (*KINDS, "tool.failed", "tool.called", "tool.*", "model.completed", "goal.*", "message.sent", "note")
+EVENT_KINDS = (
+    *KINDS,
+    "tool.failed",
+    "tool.called",
+    "tool.*",
+    "model.completed",
+    "goal.*",
+    "message.sent",
+    "note",
+    "simulation.*",
+)
 
 #: How names are tested: w and v are words of the field, t a part of one, q one in quotes, p a pattern.
 NAME_TESTS = (

@@ -111,6 +111,11 @@ class Telling:
         """The first event of a fork's own."""
         self.record(0, "simulation.forked", {**said, "at": len(self.events)}, cause=len(self.events))
 
+    def inject(self, receiver: int, data: Mapping[str, Any]) -> None:
+        """A message from outside: the simulation sends it."""
+        said = self.record(0, "simulation.input", {"input": "message", "step": len(self.events)})
+        self._deliver(self.record(0, "message.sent", data, to=[receiver], cause=said.seq))
+
     def spawn(self, actor: int, role: str | None, name: str) -> None:
         """A new agent, unless one of that name is there already."""
         if name in self.names:
@@ -140,8 +145,8 @@ class Telling:
             self.agents[number].received.append(message)
 
     def reply(self, actor: int, which: int, kind: str, data: Mapping[str, Any]) -> None:
-        """An answer to a message received, back to its sender and caused by it."""
-        received = self.agents[actor].received
+        """An answer to a message received from an agent, back to its sender and caused by it."""
+        received = [message for message in self.agents[actor].received if message.agent]
         if received:
             message = received[which % len(received)]
             self._deliver(self.record(actor, kind, data, to=[message.agent], cause=message.seq))

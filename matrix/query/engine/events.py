@@ -35,13 +35,17 @@ _NARROW = {"simulation": np.uint32, "agent": np.uint32, "turn": np.uint32, "to":
 
 @dataclass(slots=True)
 class Part:
-    """``count`` rows of one kind in one block; ``places`` are those among its rows of that kind (None: all)."""
+    """``count`` rows of one kind in one block; ``places`` are those among its rows of that kind (None: all).
+
+    ``owners`` are the simulations whose events the rows are here, where that is not who wrote them: forks.
+    """
 
     ref: BlockRef
     kind: str
     count: int
     places: Array | None = None
     block: Block | None = None  # None once released
+    owners: Array | None = None  # rows of simulations
 
     def open(self, world: World) -> Block:
         return self.block if self.block is not None else world.block(self.ref)
@@ -54,7 +58,8 @@ class Part:
     def narrow(self, chosen: Array) -> Part:
         """Only the rows at ``chosen`` (ascending places in this part)."""
         places = chosen if self.places is None else self.places[chosen]
-        return Part(self.ref, self.kind, len(chosen), places, self.block)
+        owners = None if self.owners is None else self.owners[chosen]
+        return Part(self.ref, self.kind, len(chosen), places, self.block, owners)
 
 
 class Receivers(NamedTuple):
@@ -96,6 +101,11 @@ class EventTable(Table):
                 found = simulations.rows_in_shard(next(iter(shards)), ordinals)
             else:
                 found = simulations.rows_of((self._per_part(lambda part: part.ref.shard) << 32) | ordinals)
+            begin = 0
+            for part in self.parts:
+                if part.owners is not None:
+                    found[begin : begin + part.count] = part.owners
+                begin += part.count
             self._raw["@simulation"] = found
         return self._raw["@simulation"]
 

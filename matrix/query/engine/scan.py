@@ -8,7 +8,7 @@ nobody named beforehand is still found (the block is opened again), so `Needs` i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +18,8 @@ import numpy as np
 from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_BLOCKS_KEPT_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 from matrix.query.engine.events import EventTable, Part
+from matrix.query.engine.forks import Forks
+from matrix.query.engine.frame import expand
 from matrix.query.engine.keys import pair_rows
 from matrix.query.engine.value import Array, distinct
 from matrix.query.syntax import KindPattern, Relation
@@ -110,6 +112,11 @@ class Zone:
     wall_max: int
     kinds: str
 
+    def gids(self) -> tuple[int, int]:
+        """The smallest and the largest gid of those who wrote in the block."""
+        base = self.ref.shard << 32
+        return base | self.simulation_min, base | self.simulation_max
+
     def meets(self, bounds: dict[str, tuple[float, float]]) -> bool:
         """Whether rows within these bounds can be in the block."""
         return all(
@@ -135,14 +142,28 @@ def zones(world: World) -> list[Zone]:
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
 
-def chosen_zones(world: World, wanted: Wanted) -> Iterator[tuple[Zone, list[str]]]:
-    """The blocks that may hold what is wanted, with the kinds to read there."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A block that may hold what is wanted: kinds to read there, whether for those who wrote them, for which forks."""
+
+    zone: Zone
+    kinds: list[str]
+    is_own: bool
+    forks: Forks
+
+
+def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
+    """The blocks that may hold what is wanted."""
     gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
+    forks = world.forks.of(wanted.simulations)
     decided: dict[str, bool] = {}
     for zone in zones(world):
         kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
-        if kinds and zone.meets(wanted.bounds) and (gids is None or _holds_any(zone, gids)):
-            yield zone, kinds
+        if kinds and zone.meets(wanted.bounds):
+            is_own = gids is None or _holds_any(zone, gids)
+            near = forks.within(*zone.gids(), zone.seq_min, zone.seq_max) if forks.count else forks
+            if is_own or near.count:
+                yield Choice(zone, kinds, is_own, near)
 
 
 def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
@@ -153,9 +174,9 @@ def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
 
 
 def _holds_any(zone: Zone, gids: Array) -> bool:
-    base = zone.ref.shard << 32
-    first = int(np.searchsorted(gids, base | zone.simulation_min))
-    return first < len(gids) and int(gids[first]) <= (base | zone.simulation_max)
+    gid_min, gid_max = zone.gids()
+    first = int(np.searchsorted(gids, gid_min))
+    return first < len(gids) and int(gids[first]) <= gid_max
 
 
 # -- scanning -----------------------------------------------------------------------------------
@@ -165,8 +186,7 @@ def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, need
     """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
     needs = world.needs if needs is None else needs
     survivors: list[EventTable] = []
-    for batch in _batches(chosen_zones(world, wanted)):
-        parts = [part for zone, kinds in batch for part in _parts(world, zone, kinds, relation)]
+    for parts in _batches(world, relation, wanted):
         table = EventTable(world, relation, parts)
         table = _in_simulations(table, wanted)
         rows = keep(table)
@@ -189,12 +209,22 @@ def filled(world: World, table: EventTable) -> EventTable:
     return EventTable.joined(world, relation, pieces)
 
 
-def _batches(chosen: Iterable[tuple[Zone, list[str]]]) -> Iterator[list[tuple[Zone, list[str]]]]:
-    batch: list[tuple[Zone, list[str]]] = []
+def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[Part]]:
+    """The parts to read, as many at once as a scan may hold."""
+    batch: list[Part] = []
     events = 0
-    for zone, kinds in chosen:
-        batch.append((zone, kinds))
-        events += zone.count
+    for choice in chosen_zones(world, wanted):
+        block = world.reader.block(choice.zone.ref)
+        sent = block.to > 0 if relation is Relation.MESSAGES else None
+        if choice.is_own:
+            batch.extend(_parts(block, choice, sent))
+            events += block.count
+        for part in _shared_parts(block, choice, sent) if choice.forks.count else ():
+            if batch and events + part.count > QUERY_BATCH_EVENTS_MAX:
+                yield batch
+                batch, events = [], 0
+            batch.append(part)
+            events += part.count
         if events >= QUERY_BATCH_EVENTS_MAX:
             yield batch
             batch, events = [], 0
@@ -202,15 +232,21 @@ def _batches(chosen: Iterable[tuple[Zone, list[str]]]) -> Iterator[list[tuple[Zo
         yield batch
 
 
-def _parts(world: World, zone: Zone, kinds: Sequence[str], relation: Relation) -> Iterator[Part]:
-    block = world.reader.block(zone.ref)
-    sent = block.to > 0 if relation is Relation.MESSAGES else None
-    for kind in kinds:
-        part = Part(zone.ref, kind, block.kind_counts[kind], None, block)
+def _parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
+    """The events of a block, of those who wrote them."""
+    for kind in choice.kinds:
+        part = Part(choice.zone.ref, kind, block.kind_counts[kind], None, block)
         if sent is not None:
             part = part.narrow(np.flatnonzero(sent[block.kind_rows(kind)]))
         if part.count:
             yield part
+
+
+def _shared_parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
+    """The events of a block that forks share, as theirs."""
+    for kind in choice.kinds:
+        chosen = None if sent is None else np.flatnonzero(sent[block.kind_rows(kind)])
+        yield from choice.forks.parts(choice.zone.ref, kind, block, chosen)
 
 
 def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
@@ -226,7 +262,7 @@ def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
 def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTable, Array]:
     """The events with these (simulation row, seq), and for each the row in that table or -1."""
     asked = np.flatnonzero(seqs > 0)
-    pairs = _different(simulations[asked], seqs[asked].astype(np.int64))
+    pairs = _where_written(world, _different(simulations[asked], seqs[asked].astype(np.int64)))
     parts: list[Part] = []
     left = len(pairs)
     for zone in zones(world) if left else ():
@@ -234,14 +270,27 @@ def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTab
         if not len(mine):
             continue
         block = world.reader.block(zone.ref)
-        rows = _rows_of_pairs(world, block, mine)
+        rows, owners = _rows_of_pairs(world, block, mine)
         left -= len(rows)
-        parts.extend(_split_by_kind(zone.ref, block, rows))
+        parts.extend(_split_by_kind(zone.ref, block, rows, owners))
         if not left:
             break
     table = EventTable(world, Relation.EVENTS, parts)
     world.needs.read(table)
     return table, _placed(table, simulations, seqs, asked)
+
+
+def _where_written(world: World, pairs: Array) -> Array:
+    """The pairs with those who wrote the events in place of the forks that share them, and these as a third column."""
+    sources = world.forks.sources_of(pairs[:, 0], pairs[:, 1]) if world.forks.count and len(pairs) else _NO_SOURCES
+    if not (sources >= 0).any():
+        return pairs
+    writers = pairs[:, 0].copy()
+    writers[sources >= 0] = world.simulations.rows_of(sources[sources >= 0])
+    return np.stack((writers, pairs[:, 1], pairs[:, 0]), axis=1)[np.lexsort((pairs[:, 1], writers))]
+
+
+_NO_SOURCES = np.empty(0, np.int64)
 
 
 def _different(simulations: Array, seqs: Array) -> Array:
@@ -277,15 +326,25 @@ def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
     return mine[(mine[:, 1] >= zone.seq_min) & (mine[:, 1] <= zone.seq_max)]
 
 
-def _rows_of_pairs(world: World, block: Block, pairs: Array) -> Array:
+def _rows_of_pairs(world: World, block: Block, pairs: Array) -> tuple[Array, Array | None]:
+    """The rows of the block that are asked for, and of which simulation each is to be an event."""
     simulations = world.simulations.rows_in_shard(block.ref.shard, block.simulation)
-    rows = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
-    return np.flatnonzero(rows >= 0)
+    found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
+    rows = np.flatnonzero(found >= 0)
+    if pairs.shape[1] == 2:
+        return rows, None
+    is_first = np.append(True, (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1))
+    counts = np.diff(np.append(np.flatnonzero(is_first), len(pairs)))  # several forks may share one event
+    number = np.cumsum(is_first) - 1
+    owners, places = expand(found[rows], counts[number[found[rows]]])
+    return rows[owners], pairs[places, 2]
 
 
-def _split_by_kind(ref: BlockRef, block: Block, rows: Array) -> Iterator[Part]:
+def _split_by_kind(ref: BlockRef, block: Block, rows: Array, owners: Array | None) -> Iterator[Part]:
     codes = block.kind[rows]
     for code in distinct(codes).tolist():
         kind = block.kinds[code]
-        chosen = rows[codes == code]
-        yield Part(ref, kind, len(chosen), np.searchsorted(block.kind_rows(kind), chosen), block)
+        mine = codes == code
+        chosen = rows[mine]
+        places = np.searchsorted(block.kind_rows(kind), chosen)
+        yield Part(ref, kind, len(chosen), places, block, None if owners is None else owners[mine])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from matrix.limits import QUERY_BLOCKS_KEPT_MAX
 from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.entities import Agents, Entities, Goals, Simulations
+from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import Linked, Table
 from matrix.query.engine.scan import Needs, Wanted, find_events, scan
 from matrix.query.engine.value import Array
@@ -81,6 +82,10 @@ class World:
     def messages(self) -> EventTable:
         """All messages of the store."""
         return scan(self, Relation.MESSAGES, Wanted(), lambda table: None)
+
+    @property
+    def forks(self) -> Forks:
+        return self.tables.forks
 
     def entities(self, relation: Relation) -> Table:
         """The whole table of a relation that is not read from the log."""
