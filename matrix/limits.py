@@ -31,6 +31,7 @@ CALL_ATTEMPTS_MAX = 100  # attempts that a policy may allow one call
 LIMITERS_MAX = 1_000  # names of calls with limits whose state is kept while nothing of theirs is under way
 CARE_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow, and compacts what was sealed
 PROGRESS_INTERVAL_US = 200_000  # how often a progress hook is told
+HUNG_AFTER_S = 2.0  # wall time after which a turn that still runs is reported
 SEED_MAX = 2**63 - 1  # so that a query can compare it
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 

@@ -19,7 +19,13 @@ from typing import Any
 import trio
 
 from matrix.errors import LogWriteError, ProgramError
-from matrix.limits import COMMIT_INTERVAL_US, PROGRESS_INTERVAL_US, SYNC_INTERVAL_US, TURNS_WITHOUT_TIME_MAX
+from matrix.limits import (
+    COMMIT_INTERVAL_US,
+    HUNG_AFTER_S,
+    PROGRESS_INTERVAL_US,
+    SYNC_INTERVAL_US,
+    TURNS_WITHOUT_TIME_MAX,
+)
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
 from matrix.runtime.caretaker import Caretaker
@@ -34,6 +40,7 @@ from matrix.runtime.recorder import LogWriter, Recorder
 from matrix.runtime.simulation import Simulation
 from matrix.runtime.standins import cover, guarding
 from matrix.runtime.supervision import Policy
+from matrix.runtime.watchdog import check_hung_after, watching
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -77,6 +84,7 @@ class Runtime:
         self.policies = Policies(calls)
         self.outside: Outside
         self.failure: LogWriteError | None = None
+        self.hung_after: float | None = HUNG_AFTER_S
         self.is_interrupted = False
         self.leases: LeasePool
         self._nursery: trio.Nursery
@@ -403,6 +411,7 @@ async def open_runtime(
     compact: bool = True,
     calls: Mapping[str, CallPolicy] | None = None,
     shard: int | None = None,
+    hung_after: float | None = HUNG_AFTER_S,
 ) -> AsyncIterator[Runtime]:
     """A runtime that writes into the store ``store``, which is made when it is not there.
 
@@ -410,13 +419,16 @@ async def open_runtime(
     are full are rewritten smaller there; without, the next query or ``matrix compact`` does it. ``calls`` maps
     names of calls (or "*" for all others) to policies: limits, timeouts, attempts. Leaving the block normally
     waits for the simulations that still run; an exception stops them. ``shard`` is the part of the
-    log to write, which resuming needs; without, any that no process writes.
+    log to write, which resuming needs; without, any that no process writes. A turn that runs for longer than
+    ``hung_after`` seconds of wall time is told to the logger "matrix", with its stack.
     """
     level = durability_of(durability)
+    check_hung_after(hung_after)
     folder = Path(store)
     check_place(folder)
     writer = await trio.to_thread.run_sync(lambda: Writer.open(folder / "log", shard=shard))
     runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact, calls=calls)
+    runtime.hung_after = hung_after
     async with living(runtime):
         yield runtime
 
@@ -430,7 +442,7 @@ async def living(runtime: Runtime) -> AsyncIterator[None]:
     collect_after = gc.get_threshold()
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
     try:
-        with guarding():
+        with guarding(), watching(runtime.hung_after):
             async with trio.open_nursery() as nursery:
                 try:
                     await runtime.live(nursery)

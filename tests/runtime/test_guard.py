@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import datetime
 import functools
 import gc
@@ -83,8 +84,7 @@ def in_a_turn(what: Callable[[], Any], store: Path, **options: Any) -> Any:
     try:
         matrix.run(program, store=store, index=False, durability="os", **options)
     except matrix.SimulationFailed as failed:
-        assert failed.outcome.error is not None
-        raise failed.outcome.error from None
+        raise failed.outcome.error or failed from None
     return One.result
 
 
@@ -97,11 +97,8 @@ async def do_nothing_async() -> None:
 
 
 def closed(connection: socket.socket) -> None:
-    with connection:
-        try:
-            connection.connect(("127.0.0.1", 9))
-        except ConnectionRefusedError:
-            pass
+    with connection, contextlib.suppress(ConnectionRefusedError):
+        connection.connect(("127.0.0.1", 9))
 
 
 def bound() -> None:
@@ -226,7 +223,7 @@ def test_asyncio_is_refused_and_leaves_no_coroutine_behind(tmp_path: Path) -> No
 
 def test_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\nyes\n"))
-    with pytest.raises(UnrecordedInput, match="^input at "):
+    with pytest.raises(UnrecordedInput, match=r"^input at "):
         in_a_turn(lambda: input(), tmp_path)
     assert in_a_turn(lambda: input(), tmp_path, guard="off") == "yes"
 
@@ -477,7 +474,7 @@ def test_an_import_in_a_turn_may_read_the_clock_and_binds_what_is_guarded(
         assert late_import_of_a_turn.began > 0
         return late_import_of_a_turn.time()  # type: ignore[no-any-return]
 
-    with pytest.raises(UnrecordedInput, match="time.time"):
+    with pytest.raises(UnrecordedInput, match=r"time\.time"):
         in_a_turn(imports, tmp_path / "runs")
     late = sys.modules.pop("late_import_of_a_turn")
     assert late.time is time.time
@@ -678,5 +675,5 @@ def test_names_that_modules_beside_the_program_bound_before_are_guarded(
 
 def test_early_bound_drawing_in_a_library_is_caught_by_the_shared_generator(tmp_path: Path) -> None:
     bound_early = functools.partial(random._inst.uniform, 0, 1)  # type: ignore[attr-defined]
-    with pytest.raises(UnrecordedInput, match="the module random at test_guard.py"):
+    with pytest.raises(UnrecordedInput, match=r"the module random at test_guard\.py"):
         in_a_turn(lambda: bound_early(), tmp_path)
