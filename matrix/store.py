@@ -20,6 +20,7 @@ from matrix.event import Event
 if TYPE_CHECKING:
     import sqlite3
 
+    from matrix.differ import Diff
     from matrix.importers import ImportReport, Progress
     from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
@@ -177,6 +178,15 @@ class Store:
 
         summary = self.simulation(simulation)
         return simulation_digest(self._reader, summary.shard, summary.ordinal)
+
+    def diff(self, one: str, other: str, /) -> Diff:
+        """Two simulations side by side: where they first differ, and how their outcomes, goals and counts compare.
+
+        What two forks share with each other or with their parent is skipped.
+        """
+        from matrix.differ import diff
+
+        return diff(self, one, other)
 
     # -- running again ----------------------------------------------------------------------------
 

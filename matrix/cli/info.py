@@ -68,7 +68,7 @@ def _store_facts(summary: StoreSummary) -> dict[str, str]:
         "simulations": _total(summary.simulations),
         "agents": f"{summary.agents:,}",
         "goals": _total(summary.goals),
-        "events": f"{summary.events:,}",
+        "events": _events(summary),
     }
 
 
@@ -113,9 +113,14 @@ def _simulation_facts(summary: SimulationSummary) -> dict[str, str]:
         "with": _pairs(summary.data),
         "agents": f"{summary.agent_count:,}   {_grouped(summary.agents)}",
         "goals": _grouped(summary.goals),
-        "events": f"{summary.events:,}",
+        "events": _events(summary),
     }
     return {name: text for name, text in found.items() if text.strip()}
+
+
+def _events(summary: StoreSummary | SimulationSummary) -> str:
+    shared = f"   {summary.shared_events:,} of them shared with a parent" if summary.shared_events else ""
+    return f"{summary.events:,}{shared}"
 
 
 def heading(text: str) -> None:

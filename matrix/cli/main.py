@@ -27,11 +27,17 @@ VERBS = {
     "query": "query",
     "check": "check",
     "info": "info",
+    "replay": "replay",
+    "resume": "resume",
+    "fork": "fork",
+    "diff": "diff",
     "import": "import_files",
     "verify": "verify",
     "reindex": "reindex",
     "compact": "compact",
 }
+
+_RUNS_OTHERS_CODE = {"run", "import", "replay", "resume", "fork"}
 
 
 class Verbs(click.Group):
@@ -50,14 +56,14 @@ class Verbs(click.Group):
     def main(  # type: ignore[override]  # click's own returns when asked to; ours always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        if args is None and sys.argv[1:2] != ["run"] and sys.argv[1:2] != ["import"]:
+        if args is None and not _RUNS_OTHERS_CODE & set(sys.argv[1:2]):
             _spare_pandas()
         sys.exit(self.run_to_code(list(sys.argv[1:] if args is None else args)))
 
     def run_to_code(self, arguments: list[str]) -> int:
         """Run one command line; every way it can end becomes an exit code."""
         try:
-            with self.make_context("matrix", arguments) as context:
+            with self.make_context("matrix", arguments) as context, output.diagnostics():
                 self.invoke(context)
             sys.stdout.flush()
         except click.exceptions.Exit as end:

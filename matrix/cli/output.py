@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -36,6 +38,27 @@ def colour() -> bool | None:
 def notice(text: str) -> None:
     """Something the reader should know about the rows."""
     words(f"notice: {text}", style="yellow")
+
+
+@contextmanager
+def diagnostics() -> Iterator[None]:
+    """Warnings of the library are words too: a hung turn, a clock that was read past the agent, ...
+
+    A program that sets up logging by itself gets them there instead.
+    """
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not logging.getLogger().handlers:
+                words(f"{record.levelname.lower()}: {record.getMessage()}", style="yellow")
+
+    logger, handler = logging.getLogger("matrix"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def explain(message: str) -> int:

@@ -39,8 +39,22 @@ ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
     show_default=True,
     help="What a crash may cost: nothing, 100 ms after a power cut, or what the system had not written.",
 )
+@click.option(
+    "--delivery",
+    type=click.Choice(["arrival", "ordered"]),
+    default="arrival",
+    show_default=True,
+    help="Answers to calls: as they come, or in the order of the calls, whatever each takes.",
+)
 def command(
-    program: str, store: str, seed: int, simulations: int, at_once: int, settings: tuple[str, ...], durability: str
+    program: str,
+    store: str,
+    seed: int,
+    simulations: int,
+    at_once: int,
+    settings: tuple[str, ...],
+    durability: str,
+    delivery: str,
 ) -> None:
     """Run PROGRAM (module:function, or file.py[:function]) and record every event in a store.
 
@@ -67,6 +81,7 @@ def command(
             at_once=at_once,
             durability=durability,
             progress=progress,
+            delivery=delivery,
             **parameters,
         )
     took = time.perf_counter() - begun

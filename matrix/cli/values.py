@@ -67,6 +67,20 @@ def query_value(text: str) -> Any:
     return plain_value(text)
 
 
+def instant(text: str, *, option: str) -> int | timedelta:
+    """Where in a simulation: the number of an event, or a virtual time.
+
+    >>> instant("1204", option="--at"), instant("2.5s", option="--at")
+    (1204, datetime.timedelta(seconds=2, microseconds=500000))
+    """
+    value = query_value(text.strip())
+    if isinstance(value, timedelta) or (type(value) is int and value > 0):
+        return value
+    raise click.UsageError(
+        f'{option} takes the number of an event (1204) or a virtual time (2.5s, 5m, 1h30m), not "{text}"'
+    )
+
+
 def _from_json(text: str) -> Any:
     try:
         return json.loads(text)

@@ -39,12 +39,13 @@ class Change:
             yield f"  + {shown(self.actual, self.recorded)}"
 
 
-def changes(recorded: Event, actual: Event, name_of: NameOf) -> list[Change]:
-    """All changes from one event to another, what matters most first."""
+def changes(recorded: Event, actual: Event, name_of: NameOf, name_now: NameOf | None = None) -> list[Change]:
+    """All changes from one event to another, what matters most first; ``name_now`` if agents may have other numbers."""
+    name_now = name_now or name_of
     pairs = [
         ("kind", recorded.kind, actual.kind),
-        ("agent", name_of(recorded.agent), name_of(actual.agent)),
-        ("to", [*map(name_of, recorded.to)], [*map(name_of, actual.to)]),
+        ("agent", name_of(recorded.agent), name_now(actual.agent)),
+        ("to", [*map(name_of, recorded.to)], [*map(name_now, actual.to)]),
     ]
     found = [change for path, before, after in pairs for change in value_changes(path, before, after)]
     for name in dict.fromkeys([*recorded.data, *actual.data]):
@@ -137,8 +138,16 @@ def shown(value: Any, beside: Any = MISSING) -> str:
 
 
 def duration(time: timedelta) -> str:
-    """Virtual time as the query language writes it: ``2.5s``."""
-    return f"{time.total_seconds():g}s" if time < timedelta(seconds=10_000) else f"{time / timedelta(hours=1):.4g}h"
+    """Virtual time as the query language writes it.
+
+    >>> duration(timedelta(seconds=90)), duration(timedelta(seconds=2.5)), duration(timedelta())
+    ('1m30s', '2.5s', '0s')
+    """
+    minutes, seconds = divmod(time, timedelta(minutes=1))
+    hours, minutes = divmod(minutes, 60)
+    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    exact = f"{seconds.total_seconds():.6f}".rstrip("0").rstrip(".")
+    return text + (f"{exact}s" if seconds or not text else "")
 
 
 def summary(event: Event, name_of: NameOf) -> str:

@@ -57,6 +57,12 @@ class Divergence:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def as_data(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in ("seq", "kind", "agent", "turn", "place")}
+        found["recorded"], found["actual"] = _plain(self.recorded), _plain(self.actual)
+        return found | {"diff": list(self.diff), "causes": list(self.causes)}
+
     def _lines(self) -> list[str]:
         who = f"agent {self.agent}" if self.agent else "the program"
         where = [who, f"turn {self.turn:,}", *([self.place] if self.place else [])]
@@ -117,6 +123,10 @@ def _namer(difference: Difference, agents: Callable[[int], str]) -> NameOf:
         return difference.agents.get(number) or agents(number) or f"agent {number}"
 
     return name_of
+
+
+def _plain(event: Event | None) -> dict[str, Any] | None:
+    return None if event is None else {name: getattr(event, name) for name in event.__slots__}
 
 
 # -- which kind ---------------------------------------------------------------------------------
