@@ -54,6 +54,13 @@ def test_two_runs_of_one_seed_have_one_digest(shell: Shell) -> None:
     assert first == second != ""
 
 
+def test_the_delivery_of_answers_is_chosen_and_recorded(shell: Shell) -> None:
+    assert shell("matrix run market.py --store fresh --delivery ordered").returncode == 0
+    told = shell("matrix query fresh 'events simulation.started | select .options.delivery'").stdout
+    assert list(rows(told)[0].values()) == ["ordered"]
+    assert shell("matrix run market.py --store fresh --delivery sorted").returncode == 2
+
+
 def test_a_failed_simulation_is_said_in_one_line_and_exits_1(shell: Shell) -> None:
     done = shell("matrix run market.py:quarrel --store fresh")
     assert done.returncode == 1
