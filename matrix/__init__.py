@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from matrix.runtime.outcome import SimulationFailed as SimulationFailed
     from matrix.runtime.policy import CallPolicy as CallPolicy
     from matrix.runtime.policy import call_policy as call_policy
+    from matrix.runtime.restart import Restart as Restart
     from matrix.runtime.runtime import Runtime as Runtime
     from matrix.runtime.runtime import open_runtime as open_runtime
     from matrix.runtime.simulation import Simulation as Simulation
-    from matrix.runtime.supervision import Restart as Restart
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -51,7 +51,7 @@ _HOMES = {
     "Message": ("matrix.runtime.mailbox", "Message"),
     "Outcome": ("matrix.runtime.outcome", "Outcome"),
     "QueryError": ("matrix.errors", "QueryError"),
-    "Restart": ("matrix.runtime.supervision", "Restart"),
+    "Restart": ("matrix.runtime.restart", "Restart"),
     "Result": ("matrix.query.result", "Result"),
     "Runtime": ("matrix.runtime.runtime", "Runtime"),
     "Simulation": ("matrix.runtime.simulation", "Simulation"),

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from matrix.runtime.policy import CallPolicy
     from matrix.runtime.recorder import Recorder
+    from matrix.runtime.restart import Policy
     from matrix.runtime.scheduler import Scheduler
     from matrix.runtime.simulation import Simulation
-    from matrix.runtime.supervision import Policy
 
 _new_message: Any = tuple.__new__  # a named tuple's own constructor costs twice as much
 _CODE_BITS: Final = 16  # see recorder.py

@@ -9,7 +9,6 @@ stood ("pace"), stands ("freeze"), or goes on to the next timer ("free").
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from matrix.errors import ProgramError
 from matrix.limits import INT64_MAX, TURNS_WITHOUT_TIME_MAX
 from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, REACTIVE
+from matrix.runtime.durations import US_PER_SECOND, microseconds
 from matrix.runtime.inputs import Stream, monotonic_ns, stream
 from matrix.runtime.life import Life
 from matrix.runtime.shuffle import ShuffledLane
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from matrix.runtime.playback import Playback
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
-
-US_PER_SECOND = 1_000_000
 
 
 class Clock(Life):
@@ -193,24 +191,3 @@ def is_stale(target: Any, item: Any) -> bool:
     if mode == ACTIVITY:
         return not target.waiting or target.token != item
     return bool(target.is_stale) if mode == ACTION else mode == ENDED or bool(item.is_cancelled)
-
-
-def microseconds(duration: float | timedelta) -> int:
-    """A duration given in seconds (or as a timedelta), in whole microseconds.
-
-    >>> microseconds(1.5), microseconds(timedelta(milliseconds=3))
-    (1500000, 3000)
-    """
-    if isinstance(duration, timedelta):
-        return _not_negative(duration // timedelta(microseconds=1), duration)
-    if not isinstance(duration, (int, float)) or not math.isfinite(duration):
-        raise ProgramError(f"a duration is a number of seconds or a timedelta, not {duration!r}")
-    return _not_negative(
-        duration * US_PER_SECOND if isinstance(duration, int) else round(duration * US_PER_SECOND), duration
-    )
-
-
-def _not_negative(value: int, duration: Any) -> int:
-    if value < 0:
-        raise ProgramError(f"the duration {duration!r} is negative; virtual time never runs back")
-    return value

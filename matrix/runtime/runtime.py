@@ -37,9 +37,9 @@ from matrix.runtime.outside import Outside
 from matrix.runtime.policy import CallPolicy, Policies
 from matrix.runtime.program import Program, check_program, check_seed
 from matrix.runtime.recorder import LogWriter, Recorder
+from matrix.runtime.restart import Policy
 from matrix.runtime.simulation import Simulation
 from matrix.runtime.standins import cover, guarding
-from matrix.runtime.supervision import Policy
 from matrix.runtime.watchdog import check_hung_after, watching
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open

@@ -25,7 +25,7 @@ from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
-from matrix.runtime.clock import US_PER_SECOND
+from matrix.runtime.durations import US_PER_SECOND
 from matrix.runtime.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
 from matrix.runtime.lease import LeasePool

@@ -14,117 +14,21 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from matrix.errors import AskFailed, ProgramError
+from matrix.errors import AskFailed
 from matrix.event import AGENT_CANCELLED, AGENT_FAILED, AGENT_FINISHED, AGENT_RESTARTED, GOAL_CANCELLED, GOAL_FAILED
 from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
 from matrix.runtime.mailbox import Message, Start
 from matrix.runtime.population import Group, Population
+from matrix.runtime.restart import Policy, Restart, Restarts, policy_data, policy_of
 from matrix.runtime.trouble import absorbable, is_cancellation, place_of, reason_of, text_of
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
     from matrix.runtime.goal import Goal
-    from matrix.runtime.mailbox import Timer
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Begin an agent anew when it fails: ``times`` within so many virtual seconds (ever, without), then propagate.
-
-    class Fetcher(matrix.Agent):
-        policy = matrix.Restart(times=3, within=60)
-    """
-
-    times: int = 3
-    within: float | timedelta | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.times) is not int or self.times < 1:
-            raise ProgramError(f"Restart(times={self.times!r}): it is a whole number, at least 1")
-        if self.within is not None and self.within_us <= 0:
-            raise ProgramError(f"Restart(within={self.within!r}): it is more than no time, or None")
-
-    @property
-    def within_us(self) -> int:
-        """The window in virtual microseconds."""
-        from matrix.runtime.clock import microseconds  # which is built on this file
-
-        assert self.within is not None, "there is a window"
-        return microseconds(self.within)
-
-
-Policy = Literal["propagate", "isolate"] | Restart
-
-
-def policy_of(said: Any, whose: str = "policy") -> Policy:
-    """A policy as it was given, or as the log holds it.
-
-    >>> policy_of({"restart": {"times": 3, "within": 60_000_000}})
-    Restart(times=3, within=datetime.timedelta(seconds=60))
-    """
-    if isinstance(said, Restart):
-        return said
-    if said == "propagate":
-        return "propagate"
-    if said == "isolate":
-        return "isolate"
-    if isinstance(said, Mapping) and set(said) == {"restart"}:
-        within = said["restart"].get("within")
-        return Restart(said["restart"]["times"], None if within is None else timedelta(microseconds=within))
-    raise ProgramError(f'{whose} is "propagate", "isolate" or matrix.Restart(times=3, within=60), not {said!r}')
-
-
-def policy_data(policy: Policy) -> str | dict[str, Any]:
-    """A policy as the log holds it; durations in microseconds.
-
-    >>> policy_data(Restart(times=3, within=60))
-    {'restart': {'times': 3, 'within': 60000000}}
-    """
-    if not isinstance(policy, Restart):
-        return policy
-    return {"restart": {"times": policy.times} | ({} if policy.within is None else {"within": policy.within_us})}
-
-
-class Restarts:
-    """What a new beginning of one agent needs, and when it had some."""
-
-    __slots__ = ("_instants", "_prune_at", "_timers", "parameters", "policy")
-
-    def __init__(self, policy: Restart, parameters: dict[str, Any]) -> None:
-        self.policy = policy
-        self.parameters = copy.deepcopy(parameters)  # the agent may change what it was given
-        self._instants: tuple[int, ...] = ()  # of the restarts in the window
-        self._timers: list[tuple[int, Timer]] = []
-        self._prune_at = 16
-
-    def next_attempt(self, now: int) -> int | None:
-        """The number of the restart that may be made now, among those in the window; None when they are used up."""
-        if self.policy.within is not None:
-            self._instants = tuple(instant for instant in self._instants if instant > now - self.policy.within_us)
-        if len(self._instants) == self.policy.times:
-            return None
-        self._instants = (*self._instants, now)
-        return len(self._instants)
-
-    def keep_timer(self, timer: Timer, instant: int, now: int) -> None:
-        """A timer belongs to the life in which it was set."""
-        if len(self._timers) >= self._prune_at:
-            self._timers = [(when, kept) for when, kept in self._timers if when >= now and not kept.is_cancelled]
-            self._prune_at = max(16, 2 * len(self._timers))
-        self._timers.append((instant, timer))
-
-    def cancel_timers(self) -> None:
-        """That life is over."""
-        for _, timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
 
 
 class Supervision(Population):

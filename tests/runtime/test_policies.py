@@ -1,525 +1,342 @@
-"""Call policies: what they say together, attempts, waits, timeouts, and what the log tells of them."""
+"""Policies: what an exception in an agent leads to."""
 
 from __future__ import annotations
 
-import functools
-import math
-import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-import trio.testing
 
 import matrix
-from matrix.errors import ProgramError
-from matrix.runtime.inputs import stream
-from matrix.runtime.outside import is_async
-from matrix.runtime.policy import DEFAULTS, CallPolicy, Policies, call_policy, is_worth_another_try
-from matrix.testing.played import Played, history, play
+from matrix.errors import AskFailed, LogWriteError, MatrixError, ProgramError
+from matrix.runtime.outcome import Outcome
+from matrix.testing.played import history, play
+from tests.runtime.failing import KINDS, Handler, Reactive, Runner, Waiter, sending
 
-Body = Callable[[matrix.Agent], Any]
+# -- propagate ---------------------------------------------------------------------------------
 
 
-def program_of(body: Body, agents: int = 1) -> Callable[..., Any]:
-    class Caller(matrix.Agent):
+def failed_run(program: Any, tmp_path: Path) -> matrix.SimulationFailed:
+    with pytest.raises(matrix.SimulationFailed) as caught:
+        matrix.run(program, store=tmp_path / "runs", index=False)
+    return caught.value
+
+
+def test_a_failed_simulation_is_a_matrix_error_and_the_group_that_a_trio_user_expects(tmp_path: Path) -> None:
+    program = sending(Reactive, "bad")
+    failed = failed_run(program, tmp_path)
+    assert isinstance(failed, MatrixError) and isinstance(failed, ExceptionGroup)
+    assert [str(error) for error in failed.exceptions] == ["out of tune"]
+    assert str(failed) == "simulation 1-1 failed: agent a: ValueError: out of tune"
+    assert failed.outcome.status == "failed"
+
+    seen: list[BaseException] = []
+    try:
+        raise failed
+    except* ValueError as group:
+        seen.append(group)
+    (group,) = seen
+    assert isinstance(group, matrix.SimulationFailed) and group.outcome is failed.outcome
+
+
+async def test_the_group_reaches_the_user_of_a_runtime_through_nurseries(tmp_path: Path) -> None:
+    seen: list[str] = []
+    try:
+        async with matrix.open_runtime(tmp_path / "runs", index=False) as runtime, trio.open_nursery() as nursery:
+            nursery.start_soon(runtime.run, sending(Reactive, "bad"))
+    except* ValueError as group:
+        seen.append(repr(group.exceptions[0]))
+    assert len(seen) == 1 and "ValueError('out of tune')" in seen[0]
+
+
+def test_several_errors_are_members_side_by_side(tmp_path: Path) -> None:
+    class Sore(matrix.Agent):
         async def run(self) -> None:
-            await body(self)
+            try:
+                await self.receive()
+            finally:
+                raise KeyError(self.id)
 
     async def program(simulation: matrix.Simulation) -> None:
-        for n in range(agents):
-            simulation.spawn(Caller, f"caller-{n}")
+        for n in (1, 2):
+            simulation.spawn(Sore, f"s{n}")
+        await simulation.sleep(1)
+        raise ValueError("enough")
 
-    return program
-
-
-def calling(body: Body, agents: int = 1, **options: Any) -> Played:
-    return play(program_of(body, agents), **options)
-
-
-async def calling_in_jumping_time(folder: Path, body: Body, *, agents: int = 1, calls: Any = None) -> Played:
-    async with matrix.open_runtime(folder, index=False, calls=calls) as runtime:
-        outcome = await runtime.run(program_of(body, agents), pace="freeze")
-    return Played(outcome, history(outcome))
+    failed = failed_run(program, tmp_path)
+    assert [type(error).__name__ for error in failed.exceptions] == ["ValueError", "KeyError", "KeyError"]
+    assert str(failed) == "simulation 1-1 failed: the program: ValueError: enough (and 2 more)"
+    rest = failed.split(KeyError)[1]
+    assert isinstance(rest, matrix.SimulationFailed) and len(rest.exceptions) == 1
 
 
-def failing(*errors: BaseException | None) -> Callable[[], Any]:
-    """An async function that raises those errors, call by call, and returns "done" where there is None."""
-    left: Iterator[BaseException | None] = iter(errors)
-
-    async def attempt() -> str:
-        error = next(left)
-        if error is not None:
-            raise error
-        return "done"
-
-    return attempt
-
-
-# -- what policies say ---------------------------------------------------------------------------
+def test_a_failure_survives_pickle_and_copy_and_one_read_from_a_log_has_its_reason() -> None:
+    outcome = Outcome("1-1", "failed", "agent a: ValueError: bad", 0, 5, 1, 2, 0, {}, error=ValueError("bad"))
+    for again in (
+        copy.copy(matrix.SimulationFailed(outcome)),
+        pickle.loads(pickle.dumps(matrix.SimulationFailed(outcome))),
+    ):
+        assert str(again) == "simulation 1-1 failed: agent a: ValueError: bad"
+        assert repr(again.exceptions) == "(ValueError('bad'),)"
+    told = matrix.SimulationFailed(Outcome("1-1", "failed", "agent a: ValueError: bad", 0, 5, 1, 2, 0, {}))
+    assert repr(told.exceptions) == "(MatrixError('agent a: ValueError: bad'),)"
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"in_flight": 0}, "in_flight is a whole number of at least 1"),
-        ({"in_flight": 2.5}, "in_flight is a whole number"),
-        ({"in_flight": True}, "in_flight is a whole number"),
-        ({"per_second": 0}, "per_second is a whole number"),
-        ({"per_second": 2.5}, "per_second is a whole number"),
-        ({"per_second": math.nan}, "per_second is a whole number"),
-        ({"timeout": 0}, "timeout is a number of seconds above 0"),
-        ({"timeout": "30"}, "timeout is a number of seconds above 0"),
-        ({"attempts": 0}, "attempts is a whole number from 1 to 100"),
-        ({"attempts": math.inf}, "attempts is a whole number from 1 to 100"),
-        ({"backoff": -1}, "backoff is a number of seconds 0 or more"),
-        ({"backoff_max": math.inf}, "backoff_max is finite"),
-        ({"backoff": 5, "backoff_max": 1}, "backoff_max is 1.0 seconds, less than backoff"),
-        ({"retry_on": KeyboardInterrupt}, "retry_on is an Exception type"),
-        ({"retry_on": (OSError, "ValueError")}, "retry_on is an Exception type"),
-        ({"repeatable": 1}, "repeatable is True or False"),
-    ],
-)
-def test_a_policy_that_makes_no_sense_is_refused_where_it_is_made(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ProgramError, match=said):
-        CallPolicy(**given)
-    with pytest.raises(ProgramError, match=said):
-        call_policy(**given)
+@pytest.mark.parametrize("policy", ["propagate", "isolate", matrix.Restart(times=2)])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("in_group", [False, True])
+def test_an_exit_leaves_through_every_policy(error: BaseException, policy: Any, in_group: bool) -> None:
+    class Quitter(matrix.Agent):
+        async def run(self) -> None:
+            self.start(self.quit)
+            await self.receive()
+
+        async def quit(self) -> None:
+            raise BaseExceptionGroup("several", [error, ValueError("x")]) if in_group else error
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Quitter, "q", policy=policy)
+
+    with pytest.raises(type(error)):
+        play(program)
 
 
-def test_calls_of_a_runtime_are_policies_by_name() -> None:
-    with pytest.raises(ProgramError, match=r"calls\['ask'\] is a matrix.CallPolicy"):
-        Policies({"ask": 3})  # type: ignore[dict-item]  # the mistake under test
-    with pytest.raises(ProgramError, match="is no name"):
-        Policies({"": CallPolicy()})
-
-
-def test_the_nearer_policy_says_and_what_it_leaves_open_the_next_one_says() -> None:
-    @matrix.call_policy(attempts=2, timeout=20, in_flight=2, repeatable=True)
-    def ask() -> None: ...
-
-    named = CallPolicy(attempts=3, timeout=30)
-    policies = Policies({"ask": named, "*": CallPolicy(attempts=5, timeout=50, in_flight=5, backoff=5)})
-    found = policies.of("ask", ask, CallPolicy(attempts=4))
-    assert (found.attempts, found.timeout, found.in_flight, found.backoff) == (4, 30, 2, 5)
-    assert (found.per_second, found.repeatable) == (math.inf, True)
-    assert policies.of("other", len, None).attempts == 5
-    assert policies.of("other", ask, None).attempts == 2  # the decorator goes before the rest of the runtime's
-    assert Policies().of("other", len, None) is DEFAULTS
-
-
-def test_one_bound_of_the_backoff_moves_the_other() -> None:
-    assert CallPolicy(backoff=100).over(DEFAULTS).backoff_max == 100
-    assert CallPolicy(backoff_max=0.1).over(DEFAULTS).backoff == 0.1
-
-
-def test_the_wait_doubles_up_to_its_bound_and_its_chance_is_seeded() -> None:
-    policy = CallPolicy(backoff=1, backoff_max=10, attempts=9).over(DEFAULTS)
-    error = OSError()
-    waits = [policy.delay(error, n, stream(7, "a#1", f"backoff {n}")) for n in range(1, 9)]
-    again = [policy.delay(error, n, stream(7, "a#1", f"backoff {n}")) for n in range(1, 9)]
-    other = [policy.delay(error, n, stream(7, "b#1", f"backoff {n}")) for n in range(1, 9)]
-    assert waits == again != other
-    for wait, bound in zip(waits, (1, 2, 4, 8, 10, 10, 10, 10), strict=True):
-        assert bound / 2 <= wait <= bound
-
-
-@pytest.mark.parametrize(("asked", "waited"), [(3, 3.0), (timedelta(seconds=4), 4.0), (3_600, 10.0), ("soon", 0.0)])
-def test_an_exception_may_ask_for_a_longer_wait_within_the_bound(asked: object, waited: float) -> None:
-    class Busy(Exception):
-        retry_after = asked
-
-    policy = CallPolicy(backoff=0, backoff_max=10).over(DEFAULTS)
-    assert policy.delay(Busy(), 1, stream(0, "", "")) == waited
-
-
-def test_without_retry_on_all_but_programming_errors_are_worth_another_try() -> None:
-    for error in (OSError(), trio.TooSlowError(), ValueError(), KeyError("choices"), RuntimeError()):
-        assert is_worth_another_try(error)
-    for error in (TypeError(), AttributeError(), NameError(), AssertionError(), NotImplementedError(), ProgramError()):
-        assert not is_worth_another_try(error)
-
-
-def test_whether_a_function_is_async_is_seen_through_methods_and_partials() -> None:
-    class Client:
-        async def ask(self) -> None: ...
-        def blocking(self) -> None: ...
-        async def __call__(self) -> None: ...
-
-    async def ask(n: int) -> None: ...
-
-    assert all(map(is_async, (trio.sleep, ask, functools.partial(ask, 1), Client().ask, Client())))
-    assert not any(map(is_async, (time.sleep, len, Client().blocking, functools.partial(len, "a"), lambda: ask(1))))
-
-
-# -- attempts --------------------------------------------------------------------------------------
-
-
-async def test_a_failure_that_is_worth_it_is_tried_again_and_each_attempt_recorded(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+@pytest.mark.parametrize("policy", ["isolate", matrix.Restart(times=5)])
+@pytest.mark.parametrize("cls", KINDS)
+def test_no_policy_absorbs_a_failure_of_the_log(
+    cls: type[matrix.Agent], policy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = failing(OSError("reset"), trio.TooSlowError("late"), None)
+    from matrix.log.writer import Writer
 
-    async def body(agent: matrix.Agent) -> None:
-        agent.emit("got", value=await agent.call(ask, name="ask"))
+    def fail(self: Writer, rows: object) -> int:
+        raise LogWriteError("disk full")
 
-    policy = CallPolicy(attempts=3, backoff=2)
-    played = await calling_in_jumping_time(tmp_path, body, calls={"ask": policy})
-    completed = played.one("call.completed").data
-    assert played.data("got") == [{"value": "done"}]
-    assert completed["attempts"] == 3
-    assert [one["error"] for one in completed["tries"]] == ["OSError: reset", "TooSlowError: late"]
-    assert all(one["ms"] >= 0 for one in completed["tries"])
-    assert 3.0 < trio.current_time() < 7.0 + 1  # between half and whole of 2 + 4 seconds, on the clock that jumps
+    monkeypatch.setattr(Writer, "append", fail)
+    with pytest.raises(LogWriteError, match="disk full"):
+        matrix.run(sending(cls, "good"), store=tmp_path, index=False, policy=policy)
 
 
-def test_attempts_end_and_the_last_failure_is_the_calls(tmp_path: Path) -> None:
-    ask = failing(OSError("one"), OSError("two"), OSError("three"), None)
-
-    async def body(agent: matrix.Agent) -> None:
-        with pytest.raises(matrix.CallFailed) as caught:
-            await agent.call(ask, policy=CallPolicy(attempts=3, backoff=0))
-        failed = caught.value
-        agent.emit("failed", error=failed.error, error_type=failed.error_type, attempts=failed.attempts)
-
-    played = calling(body)
-    assert played.data("failed") == [{"error": "OSError: three", "error_type": "OSError", "attempts": 3}]
-    recorded = played.one("call.failed").data
-    assert (recorded["attempts"], recorded["error"]) == (3, "OSError: three")
-    assert [one["error"] for one in recorded["tries"]] == ["OSError: one", "OSError: two"]
+# -- isolate -----------------------------------------------------------------------------------
 
 
-def test_a_single_attempt_has_no_list_of_tries() -> None:
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(failing(None))
-
-    completed = calling(body).one("call.completed").data
-    assert completed["attempts"] == 1
-    assert "tries" not in completed
-    assert "waited_ms" not in completed
-
-
-@pytest.mark.parametrize(
-    ("retry_on", "error", "attempts"),
-    [
-        (None, TypeError("a mistake"), 1),
-        (None, OSError("trouble"), 2),
-        (ValueError, OSError("other"), 1),
-        ((ValueError, OSError), OSError("named"), 2),
-        (lambda error: "again" in str(error), ValueError("again"), 2),
-        (lambda error: "again" in str(error), ValueError("never"), 1),
-    ],
-)
-def test_only_what_retry_on_names_is_tried_again(retry_on: Any, error: Exception, attempts: int) -> None:
-    async def body(agent: matrix.Agent) -> None:
-        try:
-            await agent.call(failing(error, None), policy=CallPolicy(attempts=2, backoff=0, retry_on=retry_on))
-        except matrix.CallFailed as failed:
-            agent.emit("failed", attempts=failed.attempts)
-
-    played = calling(body)
-    told = played.of("call.completed") or played.of("call.failed")
-    assert [event.data["attempts"] for event in told] == [attempts]
-    assert (told[0].kind == "call.completed") == (attempts == 2)
+@pytest.mark.parametrize("cls", KINDS)
+def test_an_isolated_failure_is_recorded_and_the_others_go_on(cls: type[matrix.Agent]) -> None:
+    played = play(sending(cls, "good", "bad", "good", policy="isolate"))
+    assert (played.outcome.status, played.outcome.reason) == ("finished", "quiescent")
+    failed = played.one("agent.failed")
+    assert failed.data["error"] == "ValueError: out of tune"
+    assert failed.data["place"].startswith("failing.py:")
+    bad = next(event for event in played.events if event.kind == "bad")
+    assert failed.cause == bad.seq
+    assert [data["n"] for data in played.data("handled")] == [1]
+    assert played.of("agent.started")[0].data["policy"] == "isolate"
+    assert "policy" not in played.of("agent.started")[1].data
 
 
-def test_a_retry_on_that_fails_itself_is_what_the_agent_hears_of() -> None:
-    def wrong(error: Exception) -> bool:
-        raise KeyError("status")
+def test_the_policy_of_a_class_and_of_the_simulation_hold_where_a_spawn_says_nothing() -> None:
+    class Hermit(Reactive):
+        policy = "isolate"
 
-    async def body(agent: matrix.Agent) -> None:
-        with pytest.raises(matrix.CallFailed, match="KeyError: 'status'"):
-            await agent.call(failing(OSError(), None), policy=CallPolicy(attempts=2, backoff=0, retry_on=wrong))
-
-    assert calling(body).outcome.status == "finished"
-
-
-def test_a_result_that_the_log_cannot_hold_is_not_asked_for_again() -> None:
-    asked = []
-
-    async def ask() -> object:
-        asked.append(1)
-        return {"found": object()}
-
-    async def body(agent: matrix.Agent) -> None:
-        with pytest.raises(matrix.CallFailed, match="the result of ask"):
-            await agent.call(ask, policy=CallPolicy(attempts=5, backoff=0))
-
-    assert calling(body).outcome.status == "finished"
-    assert asked == [1]
+    assert play(sending(Hermit, "bad")).outcome.status == "finished"
+    assert play(sending(Hermit, "bad", policy="propagate")).outcome.status == "failed"
+    played = play(sending(Reactive, "bad"), policy="isolate")
+    assert played.outcome.status == "finished"
+    assert played.events[0].data["options"] == {"policy": "isolate"}
+    assert play(sending(Hermit, "bad"), policy=matrix.Restart(times=1)).of("agent.restarted") == []
 
 
-async def test_the_timeout_is_for_each_attempt(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-    slow = iter((100.0, 100.0, 3.0))
+def test_the_program_itself_propagates_whatever_the_simulation_says() -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        raise ValueError("no plan")
 
-    @matrix.call_policy(timeout=timedelta(seconds=10), attempts=3, backoff=0)
-    async def ask() -> str:
-        await trio.sleep(next(slow))
-        return "done"
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(ask)
-
-    began = trio.current_time()
-    played = await calling_in_jumping_time(tmp_path, body)
-    completed = played.one("call.completed").data
-    assert [one["error"].split(":")[0] for one in completed["tries"]] == ["TooSlowError", "TooSlowError"]
-    assert trio.current_time() - began == pytest.approx(23, abs=0.5)
+    assert play(program, policy="isolate").outcome.reason == "the program: ValueError: no plan"
 
 
-async def test_the_timeout_given_with_the_call_goes_before_the_policys(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    async def body(agent: matrix.Agent) -> None:
-        with pytest.raises(matrix.CallFailed, match="TooSlowError"):
-            await agent.call(trio.sleep, 50, timeout=5)
-        await agent.call(trio.sleep, 50)
+def test_open_goals_of_an_agent_that_failed_have_failed_with_its_error() -> None:
+    class Ambitious(matrix.Agent):
+        def on_message(self, message: matrix.Message) -> None:
+            self.begin_goal("rule")
+            self.begin_goal("the world")
+            raise ValueError("too much")
 
-    played = await calling_in_jumping_time(tmp_path, body, calls={"*": CallPolicy(timeout=100)})
+    played = play(sending(Ambitious, "go", policy="isolate"))
+    assert [data["reason"] for data in played.data("goal.failed")] == ["too much", "too much"]
+    assert played.outcome.goals == {"failed": 2}
+
+
+def test_who_asks_an_agent_that_fails_is_told_and_who_joins_it_goes_on() -> None:
+    class Asker(matrix.Agent):
+        async def run(self) -> None:
+            for _ in range(2):
+                try:
+                    await self.ask("a", "bad")
+                except AskFailed as failed:
+                    self.emit("told", said=str(failed), agent=failed.agent)
+
+    class Joiner(matrix.Agent):
+        async def run(self) -> None:
+            await self.join("a")
+            self.emit("joined")
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Handler, "a", policy="isolate")
+        simulation.spawn(Asker, "asker")
+        simulation.spawn(Joiner, "joiner")
+
+    played = play(program)
+    assert played.outcome.status == "finished"
+    failed = played.one("agent.failed")
+    first, second = played.of("told")
+    assert first.cause == failed.seq
+    assert first.data["agent"] == "a"
+    assert "a has failed (ValueError: out of tune); the question " in first.data["said"]
+    assert second.data["said"].startswith("a has failed (ValueError: out of tune); the question ")
+    assert played.one("joined").cause == failed.seq
+
+
+def test_a_question_to_an_agent_that_ended_normally_or_was_cancelled_is_no_endless_wait_either() -> None:
+    class Asker(matrix.Agent):
+        to: str
+
+        async def run(self) -> None:
+            with pytest.raises(AskFailed, match=f"{self.to} has ended"):
+                await self.ask(self.to, "question")
+            self.emit("told", at=self.now)
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Waiter, "a")
+        simulation.spawn(Asker, "first", to="a")  # the question itself ends it
+        simulation.spawn(Handler, "b")
+        simulation.spawn(Asker, "second", to="b")
+        await simulation.sleep(0.5)
+        simulation.cancel("b")
+
+    assert play(program).data("told") == [{"at": 0.0}, {"at": 0.5}]
+
+
+def test_a_stop_cancels_those_who_ask_and_does_not_tell_them_of_the_end_of_whom_they_asked() -> None:
+    class Asker(matrix.Agent):
+        async def run(self) -> None:
+            await self.ask("a", "question")
+
+    class Deaf(matrix.Agent):
+        async def run(self) -> None:
+            await self.receive()
+            await self.receive()
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Deaf, "a")
+        simulation.spawn(Asker, "asker")
+        await simulation.sleep(1)
+        simulation.stop("enough")
+
+    played = play(program)
+    assert [event.agent for event in played.of("agent.cancelled")] == [1, 2]
+    assert played.of("agent.failed") == []
+    assert played.outcome.error is None
+
+
+def test_cleanup_may_ask_and_is_told_too() -> None:
+    class Careful(matrix.Agent):
+        async def run(self) -> None:
+            try:
+                await self.receive()
+            finally:
+                with trio.CancelScope(shield=True):
+                    try:
+                        await self.ask("a", "question")
+                    except AskFailed:
+                        self.emit("told")
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Handler, "a")
+        simulation.spawn(Careful, "careful")
+        await simulation.sleep(1)
+        simulation.cancel("careful")
+        await simulation.sleep(0.5)
+        simulation.cancel("a")
+
+    played = play(program)
+    assert len(played.of("told")) == 1
     assert played.outcome.status == "finished"
 
 
-def test_a_plain_function_is_tried_again_too_and_its_coroutine_is_awaited() -> None:
-    left = [OSError("once")]
+def test_an_error_after_finish_is_recorded_as_a_failure() -> None:
+    class Hasty(matrix.Agent):
+        def on_message(self, message: matrix.Message) -> None:
+            self.finish()
+            raise ValueError("too late")
 
-    def plain() -> str:
-        if left:
-            raise left.pop()
-        return "plain"
-
-    async def double(n: int) -> int:
-        return 2 * n
-
-    async def body(agent: matrix.Agent) -> None:
-        agent.emit("got", value=await agent.call(plain, policy=CallPolicy(attempts=2, backoff=0)))
-        agent.emit("got", value=await agent.call(lambda: double(21)))
-
-    assert calling(body).data("got") == [{"value": "plain"}, {"value": 42}]
+    played = play(sending(Hasty, "go", policy="isolate"))
+    assert [e.kind for e in played.events if e.agent == 1] == ["agent.started", "agent.finished", "agent.failed"]
+    assert play(sending(Hasty, "go")).outcome.reason == "agent a: ValueError: too late"
 
 
-def test_waiting_for_a_thread_is_not_part_of_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.runtime.outside.THREADS_MAX", 1)
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(time.sleep, 0.05, timeout=5)
-
-    played = calling(body, agents=3)
-    waited = sorted(event.data.get("waited_ms", 0.0) for event in played.of("call.completed"))
-    assert waited[2] >= 80
-    assert all(event.data["ms"] < 5_000 for event in played.of("call.completed"))
-
-
-# -- limits in a runtime ---------------------------------------------------------------------------
-
-
-class Crowd:
-    """A function that notes how many of it run at once."""
-
-    def __init__(self) -> None:
-        self.now = self.most = 0
-        self.order: list[int] = []
-        self.begun: list[float] = []
-
-    async def ask(self, n: int) -> int:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        self.order.append(n)
-        self.begun.append(trio.current_time())
-        await trio.sleep(1)
-        self.now -= 1
-        return n
-
-
-async def test_in_flight_is_a_limit_of_the_whole_runtime_over_its_simulations(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    crowd = Crowd()
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(crowd.ask, 0)
-
-    async with matrix.open_runtime(tmp_path, index=False, calls={"ask": CallPolicy(in_flight=3)}) as runtime:
-        program = program_of(body, agents=4)
-        outcomes = [o async for o in runtime.run_many(program, seeds=range(5), at_once=5, pace="freeze")]
-    assert {outcome.status for outcome in outcomes} == {"finished"}
-    assert crowd.most == 3
-    assert len(crowd.order) == 20
-    waited = [e.data.get("waited_ms") for o in outcomes for e in history(o) if e.kind == "call.completed"]
-    assert len([one for one in waited if one is not None]) >= 17  # all but those that found a place free
-
-
-async def test_without_the_limit_all_are_in_flight_at_once(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    crowd = Crowd()
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(crowd.ask, 0)
-
-    await calling_in_jumping_time(tmp_path, body, agents=20)
-    assert crowd.most == 20
-
-
-async def test_requests_that_wait_go_first_come_first_served(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    crowd = Crowd()
-    limited = matrix.call_policy(in_flight=1)(functools.partial(crowd.ask))
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(limited, int(agent.id.removeprefix("caller-")))
-
-    played = await calling_in_jumping_time(tmp_path, body, agents=8)
-    called = [played.names()[event.agent] for event in played.of("call.called")]
-    assert crowd.order == list(range(8))
-    assert called == [f"caller-{n}" for n in range(8)]  # all were recorded before the first one waited
-
-
-@pytest.mark.parametrize("rate", [1, 7, 50])
-async def test_the_rate_of_a_name_holds_over_attempts_and_simulations(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock, rate: int
-) -> None:
-    begun: list[float] = []
-
-    @matrix.call_policy(per_second=rate, attempts=2, backoff=0)
-    async def ask(fails: bool) -> None:
-        begun.append(trio.current_time())
-        if fails and len(begun) % 3 == 0:
-            raise OSError("try again")
-
-    async def body(agent: matrix.Agent) -> None:
-        for _ in range(3):
+def test_an_error_in_the_cleanup_at_the_end_follows_the_policy() -> None:
+    class Sore(matrix.Agent):
+        async def run(self) -> None:
             try:
-                await agent.call(ask, True)
-            except matrix.CallFailed:
-                agent.note("twice")
-
-    async with matrix.open_runtime(tmp_path, index=False) as runtime:
-        program = program_of(body, agents=3)
-        async for _ in runtime.run_many(program, seeds=range(3), at_once=3, pace="freeze"):
-            pass
-    assert len(begun) >= 27
-    for i in range(len(begun) - rate):
-        assert begun[i + rate] - begun[i] > 1.0
-
-
-def test_threads_begin_within_the_rate_as_the_thread_sees_it() -> None:
-    begun: list[float] = []
-    lock = threading.Lock()
-
-    @matrix.call_policy(per_second=20)
-    def ask() -> None:
-        with lock:
-            begun.append(time.perf_counter())
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(ask)
-
-    assert calling(body, agents=45).outcome.status == "finished"
-    begun.sort()
-    for i in range(len(begun) - 20):
-        assert begun[i + 20] - begun[i] > 1.0
-
-
-async def test_a_waiting_call_that_is_cancelled_gives_its_place_back(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    crowd = Crowd()
-
-    @matrix.call_policy(in_flight=1)
-    async def ask(n: int) -> int:
-        return await crowd.ask(n)
-
-    class Caller(matrix.Agent):
-        number: int
-
-        async def run(self) -> None:
-            await self.call(ask, self.number)
-            self.emit("answered")
+                await self.receive()
+            finally:
+                raise KeyError("sore")
 
     async def program(simulation: matrix.Simulation) -> None:
-        for n in range(4):
-            simulation.spawn(Caller, f"caller-{n}", number=n)
-        await simulation.call(trio.sleep, 0.5)
-        simulation.cancel("caller-1")
-        simulation.cancel("caller-2")
+        simulation.spawn(Sore, "s")
 
-    async with matrix.open_runtime(tmp_path, index=False) as runtime:
-        outcome = await runtime.run(program)
-    played = Played(outcome, history(outcome))
-    assert crowd.order == [0, 3]
-    assert [played.names()[e.agent] for e in played.of("answered")] == ["caller-0", "caller-3"]
-    assert [e.data["error"] for e in played.of("call.failed")] == ["Cancelled", "Cancelled"]
-    assert crowd.now == 0
+    assert play(program, policy="isolate").outcome.status == "finished"
+    assert play(program, policy=matrix.Restart(times=3)).kinds()[-2:] == ["agent.failed", "simulation.finished"]
+    played = play(program)
+    assert played.outcome.status == "failed"
+    assert played.one("agent.failed").data["error"] == "KeyError: 'sore'"
 
 
-async def test_a_call_that_is_cancelled_between_attempts_gives_its_place_back(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    asked: list[int] = []
+def test_a_policy_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    class Learner(Reactive):
+        def policy(self, observation: object) -> None:  # type: ignore[assignment]
+            """What it does in reinforcement learning."""
 
-    @matrix.call_policy(in_flight=1, attempts=5, backoff=10)
-    async def ask(n: int) -> None:
-        asked.append(n)
-        if n == 0:
-            raise OSError("again")
+    assert "the policy of a is" in play(sending(Learner, "good")).outcome.reason
+    assert "not 'islate'" in play(sending(Reactive, "good", policy="islate")).outcome.reason
+    with pytest.raises(ProgramError, match='policy is "propagate", "isolate" or'):
+        matrix.run(sending(Reactive), store=tmp_path, index=False, policy="never")
 
-    class Caller(matrix.Agent):
-        number: int
 
-        async def run(self) -> None:
-            await self.call(ask, self.number)
+# -- what questions see ------------------------------------------------------------------------
 
+
+def test_queries_show_how_isolated_and_restarted_agents_stand(tmp_path: Path) -> None:
     async def program(simulation: matrix.Simulation) -> None:
-        simulation.spawn(Caller, "fails", number=0)
-        await simulation.call(trio.sleep, 1)
-        simulation.cancel("fails")
-        simulation.spawn(Caller, "waits", number=1)
+        simulation.spawn(Reactive, "isolated", policy="isolate")
+        simulation.spawn(Reactive, "restarted", policy=matrix.Restart(times=3))
+        simulation.spawn(Runner, "used up", policy=matrix.Restart(times=1))
+        for name in ("isolated", "restarted", "used up", "used up"):
+            simulation.send(name, "bad")
+        simulation.spawn(Waiter, "waiter")
+        await simulation.sleep(10)
 
-    async with matrix.open_runtime(tmp_path, index=False) as runtime:
-        outcome = await runtime.run(program)
-    assert outcome.status == "finished"
-    assert asked == [0, 1]
-
-
-# -- repeatable ------------------------------------------------------------------------------------
-
-
-def test_repeatable_is_recorded_with_the_request_whoever_says_so() -> None:
-    @matrix.call_policy(repeatable=True)
-    async def decorated() -> None: ...
-
-    async def plain() -> None: ...
-
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(plain)
-        await agent.call(plain, repeatable=True)
-        await agent.call(plain, policy=CallPolicy(repeatable=True))
-        await agent.call(decorated)
-        await agent.call(decorated, repeatable=False)
-        await agent.call(plain, name="named")
-
-    played = calling(body, calls={"named": CallPolicy(repeatable=True)})
-    assert [data.get("repeatable") for data in played.data("call.called")] == [None, True, True, True, None, True]
-    assert played.one("simulation.started").data["options"] == {"repeatable": {"named": True}}
+    with pytest.raises(matrix.SimulationFailed):
+        matrix.run(program, store=tmp_path)
+    with matrix.open(tmp_path) as store:
+        rows = store.query("agents | select id, status, end").rows()
+        assert {row["id"]: row["status"] for row in rows} == {
+            "isolated": "failed",
+            "restarted": "cancelled",  # it was running again when its simulation failed
+            "used up": "failed",
+            "waiter": "cancelled",
+        }
+        kinds = store.query("events agent.restarted | count by agent, .attempt").rows()
+        assert kinds == [
+            {"agent": "restarted", "attempt": 1, "count": 1},
+            {"agent": "used up", "attempt": 1, "count": 1},
+        ]
 
 
-def test_a_history_says_what_was_repeatable_then() -> None:
-    policies = Policies({"a": CallPolicy(repeatable=True, attempts=3), "b": CallPolicy(repeatable=False)})
-    assert policies.with_repeatable({"a": True, "b": False}) is policies
-    then = policies.with_repeatable({"*": True, "c": False})
-    assert then.of("a", len, None).repeatable is True  # what the rest of the runtime said then
-    assert then.of("a", len, None).attempts == 3
-    assert then.of("c", len, None).repeatable is False
-    assert then.repeatable == {"*": True, "c": False}
-
-
-def test_what_is_no_policy_is_refused_at_the_call() -> None:
-    async def body(agent: matrix.Agent) -> None:
-        await agent.call(len, "x", policy={"attempts": 3})  # type: ignore[arg-type]  # the mistake under test
-
-    assert "policy is a matrix.CallPolicy" in calling(body).outcome.reason
+@pytest.mark.parametrize("cls", KINDS)
+def test_policies_give_the_same_history_again(cls: type[matrix.Agent], tmp_path: Path) -> None:
+    program = sending(cls, *["good", "bad"] * 4, policy=matrix.Restart(times=3))
+    outcomes = [play(program, store=tmp_path / str(n)).outcome for n in range(2)]
+    assert outcomes[0].digest == outcomes[1].digest
+    assert history(outcomes[0])[-1].kind == "simulation.failed"
