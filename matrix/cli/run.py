@@ -46,6 +46,13 @@ ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
     show_default=True,
     help="Answers to calls: as they come, or in the order of the calls, whatever each takes.",
 )
+@click.option(
+    "--guard",
+    type=click.Choice(["raise", "warn", "off"]),
+    default="raise",
+    show_default=True,
+    help="What becomes of an agent that reads a clock, chance or the outside past its own self.now, .random, .call().",
+)
 def command(
     program: str,
     store: str,
@@ -55,6 +62,7 @@ def command(
     settings: tuple[str, ...],
     durability: str,
     delivery: str,
+    guard: str,
 ) -> None:
     """Run PROGRAM (module:function, or file.py[:function]) and record every event in a store.
 
@@ -82,6 +90,7 @@ def command(
             durability=durability,
             progress=progress,
             delivery=delivery,
+            guard=guard,
             **parameters,
         )
     took = time.perf_counter() - begun
