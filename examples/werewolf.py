@@ -279,12 +279,12 @@ class Narrator(matrix.Agent):
         if rest and rest[0][1] == most:
             self.send(self.living, "tied", votes=dict(votes), day=day)
             return False
-        return self.dies(whom, "hanged", day)
+        return self.dies(whom, "hanged", day, votes=most)
 
-    def dies(self, whom: str, how: str, day: int) -> bool:
+    def dies(self, whom: str, how: str, day: int, **more: int) -> bool:
         """Their role is revealed; whether that ends the game."""
         self.living.remove(whom)
-        self.send(list(self.roles), "died", whom=whom, role=self.roles[whom], how=how, day=day)
+        self.send(list(self.roles), "died", whom=whom, role=self.roles[whom], how=how, day=day, **more)
         wolves = len(self.of("wolf"))
         return wolves == 0 or 2 * wolves >= len(self.living)
 
@@ -329,11 +329,37 @@ QUESTIONS = {
 }
 
 
+CLOSEST = """
+    events died where simulation in $games and .how = "hanged" and .day = 1 and .role != "wolf"
+                  and any simulation (any won(.side = "wolves"))
+    | sort .votes | limit 1 | select simulation, .whom, .votes"""
+FIRST_VOTE = "events choose where simulation = $it | limit 1 | select seq, time"
+BRANCHES = """
+    simulations where id in $branches
+    | select id, seed, first(.whom of died) as dies_first, first(.how of died) as how, first(.votes of died) as votes,
+             first(.role of died) as who_was, last(.side of won) as winner, count(lied) as lies"""
+
+
+def fork_at_the_vote(store: matrix.Store, games: list[str], times: int) -> None:
+    """The closest first vote that hanged an innocent and lost the game: how else could it have gone?"""
+    for lost in store.query(CLOSEST, games=games):
+        it = lost["simulation"]
+        (vote,) = store.query(FIRST_VOTE, it=it)
+        print(f"\nIn {it}, {lost['votes']} votes hanged {lost['whom']}, who was no wolf, and the wolves won.")
+        print(f"{times} branches from event {vote['seq']}, as the vote begins, each with other chances:\n")
+        branches = [branch.id for branch in store.fork(it, at=vote["seq"], seed=1, times=times)]
+        print(store.query(BRANCHES, branches=[it, *branches]))
+        for won in store.query('events won where simulation in $b and .side = "village" | limit 1', b=branches):
+            print(f"\nWhat was said otherwise in {won['simulation']}, which the village won:\n")
+            print(store.diff(it, won["simulation"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Werewolf: hidden roles, and a fork at the vote")
     parser.add_argument("--store", default="runs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--games", type=int, default=200)
+    parser.add_argument("--branches", type=int, default=8)
     given = parser.parse_args()
     outcomes = matrix.run(werewolf, store=given.store, seed=given.seed, simulations=given.games)
     games = [outcome.id for outcome in outcomes]
@@ -341,6 +367,7 @@ def main() -> None:
     with matrix.open(given.store) as store:
         for question, query in QUESTIONS.items():
             print(f"\n{question}{query}\n\n{store.query(query, games=games)}")
+        fork_at_the_vote(store, games, given.branches)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import matrix
-from examples.werewolf import NAMES, werewolf
+from examples.werewolf import FIRST_VOTE, NAMES, werewolf
 from matrix.event import Event
 from matrix.testing.played import Played, play
 
@@ -146,6 +146,22 @@ def test_only_wolves_lie_and_the_village_does_not_hear_what_wolves_agree_on(size
         assert (event.data["whom"] in here.wolves) == (here.roles[here.who(event)] == "seer")
 
 
+def test_branches_from_the_vote_share_what_came_before_and_are_whole_games(tmp_path: Path) -> None:
+    outcome = play(werewolf, store=tmp_path, seed=11).outcome
+    with matrix.open(tmp_path) as store:
+        (vote,) = store.query(FIRST_VOTE, it=outcome.id)
+        branches = store.fork(outcome.id, at=vote["seq"], seed=1, times=4)
+        stories = [list(store.events(branch.id)) for branch in branches]
+        for branch, story in zip(branches, stories):
+            before = list(store.events(outcome.id))[: vote["seq"]]
+            assert [(e.seq, e.kind, e.data) for e in story[: vote["seq"]]] == [(e.seq, e.kind, e.data) for e in before]
+            here = Game(Played(branch, story))
+            won = here.played.one("won")
+            assert won.data["side"] == ("wolves" if here.wolves & here.living(won) else "village")
+            assert store.replay(branch.id).status == "identical"
+    assert len({str([event.data for event in story]) for story in stories}) > 1  # other chances, other games
+
+
 def test_a_seed_gives_the_same_game_again() -> None:
     first, second = (play(werewolf, seed=11) for _ in range(2))
     assert [(e.kind, e.agent, e.time, e.data) for e in first.events[1:]] == [
@@ -176,6 +192,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_program_prints_its_answers(printed: str) -> None:
     assert printed.startswith("20 games, ")
     assert "village_wins" in printed
+    assert "8 branches from event " in printed
+    assert "9 rows" in printed  # the lost game and its eight branches
 
 
 def test_the_command_line_runs_it(tmp_path: Path) -> None:
