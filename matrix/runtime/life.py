@@ -70,7 +70,7 @@ class Life(Supervision):
     def end_unstarted(self, activity: Activity) -> None:
         """Cancelled before its first turn: it never runs, and ends all the same."""
         self.recorder.enter(self)
-        self.act_as(activity.agent, lambda: self.activity_ended(activity, Unstarted()))
+        self.act_as(activity.agent, lambda: self.activity_ended(activity, Unstarted()), cause=activity.cause)
 
     def act_as(self, agent: Agent, act: Callable[[], None], *, cause: int | None = None) -> None:
         """Record something as an agent that has no turn, or in the middle of another's."""
