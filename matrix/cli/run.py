@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,18 @@ ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
     show_default=True,
     help="What becomes of an agent that reads a clock, chance or the outside past its own self.now, .random, .call().",
 )
+@click.option(
+    "--time",
+    "flow",
+    type=click.Choice(["virtual", "real"]),
+    default="virtual",
+    show_default=True,
+    help="Virtual time jumps to what happens next; real time follows the wall clock, for demonstrations.",
+)
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, help="Seconds of the simulation in one of real time."
+)
+@click.option("--shuffle", is_flag=True, help="Let the seed say who goes first among those ready at one time.")
 def command(
     program: str,
     store: str,
@@ -63,6 +76,9 @@ def command(
     durability: str,
     delivery: str,
     guard: str,
+    flow: str,
+    speed: float,
+    shuffle: bool,
 ) -> None:
     """Run PROGRAM (module:function, or file.py[:function]) and record every event in a store.
 
@@ -79,6 +95,8 @@ def command(
     from matrix import run  # here its modules are loaded, so that the time below is the run's own
     from matrix.cli.progress import run_progress
 
+    _refuse_options(parameters)
+
     begun = time.perf_counter()
     with run_progress(simulations) as progress:
         outcomes = run(
@@ -91,11 +109,23 @@ def command(
             progress=progress,
             delivery=delivery,
             guard=guard,
+            time=flow,
+            speed=speed,
+            shuffle=shuffle,
             **parameters,
         )
     took = time.perf_counter() - begun
     _write(outcomes)
     _summary(outcomes, took, store)
+
+
+def _refuse_options(parameters: dict[str, Any]) -> None:
+    """A parameter that is called like an option of every simulation could never reach its program."""
+    from matrix import Runtime, run
+
+    for name in parameters:
+        if name in inspect.signature(run).parameters or name in inspect.signature(Runtime.start).parameters:
+            raise click.UsageError(f'"{name}" is an option of every simulation; give the parameter another name')
 
 
 def _write(outcomes: list[Outcome]) -> None:

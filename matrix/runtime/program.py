@@ -14,7 +14,7 @@ import inspect
 import os
 import platform
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -35,6 +35,17 @@ def check_program(program: Any) -> None:
         raise ProgramError(
             f"a program is an async function: async def program(simulation, **parameters), not {program!r}"
         )
+
+
+def check_names(program: Program, options: Iterable[str]) -> None:
+    """Refuse a program with a parameter that was meant for it, and was taken as an option of the simulation."""
+    check_program(program)
+    for name in sorted(options):
+        if name in inspect.signature(program).parameters:
+            raise ProgramError(
+                f"{program.__name__} has a parameter {name!r}, which is also an option of every simulation and is "
+                "taken as that; give the parameter another name"
+            )
 
 
 def check_seed(seed: Any) -> None:

@@ -35,7 +35,7 @@ from matrix.runtime.options import Delivery, Options, Pace, Time
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.outside import Outside
 from matrix.runtime.policy import CallPolicy, Policies
-from matrix.runtime.program import Program, check_program, check_seed
+from matrix.runtime.program import Program, check_names, check_program, check_seed
 from matrix.runtime.recorder import LogWriter, Recorder
 from matrix.runtime.restart import Policy
 from matrix.runtime.simulation import Simulation
@@ -137,28 +137,23 @@ class Runtime:
         if self.failure is not None:
             raise self.failure
         check_seed(seed)
-        simulation = Simulation(
-            self,
-            program,
-            parameters,
-            ordinal=self.take_ordinal(),
-            seed=seed,
-            id=id,
-            options=Options(
-                until=until,
-                turns_max=turns_max,
-                events_max=events_max,
-                pace=pace,
-                delivery=delivery,
-                repeatable=self.policies.repeatable or None,
-                guard=guard,
-                policy=policy,
-                turns_without_time_max=turns_without_time_max,
-                time=time,
-                speed=speed,
-                shuffle=shuffle,
-            ),
+        options = Options(
+            until=until,
+            turns_max=turns_max,
+            events_max=events_max,
+            pace=pace,
+            delivery=delivery,
+            repeatable=self.policies.repeatable or None,
+            guard=guard,
+            policy=policy,
+            turns_without_time_max=turns_without_time_max,
+            time=time,
+            speed=speed,
+            shuffle=shuffle,
         )
+        check_names(program, options.recorded().keys() - {"repeatable"})
+        ordinal = self.take_ordinal()
+        simulation = Simulation(self, program, parameters, ordinal=ordinal, seed=seed, id=id, options=options)
         self.host(simulation)
         return simulation
 
