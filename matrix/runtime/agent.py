@@ -560,7 +560,7 @@ class Agent:
     def _keep(self, item: Message | Timer) -> None:
         if self._mailbox is None:
             self._mailbox = deque()  # an empty deque is 760 bytes: only those who keep mail have one
-        elif len(self._mailbox) >= self.mailbox_max:
+        elif len(self._mailbox) >= self.mailbox_max and type(item) is Message:  # its own timers have no sender to tell
             raise _mailbox_full(self)
         self._mailbox.append(item)
 
