@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import ReplayRefused, UsageError
@@ -174,7 +175,18 @@ def _debug(simulation: Simulation) -> None:
     if frame is None:
         print("no line of the program is running at this event: it is the runtime's own", file=sys.stderr)
     else:
-        debugger = pdb.Pdb()
-        debugger.set_trace(frame)
-        debugger.set_next(frame)  # not into what leads from here back to the program
+        _open_debugger(frame)
     simulation.scheduler.halt()
+
+
+def _open_debugger(frame: FrameType) -> None:
+    """The debugger at the very line that said the event; stepping on from there stays in the program's own code."""
+    debugger = pdb.Pdb()
+    debugger.reset()
+    caller: FrameType | None = frame
+    while caller is not None:
+        caller.f_trace = debugger.trace_dispatch
+        debugger.botframe, caller = caller, caller.f_back  # as Bdb.set_trace does
+    debugger.interaction(frame, None)
+    if not debugger.quitting and (debugger.breaks or debugger.stopframe is not debugger.botframe):
+        sys.settrace(debugger.trace_dispatch)
