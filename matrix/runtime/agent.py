@@ -411,7 +411,7 @@ class Agent:
     def _wait_for_answer(self, activity: Activity, asked: Agent, message: Message) -> dict[int, Activity]:
         """Let the end of who was asked be told to who asks; returns where that is noted."""
         scheduler = self._scheduler
-        activity.waits_for = ("ask", asked._id)
+        activity.waits_for = ("ask", asked)
         if asked._mode == ENDED:
             self._lane.append((activity, scheduler.no_answer(asked, message.seq)))
             return {}

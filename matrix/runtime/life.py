@@ -19,7 +19,7 @@ from matrix.runtime.guard import in_turn
 from matrix.runtime.lease import run_context
 from matrix.runtime.supervision import Supervision
 from matrix.runtime.trouble import Unstarted, place_of, text_of
-from matrix.runtime.waits import Deadlock, who_waits
+from matrix.runtime.waits import Deadlock
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -113,7 +113,7 @@ class Life(Supervision):
         """Nothing can happen any more: a normal end, unless somebody waits for what cannot come."""
         stuck = [activity for activity in self.live_activities() if activity.waits_for is not None]
         if stuck:
-            self.fail(Deadlock(f"nothing can happen any more, but {who_waits(stuck)}"))
+            self.fail(Deadlock(stuck))
         else:
             self.end("finished", "quiescent" if self.alive or self.open_count else "completed")
 
@@ -140,6 +140,8 @@ class Life(Supervision):
         assert lease is not None, "whoever closes activities holds a lease"
         if self.groups:
             self.enter_activity(activity)
+        # A wait of Trio's own is called off first, so that nothing wakes this lease when it is somebody else's.
+        is_free = bool(lease.task.child_nurseries) or lease.abandon()
         mine = run_context.task
         run_context.task = lease.task
         try:
@@ -153,7 +155,9 @@ class Life(Supervision):
         finally:
             run_context.task = mine
         activity.is_done = True
-        if activity.lease is not None:
+        if not is_free:
+            self.leases.leave(lease)
+        elif activity.lease is not None:
             self.leases.give_back(activity.lease)
 
     def abandon(self) -> None:

@@ -222,7 +222,7 @@ class Population(ABC):
         waiting = self.joiners.setdefault(key, [])
         waiting.append(activity)
         activity.waiting = True
-        activity.waits_for = ("join", other._id if isinstance(other, Agent) else f"a task of {other.agent.id}")
+        activity.waits_for = ("join", other)
         try:
             await park(activity)
         finally:

@@ -28,6 +28,7 @@ from matrix.runtime.program import Program, check_program, describe
 from matrix.runtime.recorder import Recorder, check_kind
 from matrix.runtime.scheduler import Scheduler
 from matrix.runtime.state import State
+from matrix.runtime.statistics import SimulationStatistics, statistics_of
 from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
@@ -287,6 +288,14 @@ class Simulation:
     def outcome(self) -> Outcome | None:
         """The outcome, once it has ended."""
         return self._outcome
+
+    def statistics(self) -> SimulationStatistics:
+        """Where it stands, as a frozen value; may be taken at any time, and looks at every agent once.
+
+        >>> simulation.statistics().waiting                                      # doctest: +SKIP
+        {'message': 98, 'sleep': 3, 'ask': 1}
+        """
+        return statistics_of(self._scheduler, events=self.events)
 
     @property
     def alive(self) -> int:

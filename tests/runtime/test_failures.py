@@ -10,7 +10,7 @@ import trio
 
 import matrix
 from matrix.errors import LogWriteError, ProgramError
-from matrix.runtime.life import Deadlock
+from matrix.runtime.waits import Deadlock
 from matrix.testing.played import history, play
 
 
