@@ -18,28 +18,31 @@ NAMED_MAX = 10  # cycles, and waits beside them, that a report spells out
 
 
 class Wait(NamedTuple):
-    """One coroutine's wait: who waits, in what, for whom; ``on`` is None where that is no agent."""
+    """One coroutine's wait: who waits, in what, for what, which is an agent or a task where it is any of ours."""
 
-    agent: Agent
+    activity: Activity
     verb: str
-    what: str
-    on: Agent | None
+    on: Any
 
     @classmethod
     def of(cls, activity: Activity) -> Wait:
         """The wait an activity is in."""
         waits: Any = activity.waits_for
-        if not isinstance(waits, tuple):
-            return cls(activity.agent, str(waits or "receive"), "", None)
-        verb, target = waits
-        if isinstance(target, Activity):
-            return cls(activity.agent, verb, f"a task of {_name(target.agent)}", target.agent)
-        if isinstance(target, str):
-            return cls(activity.agent, verb, target, None)
-        return cls(activity.agent, verb, _name(target), target)
+        verb, on = waits if isinstance(waits, tuple) else (str(waits or "receive"), "")
+        return cls(activity, verb, on)
+
+    @property
+    def who(self) -> str:
+        """Its id; a child task has none but its agent's."""
+        return _name(self.activity if self.activity.order else self.activity.agent)
+
+    @property
+    def what(self) -> str:
+        """What it waits for, in words."""
+        return self.on if isinstance(self.on, str) else _name(self.on)
 
     def __str__(self) -> str:
-        return f"{_name(self.agent)} waits in {self.verb}" + (f" for {self.what}" if self.what else "")
+        return f"{self.who} waits in {self.verb}" + (f" for {self.what}" if self.what else "")
 
 
 class Deadlock(ProgramError):
@@ -52,8 +55,8 @@ class Deadlock(ProgramError):
     def __init__(self, stuck: list[Activity]) -> None:
         waits = [Wait.of(activity) for activity in stuck]
         cycles = _cycles(waits)
-        self.waits = tuple((_name(wait.agent), wait.verb, wait.what) for wait in waits)
-        self.cycles = tuple(tuple(_name(wait.agent) for wait in cycle) for cycle in cycles)
+        self.waits = tuple((wait.who, wait.verb, wait.what) for wait in waits)
+        self.cycles = tuple(tuple(wait.who for wait in cycle) for cycle in cycles)
         super().__init__(f"nothing can happen any more, but {_report(waits, cycles)}")
 
 
@@ -69,9 +72,9 @@ def _report(waits: list[Wait], cycles: list[list[Wait]]) -> str:
     said += [str(wait) for wait in others[:NAMED_MAX]]
     if len(others) > NAMED_MAX:
         said.append(f"and {len(others) - NAMED_MAX:,} more wait")
-    stuck = {wait.agent._number for wait in waits}
-    idle = {wait.on._number: wait.on for wait in others[:NAMED_MAX] if wait.on is not None}
-    free = [_name(agent) for number, agent in idle.items() if number not in stuck and agent._mode != ENDED]
+    stuck = {wait.activity.agent._number for wait in waits}
+    asked = dict.fromkeys(wait.on for wait in others[:NAMED_MAX] if not isinstance(wait.on, (str, Activity)))
+    free = [_name(agent) for agent in asked if agent._number not in stuck and agent._mode != ENDED]
     if free:
         said.append(f"{', '.join(free)} wait{'s' if len(free) == 1 else ''} for messages")
     return "; ".join(said)
@@ -84,45 +87,50 @@ def _shortened(cycle: list[Wait]) -> list[Any]:
 
 
 def _cycles(waits: list[Wait]) -> list[list[Wait]]:
-    """Rings among those who wait for each other, one for each group that has any; found without recursion."""
-    of: dict[int, list[Wait]] = {}
+    """Rings among those who wait for each other; found without recursion, since a ring may be long."""
+    of: dict[Any, list[Wait]] = {}  # the waits of a task, and those of all tasks of an agent
     for wait in waits:
-        of.setdefault(wait.agent._number, []).append(wait)
+        of[wait.activity] = [wait]
+        of.setdefault(wait.activity.agent, []).append(wait)
     found: list[list[Wait]] = []
-    finished: set[int] = set()
-    for start in of:
-        path: list[tuple[int, list[Wait], Wait | None]] = []  # an agent, its waits not yet followed, the one followed
-        place: dict[int, int] = {}
-        if start not in finished:
-            place[start] = 0
-            path.append((start, of[start][::-1], None))
-        while path:
-            number, rest, _ = path[-1]
-            if not rest:
-                path.pop()
-                del place[number]
-                finished.add(number)
-                continue
-            wait = rest.pop()
-            path[-1] = number, rest, wait
-            target = wait.on._number if wait.on is not None else -1
-            if target in place:
-                ring = [followed for _, _, followed in path[place[target] :] if followed is not None]
-                found.append(_from_first(ring))
-            elif target in of and target not in finished:
-                place[target] = len(path)
-                path.append((target, of[target][::-1], None))
-    return sorted(found, key=lambda ring: ring[0].agent._number)
+    finished: set[Activity] = set()
+    for start in waits:
+        path: list[tuple[Wait, list[Wait]]] = []  # a wait, and what it leads to that was not followed yet
+        place: dict[Activity, int] = {}
+        ahead = [start]
+        while True:
+            if ahead:
+                wait = ahead.pop()
+                if wait.activity in place:
+                    found.append(_from_first([wait for wait, _ in path[place[wait.activity] :]]))
+                elif wait.activity not in finished:
+                    place[wait.activity] = len(path)
+                    ahead = [] if isinstance(wait.on, str) else of.get(wait.on, [])[::-1]
+                    path.append((wait, ahead))
+            elif path:
+                done, _ = path.pop()
+                del place[done.activity]
+                finished.add(done.activity)
+                ahead = path[-1][1] if path else []
+            else:
+                break
+    return sorted(found, key=lambda ring: _place(ring[0]))
 
 
 def _from_first(ring: list[Wait]) -> list[Wait]:
-    """A ring told from the agent in it that was started first."""
-    first = min(range(len(ring)), key=lambda place: ring[place].agent._number)
+    """A ring told from the one in it that was started first."""
+    first = min(range(len(ring)), key=lambda place: _place(ring[place]))
     return ring[first:] + ring[:first]
 
 
-def _name(agent: Agent) -> str:
-    return agent._id or "the program"
+def _place(wait: Wait) -> tuple[int, int]:
+    return wait.activity.agent._number, wait.activity.order
+
+
+def _name(what: Agent | Activity) -> str:
+    if isinstance(what, Activity):
+        return f"a task of {_name(what.agent)}"
+    return what._id or "the program"
 
 
 def busiest(agents: list[Agent], turns_then: list[int]) -> str:
