@@ -1,7 +1,7 @@
 """Where a simulation stands: a frozen value, taken at any time, in and out of turns.
 
 In a turn it depends on the history alone, so an agent may act on it and a replay does the same.
-It looks at every agent once: about 0.3 us each, so 3 ms for 10,000.
+It looks at every agent once, for about a microsecond each: 10 ms for 10,000 agents.
 """
 
 from __future__ import annotations
