@@ -27,27 +27,36 @@ _TIMELY = re.compile(
     r"time|clock|stamp|date|when|elapsed|took|duration|seconds|latency|_at$|_m?s$|_us$|_ns$|^ms$", re.IGNORECASE
 )
 _WORD = re.compile(r"[\w-]+")
+_SHIFTS: Final = {
+    "more": "is what was drawn later in the run: self.random is asked more often before this",
+    "less": "comes later than in the run: self.random is asked less often before this",
+}
 _DIGITS_RANDOM: Final = 12  # significant digits that a number has which nobody typed
 
 
 def likely_causes(
-    kind: str, changes: Iterable[Change], called: str, then: Environment, now: Environment
-) -> tuple[str, ...]:
+    kind: str,
+    changes: Iterable[Change],
+    then: Environment,
+    now: Environment,
+    *,
+    called: str,
+    shifted: Mapping[str, str],
+) -> Iterator[str]:
     """What may have led to a divergence of this kind with these changes, most likely first.
 
-    ``called`` is the name of the call whose request changed, or nothing.
+    ``called`` is the name of the call whose request changed, or nothing; ``shifted`` says of paths that their numbers
+    come at another place among those drawn: because of "more" or "less" draws before.
     """
     listed = list(changes)
-    found = [
-        *_another_program(then, now),
-        *_of_values(listed, then, now),
-        *_changed_code(then, now),
-        *_of_order(kind, listed, then, now),
-        *_of_request(kind, listed, called),
-        *_versions(then, now),
-        *_guard_off(then, now),
-    ]
-    return tuple(dict.fromkeys(found))
+    yield from _another_program(then, now)
+    yield from (f"{path} {_SHIFTS[often]}" for path, often in shifted.items())
+    yield from _of_values([change for change in listed if change.path not in shifted], then, now)
+    yield from _changed_code(then, now)
+    yield from _of_order(kind, listed, then, now)
+    yield from _of_request(kind, listed, called)
+    yield from _versions(then, now)
+    yield from _guard_off(then, now)
 
 
 # -- where both were run --------------------------------------------------------------------------
@@ -152,7 +161,7 @@ def _of_number(path: str, before: float, after: float) -> str:
     name = path.rsplit(".", 1)[-1]
     if _is_epoch(before) and _is_epoch(after):
         return f"{path} looks like a wall clock instant; self.now is virtual and replays"
-    is_odd = _is_untyped(before) and _is_untyped(after)
+    is_odd = is_untyped(before) and is_untyped(after)
     if _TIMELY.search(name) and (is_odd or isinstance(before, int)):
         return f"{path} looks like a duration taken from a wall clock; self.now is virtual and replays"
     if is_odd:
@@ -172,10 +181,16 @@ def _is_epoch(value: float) -> bool:
     return any(1e9 * unit <= value < 4.1e9 * unit for unit in (1, 1e3, 1e6, 1e9))
 
 
-def _is_untyped(value: float) -> bool:
-    """Whether a float has more digits than people type."""
+def is_untyped(value: Any) -> bool:
+    """Whether a value is a number with more digits than people type.
+
+    >>> is_untyped(0.8444218515250481), is_untyped(0.25), is_untyped(12)
+    (True, False, False)
+    """
+    if not isinstance(value, float):
+        return False
     digits = repr(value).partition("e")[0].replace(".", "").lstrip("-0")
-    return isinstance(value, float) and len(digits) >= _DIGITS_RANDOM
+    return len(digits) >= _DIGITS_RANDOM
 
 
 def _is_reordered_text(before: Any, after: Any) -> bool:

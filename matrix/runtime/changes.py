@@ -82,9 +82,11 @@ def _list_changes(path: str, recorded: list[Any], actual: list[Any]) -> Iterator
     if len(before) == len(after):
         for place, (one, other) in enumerate(zip(before, after), start):
             yield from value_changes(f"{path}[{place}]", one, other)
+    elif max(len(before), len(after)) == 1:
+        yield Change(f"{path}[{start}]", *(some[0] if some else MISSING for some in (before, after)))
     else:
-        span = f"{start}" if max(len(before), len(after)) == 1 else f"{start}:{start + max(len(before), len(after))}"
-        yield Change(f"{path}[{span}]", _one_or_all(before), _one_or_all(after))
+        span = f"{start}:{start + max(len(before), len(after))}"
+        yield Change(f"{path}[{span}]", before or MISSING, after or MISSING)
 
 
 def _alike(pairs: Any) -> int:
@@ -95,10 +97,6 @@ def _alike(pairs: Any) -> int:
             break
         count += 1
     return count
-
-
-def _one_or_all(values: list[Any]) -> Any:
-    return MISSING if not values else values[0] if len(values) == 1 else values
 
 
 def is_reordered(recorded: Any, actual: Any) -> bool:

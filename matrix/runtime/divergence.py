@@ -14,7 +14,7 @@ from typing import Any, Final
 from matrix.event import Event
 from matrix.log.alike import same_value
 from matrix.log.compare import Difference
-from matrix.runtime.causes import CALLED, likely_causes
+from matrix.runtime.causes import CALLED, is_untyped, likely_causes
 from matrix.runtime.changes import Change, NameOf, changes, summary
 
 KINDS: Final = {
@@ -24,7 +24,7 @@ KINDS: Final = {
     "missing": "something that was recorded does not happen",
     "event": "an event differs from the recorded one",
 }
-NO_CAUSE: Final = "nothing tells why: what does the program read but messages, calls, self.random, self.now?"
+NO_CAUSE: Final = "nothing tells why: does the program read a file, its environment, or what other runs left behind?"
 LINES_SHOWN: Final = 12  # of the difference
 CAUSES_SHOWN: Final = 5
 _PASSING: Final = frozenset(
@@ -74,10 +74,7 @@ class Divergence:
         if len(self.diff) > LINES_SHOWN:
             lines.append(f"    … and {len(self.diff) - LINES_SHOWN} lines more")
         if not self.causes:
-            return [
-                *lines,
-                "  nothing tells why: what does the program read but messages, calls, self.random, self.now?",
-            ]
+            return [*lines, f"  {NO_CAUSE}"]
         return [*lines, "  likely because", *(f"  - {cause}" for cause in self.causes[:CAUSES_SHOWN])]
 
 
@@ -112,7 +109,16 @@ def explain(
         recorded=recorded,
         actual=actual,
         diff=tuple(_diff(recorded, actual, pair, name_of)),
-        causes=likely_causes(kind, pair, _call_name(told), environment_then, environment_now),
+        causes=tuple(
+            likely_causes(
+                kind,
+                pair,
+                environment_then,
+                environment_now,
+                called=_call_name(told),
+                shifted=_shifted(difference, pair),
+            )
+        ),
     )
 
 
@@ -136,6 +142,8 @@ def _kind_of(difference: Difference) -> str:
     recorded, actual = difference.recorded, difference.actual
     if recorded is None or actual is None:
         return "missing" if actual is None else "extra"
+    if is_shift(recorded, actual):
+        return "event"
     comes_late = _is_among(recorded, difference.actual_next)
     came_early = _is_among(actual, difference.recorded_next)
     if comes_late and came_early:
@@ -161,6 +169,31 @@ def _is_same(one: Event, other: Event, *, with_agent: bool = True) -> bool:
         return False
     before, after = ({k: v for k, v in event.data.items() if k not in _PASSING} for event in (one, other))
     return same_value(before, after)
+
+
+def is_shift(recorded: Event, actual: Event) -> bool:
+    """Whether nothing differs but numbers that look drawn: then one event does not stand in another's place."""
+    if (recorded.agent, recorded.kind, recorded.to) != (actual.agent, actual.kind, actual.to):
+        return False
+    found = [change for change in changes(recorded, actual, str) if change.path.startswith("data.")]
+    return bool(found) and all(is_untyped(change.recorded) and is_untyped(change.actual) for change in found)
+
+
+def _shifted(difference: Difference, pair: list[Change]) -> dict[str, str]:
+    """Numbers that come an event later, or came earlier: somebody drew more, or less often before; by their path."""
+    drawn = next((one for one in pair if is_untyped(one.recorded) and is_untyped(one.actual)), None)
+    if drawn is None:
+        return {}
+    if drawn.actual in [_at(event, drawn.path) for event in difference.recorded_next]:
+        return {drawn.path: "more"}
+    return (
+        {drawn.path: "less"} if drawn.recorded in [_at(event, drawn.path) for event in difference.actual_next] else {}
+    )
+
+
+def _at(event: Event, path: str) -> Any:
+    """The value of an event at a path such as ``data.price``; None where there is none, or deeper."""
+    return event.data.get(path.removeprefix("data."))
 
 
 def _call_name(event: Event) -> str:
