@@ -25,6 +25,7 @@ import array
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -34,7 +35,7 @@ from matrix.errors import UsageError
 from matrix.limits import CBOR_DEPTH_MAX
 from matrix.log import items
 from matrix.log.items import ARRAY, TAG, byte_string, head, integer
-from matrix.log.rows import Column, Runs
+from matrix.log.rows import Column, Runs, gaps
 
 CONSTANT, RANGE, RUNS, STEPS, OFFSETS, DICTIONARY, TEXT, BINARY, BOOLS, PLAIN, OPTIONAL, ZSTD = range(12)
 
@@ -54,6 +55,7 @@ _TAG_HEADS: Final = {dtype: head(TAG, tag) for tag, dtype in TYPED_TAGS.items()}
 _UNSIGNED = [(np.iinfo(code).max, np.dtype(code)) for code in ("<u1", "<u2", "<u4", "<u8")]
 _SIGNED = [(np.iinfo(code).max, np.dtype(code)) for code in ("<i1", "<i2", "<i4", "<i8")]
 _INT64_MAX: Final = 2**63 - 1
+_CONSTANT_HEAD: Final = head(ARRAY, 2) + integer(CONSTANT)  # what constant() begins with, and no other form
 DICTIONARY_SIZE_MAX: Final = 65_536
 _SAMPLE: Final = 256
 
@@ -77,7 +79,14 @@ def form(code: int, *parts: bytes) -> bytes:
 
 def constant(value: Any) -> bytes:
     """The same checked value in every row."""
+    return _constant_int(value) if type(value) is int else _constant(value)
+
+
+def _constant(value: Any) -> bytes:
     return form(CONSTANT, byte_string(items.encode_value(value)))
+
+
+_constant_int = lru_cache(1024)(_constant)  # small blocks consist of them: no goal, no state, one simulation
 
 
 def arithmetic(first: int, step: int) -> bytes:
@@ -118,7 +127,7 @@ def encode_column(column: Column, count: int, lengths_seen: dict[int, bytes]) ->
     if lengths is None:
         lengths = lengths_seen[id(column.starts)] = _run_lengths(column.starts, count)
     inner = encode_integers(values)
-    if values.min() == values.max():
+    if inner.startswith(_CONSTANT_HEAD):
         return inner
     return form(RUNS, integer(len(values)), lengths, inner)
 
@@ -126,7 +135,7 @@ def encode_column(column: Column, count: int, lengths_seen: dict[int, bytes]) ->
 def _run_lengths(starts: Sequence[int] | np.ndarray, count: int) -> bytes:
     places = integers_of(starts)
     assert len(places), "there are rows, so there are runs"
-    lengths = np.diff(places, append=count)
+    lengths = gaps(places, count)
     if places[0] != 0 or int(lengths.min()) <= 0:
         raise UsageError(f"run starts must begin with 0 and ascend below {count}")
     return encode_integers(lengths)
@@ -166,7 +175,7 @@ def encode_integers(values: np.ndarray) -> bytes:
         starts = np.flatnonzero(values[1:] != values[:-1]) + 1
         if len(starts) * 4 < count:
             starts = np.concatenate(([0], starts))
-            lengths = encode_integers(np.diff(starts, append=count))
+            lengths = encode_integers(gaps(starts, count))
             return form(RUNS, integer(len(starts)), lengths, _flat(values[starts], low, high))
     return _flat(values, low, high)
 

@@ -19,13 +19,13 @@ from matrix.limits import CBOR_DEPTH_MAX
 UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG = range(7)
 NULL_BYTE: Final = 0xF6
 
+_TEXT = frozenset({str})
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _SHORTEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # additional information -> least argument that needs it
 _WIDTH = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
-def head(major: int, argument: int) -> bytes:
-    """The head of an item in its shortest form: ``head(ARRAY, 3) == b"\\x83"``."""
+def _head(major: int, argument: int) -> bytes:
     if argument < 24:
         return bytes((major << 5 | argument,))
     if argument < 1 << 8:
@@ -35,6 +35,14 @@ def head(major: int, argument: int) -> bytes:
     if argument < 1 << 32:
         return bytes((major << 5 | 26,)) + argument.to_bytes(4, "big")
     return bytes((major << 5 | 27,)) + argument.to_bytes(8, "big")
+
+
+_SHORT_HEADS = [[_head(major, argument) for argument in range(256)] for major in range(8)]  # a block has a hundred
+
+
+def head(major: int, argument: int) -> bytes:
+    """The head of an item in its shortest form: ``head(ARRAY, 3) == b"\\x83"``."""
+    return _SHORT_HEADS[major][argument] if 0 <= argument < 256 else _head(major, argument)
 
 
 def integer(value: int) -> bytes:
@@ -185,16 +193,18 @@ def find_trouble(value: Any, depth_max: int) -> str:
     if depth_max <= 0:
         return f"nested deeper than {CBOR_DEPTH_MAX}"
     if kind is dict:
-        if not set(map(type, value)) <= {str}:
+        if not _TEXT.issuperset(map(type, value)):
             return f"a map key that is not text: {next(key for key in value if type(key) is not str)!r}"
         inner = value.values()
     elif kind is list or kind is tuple:
         inner = value
     else:
         return f"a value of type {kind.__name__}: {value!r:.80}"
-    if set(map(type, inner)) <= _LEAVES:
-        return ""
-    return next(filter(None, (find_trouble(item, depth_max - 1) for item in inner)), "")
+    if not _LEAVES.issuperset(map(type, inner)):
+        for item in inner:
+            if type(item) not in _LEAVES and (trouble := find_trouble(item, depth_max - 1)):
+                return trouble
+    return ""
 
 
 def plain_value(value: Any, depth_max: int = CBOR_DEPTH_MAX) -> Any:

@@ -25,7 +25,7 @@ from matrix.log import arrays, columns, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, integers_of
 from matrix.log.items import ARRAY, byte_string, head
-from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs, cut_rows
+from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs, cut_rows, gaps
 
 #: Names of the columns that every block has, in stored order.
 BLOCK_COLUMNS = ("position", *FIXED_COLUMNS, "kind", "to", "to_many")
@@ -124,7 +124,7 @@ def _kinds(rows: Rows, seen: dict[int, bytes]) -> tuple[list[tuple[int, int]], b
     codes = integers_of(column.values if isinstance(column, Runs) else column)
     if int(codes.min()) < 0 or int(codes.max()) >= len(rows.kinds):
         raise UsageError(f"a kind code outside of the {len(rows.kinds)} kinds")
-    weights = np.diff(integers_of(column.starts), append=rows.count) if isinstance(column, Runs) else None
+    weights = gaps(integers_of(column.starts), rows.count) if isinstance(column, Runs) else None
     counts = np.bincount(codes, weights, len(rows.kinds)).astype(np.int64)
     used = np.flatnonzero(counts)
     _check_kinds([rows.kinds[code] for code in used.tolist()])

@@ -21,7 +21,7 @@ import numpy as np
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import BUILT_IN_KINDS, MESSAGE_SENT, RESERVED_PREFIXES
 from matrix.limits import BLOCK_EVENTS_MAX, KIND_BYTES_MAX
-from matrix.log.rows import Column, KindRows, Rows, Runs
+from matrix.log.rows import Column, KindRows, Rows, Runs, gaps
 from matrix.runtime.inputs import wall_ns
 from matrix.runtime.values import check_text, snapshot_payload
 
@@ -34,6 +34,7 @@ RUN_FIELDS = 6  # row, agent, turn, cause, goal, wall in ns
 PLACE_FIELDS = 5  # row, simulation, time, state, base
 CODE_BITS = 16  # a row's number is kind code | receiver << 16
 CODE_MASK = (1 << CODE_BITS) - 1
+_FIRST = np.zeros(1, np.int64)
 BATCH_ROWS_MIN = 256  # fewer rows of emit_batch join the waiting events instead of making a block of their own
 
 
@@ -324,21 +325,24 @@ class Recorder:
     def _rows(self, count: int) -> Rows:
         packed = np.fromiter(self.codes, np.int64, count)
         runs, places = _table(self.runs, RUN_FIELDS, count), _table(self.places, PLACE_FIELDS, count)
-        lengths = np.diff(places[:, 0], append=count)
+        runs[:, 5] //= 1000
+        agent, turn, cause, goal, wall = _columns(runs)
+        simulation, time, state, _ = _columns(places)
+        base = places[0, 4] if len(places) == 1 else np.repeat(places[:, 4], gaps(places[:, 0], count))
         kind_of_row = packed & CODE_MASK
-        used = np.flatnonzero(np.bincount(kind_of_row))
+        used = np.bincount(kind_of_row).nonzero()[0]
         kind = np.searchsorted(used, kind_of_row) if len(used) > 1 else 0
         return Rows(
             count=count,
-            simulation=_column(places, 1),
-            seq=np.repeat(places[:, 4], lengths) + np.arange(count),
-            time=_column(places, 2),
-            wall=_column(runs, 5, 1000),
-            agent=_column(runs, 1),
-            turn=_column(runs, 2),
-            goal=_column(runs, 4),
-            state=_column(places, 3),
-            cause=_column(runs, 3),
+            simulation=simulation,
+            seq=np.arange(count) + base,
+            time=time,
+            wall=wall,
+            agent=agent,
+            turn=turn,
+            goal=goal,
+            state=state,
+            cause=cause,
             kinds=[self._kinds[code] for code in used.tolist()],
             kind=kind,
             to=packed >> CODE_BITS,
@@ -403,14 +407,20 @@ def _table(flat: list[int], fields: int, count: int) -> Any:
     """Runs as a table, without the empty ones: of those that begin at one row, the newest holds."""
     table = np.fromiter(flat, np.int64, len(flat)).reshape(-1, fields)  # 18 ns an int; array("q", ...) takes 140
     starts = table[:, 0]
-    kept = np.append(starts[1:] != starts[:-1], True) & (starts < count)
+    kept = starts < count
+    kept[:-1] &= starts[1:] != starts[:-1]
     return table if kept.all() else table[kept]
 
 
-def _column(table: Any, field: int, divisor: int = 1) -> Column:
-    """One field of a table of runs, joining neighbours that are equal."""
-    values = table[:, field] if divisor == 1 else table[:, field] // divisor
-    changed = np.append(True, values[1:] != values[:-1])
-    if np.count_nonzero(changed) == 1:
-        return int(values[0])
-    return Runs(np.ascontiguousarray(table[changed, 0]), np.ascontiguousarray(values[changed]))
+def _columns(table: Any) -> list[Column]:
+    """The fields of a table of runs behind the first, joining neighbours that are equal."""
+    starts, changed = table[:, 0], table[1:] != table[:-1]
+    columns: list[Column] = []
+    for field in range(1, table.shape[1]):
+        places = changed[:, field].nonzero()[0]
+        if len(places):
+            places = np.concatenate((_FIRST, places + 1))
+            columns.append(Runs(starts[places], table[places, field]))
+        else:
+            columns.append(int(table[0, field]))
+    return columns
