@@ -17,7 +17,8 @@ import cbor2
 class SimulationSummary:
     """One simulation at a glance. ``start`` and ``end`` are wall clock, ``duration`` is virtual; all microseconds.
 
-    ``agents`` counts by (role, status), ``goals`` by (name, status).
+    ``agents`` counts by (role, status), ``goals`` by (name, status); of the ``events`` a fork shares the first
+    ``shared_events`` with its parent.
     """
 
     gid: int
@@ -36,6 +37,7 @@ class SimulationSummary:
     data: Mapping[str, Any]
     agents: Mapping[tuple[str | None, str], int]
     goals: Mapping[tuple[str | None, str], int]
+    shared_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,11 @@ class KindEntry:
 
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
-    """A store at a glance; ``simulations`` counts by status."""
+    """A store at a glance; ``simulations`` counts by status.
+
+    Segments and bytes are those on disk. Events, agents, goals and simulations are those that queries see: a fork
+    counts whole, and ``shared_events`` says how many of its events are in the log once only, as its parent's.
+    """
 
     shards: int
     segments: int
@@ -58,6 +64,7 @@ class StoreSummary:
     agents: int
     simulations: Mapping[str, int]
     goals: Mapping[str, int]
+    shared_events: int = 0
 
 
 def simulations_named(connection: sqlite3.Connection, id: str) -> list[int]:
@@ -86,7 +93,14 @@ def simulation_summary(connection: sqlite3.Connection, gid: int) -> SimulationSu
     if row is None:
         return None
     agents, goals = _counts(connection, "agents", "role", gid), _counts(connection, "goals", "name", gid)
-    return SimulationSummary(*(*row[:-1], cbor2.loads(row[-1]), agents, goals))
+    return SimulationSummary(*(*row[:-1], cbor2.loads(row[-1]), agents, goals, _shared_events(connection, gid)))
+
+
+def _shared_events(connection: sqlite3.Connection, gid: int | None = None) -> int:
+    """How many events of a fork, or of all forks, lie in the log as another simulation's."""
+    one = "" if gid is None else " AND gid = :gid"
+    sql = f"SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM forks WHERE source IS NOT NULL{one}"
+    return int(connection.execute(sql, {"gid": gid}).fetchone()[0])
 
 
 def _counts(connection: sqlite3.Connection, table: str, name: str, gid: int) -> dict[tuple[str | None, str], int]:
@@ -101,7 +115,7 @@ def store_summary(connection: sqlite3.Connection) -> StoreSummary:
     facts = (*connection.execute(segments).fetchone(), *connection.execute(totals).fetchone())
     simulations = dict(connection.execute("SELECT status, count(*) FROM simulations GROUP BY 1 ORDER BY 1"))
     goals = dict(connection.execute("SELECT status, count(*) FROM goals GROUP BY 1 ORDER BY 1"))
-    return StoreSummary(*(*facts, simulations, goals))
+    return StoreSummary(*(*facts, simulations, goals, _shared_events(connection)))
 
 
 def catalogue(connection: sqlite3.Connection, kind: str | None = None) -> list[KindEntry]:

@@ -58,6 +58,7 @@ def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Res
                 entities = kept_entities(source, entity_columns(nodes))
                 world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
                 world.notices.others.extend(unknown_names(source.connection, nodes))
+                world.notices.others.extend(entities.incomplete_forks)
                 return _answer(query, world)
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from matrix.limits import QUERY_TABLES_KEPT_MAX
 from matrix.query.engine.entity_table import EntityTable, Restriction, T
-from matrix.query.engine.forks import Forks
+from matrix.query.engine.forks import Forks, incomplete
 from matrix.query.engine.frame import Linked
 from matrix.query.engine.keys import joined_ids, pair_rows
 from matrix.query.engine.value import Array, Type, Value, from_objects
@@ -29,7 +30,6 @@ class Entities:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.prefetch: Mapping[str, frozenset[str]] = {}  # by table, what the query at hand will ask for
-        self._forks: Forks | None = None
         self._tables: OrderedDict[tuple[type[EntityTable], Restriction | None], EntityTable] = OrderedDict()
 
     def table(self, kind: type[T], only: Restriction | None = None) -> T:
@@ -44,12 +44,15 @@ class Entities:
         assert isinstance(found, kind)
         return found
 
-    @property
+    @cached_property
     def forks(self) -> Forks:
         """Which simulations have events that others wrote."""
-        if self._forks is None:
-            self._forks = Forks.read(self.connection, self)
-        return self._forks
+        return Forks.read(self.connection, self)
+
+    @cached_property
+    def incomplete_forks(self) -> list[str]:
+        """A notice for each fork that lacks its parent's events."""
+        return incomplete(self.connection)
 
     @property
     def simulations(self) -> Simulations:

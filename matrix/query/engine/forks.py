@@ -30,7 +30,7 @@ _SEQ_BITS = 40  # as in the index: no simulation has a longer history
 class Forks:
     """Pieces of histories: ``owners`` (simulation rows) have events ``firsts`` to ``lasts`` of ``sources`` (gids).
 
-    They are in order of ``sources``, which a block's range of simulations cuts out.
+    They are in order of ``sources``, of which a block's range of simulations cuts a part.
     """
 
     owners: Array
@@ -95,6 +95,21 @@ class Forks:
         found = order[np.minimum(np.searchsorted(keys, simulations * span + seqs), len(order) - 1)]
         is_shared = (self.owners[found] == simulations) & (self.firsts[found] <= seqs) & (seqs <= self.lasts[found])
         return np.where(is_shared, self.sources[found], -1)
+
+
+_NOTICES_MAX = 3
+
+
+def incomplete(connection: sqlite3.Connection) -> list[str]:
+    """A notice for each fork whose parent's events are not in the log: it has only its own."""
+    sql = """SELECT s.id, s.parent, f.last_seq FROM forks AS f JOIN simulations AS s ON s.gid = f.gid
+             WHERE f.source IS NULL ORDER BY f.gid"""
+    found = [
+        f"fork {id} has only its own events: 1 to {last:,} of {parent or 'its parent'} are not in the log"
+        for id, parent, last in connection.execute(sql)
+    ]
+    more = len(found) - _NOTICES_MAX
+    return found if more <= 0 else [*found[:_NOTICES_MAX], f"{more:,} more forks have only their own events"]
 
 
 _NO_ROWS = np.empty(0, np.int64)
