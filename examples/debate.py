@@ -65,11 +65,12 @@ def complete(messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(asked), headers)
         response = connection.getresponse()
-        if response.status != 200:
-            raise Refused(response.status, response.headers["Retry-After"])
-        said = json.loads(response.read())
+        body = response.read()
     finally:
         connection.close()
+    if response.status != 200:
+        raise Refused(response.status, response.headers["Retry-After"])
+    said = json.loads(body)
     return {"text": said["choices"][0]["message"]["content"], "tokens": said["usage"]["total_tokens"]}
 
 
@@ -135,10 +136,13 @@ class Judge(Listener):
     async def verdict(self) -> dict[str, str]:
         """The model's vote; one that cannot be read is asked for once more."""
         task = f"{self.prompt} {AS_JSON}"
-        text = await self.think(task)
-        if (vote := self.read(text)) is None:
-            remark = {"role": "user", "content": f"That was not JSON: {text}"}
-            vote = self.read(await self.think(task, remark))
+        try:
+            text = await self.think(task)
+            if (vote := self.read(text)) is None:
+                remark = {"role": "user", "content": f"That was not JSON: {text}"}
+                vote = self.read(await self.think(task, remark))
+        except matrix.CallFailed as failed:
+            raise matrix.GoalFailed(failed.error) from failed
         if vote is None:
             raise matrix.GoalFailed("the model did not answer in JSON")
         return vote
