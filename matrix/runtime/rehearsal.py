@@ -37,13 +37,15 @@ class Checking:
     def __init__(self, history: History, last_seq: int) -> None:
         self.comparer = Comparer(history, last_seq=last_seq)
         self.difference: Difference | None = None
+        self.is_over = False  # what comes now is of no interest
         self.when_different: Callable[[], None] = lambda: None
 
     def append(self, rows: Rows) -> int:
-        """Compare some more; after the first difference nothing is of interest."""
-        if self.difference is None:
+        """Compare some more."""
+        if not self.is_over:
             self.difference = self.comparer.check(rows)
             if self.difference is not None:
+                self.is_over = True
                 self.when_different()
         return 0
 
@@ -55,10 +57,13 @@ def rehearse(
     *,
     last_seq: int,
     ordinal: int,
-    when_over: Callable[[Simulation], None],
+    when_over: Callable[[Simulation], None] | None,
     parameters: Mapping[str, Any] | None = None,
 ) -> tuple[Simulation, Checking]:
-    """Run a program again on a history up to ``last_seq``, and then, within the turn, call ``when_over``."""
+    """Run a program again on a history up to ``last_seq``, and then, within the turn, call ``when_over``.
+
+    With None it goes on to its own end: an event behind ``last_seq`` is one too many then.
+    """
     started = history.started.data
     given = dict(started.get("parameters", {}))
     for fork in history.forks:
@@ -79,7 +84,13 @@ def rehearse(
     )
     checking.when_different = simulation.scheduler.halt
     simulation.feed(Playback(history, last_seq), started)
-    _cut(simulation, [(f.seq - 1, f.data) for f in history.forks if f.seq <= last_seq], last_seq, when_over)
+
+    def over() -> None:
+        if when_over is not None:
+            checking.is_over = True
+            when_over(simulation)
+
+    _cut(simulation, [(f.seq - 1, f.data) for f in history.forks if f.seq <= last_seq], last_seq, over)
     return simulation, checking
 
 
@@ -87,12 +98,12 @@ def _cut(
     simulation: Simulation,
     forks: list[tuple[int, Mapping[str, Any]]],
     last_seq: int,
-    when_over: Callable[[Simulation], None],
+    when_over: Callable[[], None],
 ) -> None:
     """Become each fork where it began, in turn, and call ``when_over`` after the last event."""
     recorder = simulation.scheduler.recorder
     if not forks:
-        recorder.cut_after(last_seq, lambda: when_over(simulation))
+        recorder.cut_after(last_seq, when_over)
         return
     (seq, data), *others = forks
 

@@ -90,7 +90,7 @@ class Replayer:
             program,
             last_seq=last_seq,
             ordinal=self._stage.take_ordinal(),
-            when_over=_go_on if is_whole else (_debug if debug else _halt),
+            when_over=None if is_whole else (_debug if debug else _halt),
         )
         self._stage.host(simulation)
         await simulation.wait()
@@ -160,10 +160,6 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 # -- in the middle of a turn ---------------------------------------------------------------------
-
-
-def _go_on(simulation: Simulation) -> None:
-    """The history's last event is the simulation's own: what comes after it is too much, and will be found."""
 
 
 def _halt(simulation: Simulation) -> None:
