@@ -30,13 +30,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("matrix_runtime-*.whl"))
 
 
-def test_the_wheel_holds_the_grammar_its_tables_and_the_example(wheel: Path) -> None:
+def test_the_wheel_holds_the_grammar_its_tables_and_the_examples(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "matrix/grammar/query.lark",
         "matrix/grammar/query.tables",
         "matrix/grammar/README.md",
-        "matrix/examples/negotiation.py",
+        *(f"matrix/examples/{name}.py" for name in ("negotiation", "market", "debate", "werewolf")),
         "matrix/log/FORMAT.md",
         "matrix/py.typed",
     } <= names
