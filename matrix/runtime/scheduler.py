@@ -414,10 +414,21 @@ class Scheduler(Stepping):
             elif self.awaited is not None and not self.awaited.is_stale:
                 await self._wait_for_answer((limit - monotonic_ns()) / 1e9)
             elif any(self.lanes):
-                self.run_slice(min(TURNS_PER_YIELD_MAX, self.stop_at - self.step))
+                self._run_one()
                 await trio.lowlevel.checkpoint()
             elif not self._advance() and not await self._outside_is_awaited(limit):
                 return
+
+    def _run_one(self) -> None:
+        """One turn. Whether another follows, and whether time moves, is seen at the top of the loop only.
+
+        A slice ends when the wall clock says so; what it would drop at its end must not be run within it.
+        """
+        due, self.stop_at = self.stop_at, self.step
+        try:
+            self.run_slice(min(1, due - self.step))
+        finally:
+            self.stop_at = due
 
     async def _wait_for_answer(self, seconds: float | None) -> None:
         """The place of an answer is reached, and it is not there: in a replay the history ended so, or was stopped."""
