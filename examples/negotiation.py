@@ -1,5 +1,6 @@
 """A market of lamps: buyers and sellers haggle, each with a price the other does not know.
 
+    python examples/negotiation.py                                  the market, and its questions
     matrix run examples/negotiation.py --store runs --seed 7
     matrix query runs 'goals | count(succeeded) / count as rate, count by name'
 
@@ -9,6 +10,8 @@ not go below; each counter-offer is a little lower than the last. At five in the
 """
 
 from __future__ import annotations
+
+import argparse
 
 import matrix
 
@@ -87,3 +90,31 @@ async def negotiation(simulation: matrix.Simulation, buyers: int = 800, sellers:
         simulation.spawn(Buyer, f"buyer-{n}", limit=limit, patience=patience, sellers=sellers)
     await simulation.sleep(FIVE - NINE)
     simulation.state["phase"] = "closing"
+
+
+QUESTIONS = {
+    "How often does each side reach its goals?": """
+        goals where simulation = $it | count(succeeded) / count as rate, count by role, name""",
+    "Why do negotiations fail?": """
+        goals where simulation = $it and name = haggle and failed | count by reason""",
+    "What does a lamp cost through the day?": """
+        messages where simulation = $it and kind = accept | count, median(.price) as price per 1h""",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Buyers and sellers haggle over lamps")
+    parser.add_argument("--store", default="runs")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--buyers", type=int, default=800)
+    parser.add_argument("--sellers", type=int, default=200)
+    given = parser.parse_args()
+    outcome = matrix.run(negotiation, store=given.store, seed=given.seed, buyers=given.buyers, sellers=given.sellers)
+    print(f"{outcome.agents:,} agents, {outcome.events:,} events, goals: {outcome.goals}")
+    with matrix.open(given.store) as store:
+        for question, query in QUESTIONS.items():
+            print(f"\n{question}{query}\n\n{store.query(query, it=outcome.id)}")
+
+
+if __name__ == "__main__":
+    main()
