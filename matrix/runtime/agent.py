@@ -247,7 +247,7 @@ class Agent:
         if receiver._mode == REACTIVE:
             waiting = receiver._waiting
             if waiting >= receiver.mailbox_max:
-                raise _mailbox_full(receiver)
+                raise mailbox_full(receiver)
             receiver._waiting = waiting + 1
             receiver._lane.append((receiver, message))
         elif receiver._receiver is not None and not receiver._asks:  # a coroutine that waits in receive()
@@ -298,7 +298,7 @@ class Agent:
         payload = snapshot_payload(data, kind)
         for receiver in receivers:
             if receiver._is_full():
-                raise _mailbox_full(receiver)
+                raise mailbox_full(receiver)
         message: Message = _new_message(
             Message, (recorder.next_seq(), kind, self._id, snapshot_payload(payload, kind), recorder.now)
         )
@@ -527,6 +527,7 @@ class Agent:
         return ProgramError(f"{self!r} was used {during}; an agent acts only in its own turns, send it a message")
 
     def _is_full(self) -> bool:
+        """Whether its mailbox takes no more: sending to it would raise ``MailboxFull``."""
         waiting = self._waiting if self._mode == REACTIVE else len(self._mailbox or ())
         return waiting >= self.mailbox_max
 
@@ -561,7 +562,7 @@ class Agent:
         if self._mailbox is None:
             self._mailbox = deque()  # an empty deque is 760 bytes: only those who keep mail have one
         elif len(self._mailbox) >= self.mailbox_max and type(item) is Message:  # its own timers have no sender to tell
-            raise _mailbox_full(self)
+            raise mailbox_full(self)
         self._mailbox.append(item)
 
     def __repr__(self) -> str:
@@ -598,7 +599,8 @@ def unknown_agent(name: Any, names: Mapping[str, Agent]) -> UnknownAgent:
     return UnknownAgent(f"there is no agent {name!r} in this simulation; {hint}")
 
 
-def _mailbox_full(agent: Agent) -> MailboxFull:
+def mailbox_full(agent: Agent) -> MailboxFull:
+    """The error for a mailbox that takes no more: whose, how many it holds, and what to do."""
     return MailboxFull(
         f"the mailbox of {agent.id} holds {agent.mailbox_max} messages already; "
         f"let it handle some before sending more, or set mailbox_max on {type(agent).__name__}"

@@ -55,7 +55,7 @@ class Life(Supervision):
             return
         activities = self.activities_of(agent)
         if activities:
-            self.leaving.add(agent._number)
+            self.leaving[agent._number] = self.recorder.cause
             for activity in activities:
                 self.cancel_activity(activity)
         else:
@@ -67,12 +67,20 @@ class Life(Supervision):
             activity.is_cancelled = True
             self.cancel_arrived(activity)
 
+    def cause_of_cancellation(self, activity: Activity) -> int:
+        """The event that led to it: who cancelled the agent, what ended the simulation, or a task that failed."""
+        number = activity.agent._number
+        group = self.groups.get(number)
+        of_task = group.cause if group is not None and group.is_cancelled else 0
+        return self.leaving.get(number) or self.end_cause or of_task or activity.cause
+
     def end_unstarted(self, activity: Activity) -> None:
         """Cancelled before its first turn: it never runs, and ends all the same."""
         self.recorder.enter(self)
-        self.act_as(activity.agent, lambda: self.activity_ended(activity, Unstarted()), cause=activity.cause)
+        cause = self.cause_of_cancellation(activity)
+        self.act_as(activity.agent, lambda: self.activity_ended(activity, Unstarted()), cause=cause)
 
-    def act_as(self, agent: Agent, act: Callable[[], None], *, cause: int | None = None) -> None:
+    def act_as(self, agent: Agent, act: Callable[[], object], *, cause: int | None = None) -> None:
         """Record something as an agent that has no turn, or in the middle of another's."""
         recorder = self.recorder
         before = recorder.agent, recorder.cause
@@ -95,19 +103,19 @@ class Life(Supervision):
 
     # -- the simulation's end ------------------------------------------------------------------
 
-    def end(self, ending: str, reason: str) -> None:
-        """The first end counts."""
+    def end(self, ending: str, reason: str, *, cause: int = 0) -> None:
+        """The first end counts; ``cause`` is the event that led to it."""
         if self.ending is None:
-            self.ending, self.reason = ending, reason
+            self.ending, self.reason, self.end_cause = ending, reason, cause
         self.attention = True
         self.wake()
 
-    def fail(self, error: Exception, who: str = "") -> None:
+    def fail(self, error: Exception, who: str = "", *, cause: int = 0) -> None:
         """The simulation fails with an error; later ones join it."""
         self.errors.append(error)
         if self.ending in (None, "finished"):
             self.ending = None
-            self.end("failed", f"{who}{text_of(error)}")
+            self.end("failed", f"{who}{text_of(error)}", cause=cause)
 
     def end_quietly(self) -> None:
         """Nothing can happen any more: a normal end, unless somebody waits for what cannot come."""
@@ -140,8 +148,6 @@ class Life(Supervision):
         assert lease is not None, "whoever closes activities holds a lease"
         if self.groups:
             self.enter_activity(activity)
-        # A wait of Trio's own is called off first, so that nothing wakes this lease when it is somebody else's.
-        is_free = bool(lease.task.child_nurseries) or lease.abandon()
         mine = run_context.task
         run_context.task = lease.task
         try:
@@ -155,7 +161,7 @@ class Life(Supervision):
         finally:
             run_context.task = mine
         activity.is_done = True
-        if not is_free:
+        if lease.is_awaited and not lease.task.child_nurseries:
             self.leases.leave(lease)
         elif activity.lease is not None:
             self.leases.give_back(activity.lease)
@@ -182,4 +188,5 @@ class Life(Supervision):
             "turns": self.turns,
             "goals": dict(sorted(self.goal_counts.items())),
         }
-        self.recorder.add_for(f"simulation.{self.ending}", data, agent=0, turn=self.host._turns)
+        turn = self.host._turns
+        self.recorder.add_for(f"simulation.{self.ending}", data, agent=0, turn=turn, cause=self.end_cause)

@@ -17,7 +17,7 @@ import trio
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
 from matrix.runtime.activity import PROCESS, Activity
-from matrix.runtime.agent import Agent, unknown_agent
+from matrix.runtime.agent import Agent, mailbox_full, unknown_agent
 from matrix.runtime.arrival import AgentCancelled, Injected
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
@@ -250,12 +250,16 @@ class Simulation:
         """A message from outside: from a person, or another program. Recorded, as from the simulation itself.
 
         May be called at any time in the runtime's Trio program; it takes its place in the order when the loop sees it.
+        Raises ``UnknownAgent`` and ``MailboxFull``; a mailbox that is filled meanwhile refuses it, which is recorded.
         """
         name = to._id if isinstance(to, Agent) else to
         if name not in self._scheduler.names:
             raise unknown_agent(name, self._scheduler.names)
         if kind != MESSAGE_SENT:
             check_kind(kind)
+        agent = self._scheduler.names[name]
+        if agent._is_full():
+            raise mailbox_full(agent)
         self._scheduler.arrive(Injected(name, kind, snapshot_payload(data, kind)))
 
     @contextmanager

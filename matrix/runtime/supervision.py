@@ -40,12 +40,13 @@ class Supervision(Population):
         self.policies: dict[int, Policy] = {}  # of agents that were given one of their own, not their class
         self.restarts: dict[int, Restarts] = {}  # of agents whose policy that is
         self.failed: dict[int, str] = {}  # what agents failed with, for those who ask them later
-        self.leaving: set[int] = set()  # agents that were cancelled and have not ended
+        self.leaving: dict[int, int] = {}  # agents that were cancelled and have not ended: by the event that led to it
         self.ending: str | None = None
+        self.end_cause = 0  # the event that led to the simulation's end
         self.errors: list[Exception] = []
 
     @abstractmethod
-    def fail(self, error: Exception, who: str = "") -> None: ...
+    def fail(self, error: Exception, who: str = "", *, cause: int = 0) -> None: ...
 
     def supervise(self, agent: Agent, parameters: dict[str, Any], data: dict[str, Any]) -> None:
         """An agent is being started: what its policy needs, and what is recorded of it."""
@@ -138,8 +139,9 @@ class Supervision(Population):
         """An exception left the agent's code, while it handled ``message``: what its policy says."""
         trouble: Exception = absorbable(error)
         if not agent._number:
+            cause = self.recorder.cause
             self.agent_ended(agent, AGENT_FAILED, {}, trouble)
-            self.fail(trouble, "the program: ")
+            self.fail(trouble, "the program: ", cause=cause)
             return
         policy = self._policy_for(agent)
         told: dict[str, Any] = {}
@@ -151,20 +153,19 @@ class Supervision(Population):
             else:
                 trouble, told = again, {"restarts": policy.times}
                 trouble.add_note(f"{agent._id} had been restarted {policy.times} times")
-        self._record_failure(agent, trouble, told)
+        seq = self._record_failure(agent, trouble, told)
         if policy != "isolate":
-            self.fail(trouble, f"agent {agent._id}: ")
+            self.fail(trouble, f"agent {agent._id}: ", cause=seq)
 
-    def _record_failure(self, agent: Agent, error: Exception, told: dict[str, Any]) -> None:
+    def _record_failure(self, agent: Agent, error: Exception, told: dict[str, Any]) -> int:
         data = {"error": text_of(error), "place": place_of(error)}
         self.failed[agent._number] = data["error"]
         if agent._mode == ENDED:  # it said finish(), or was cancelled, in the turn in which it raised
-            self.recorder.add(AGENT_FAILED, data)
-        else:
-            self.agent_ended(agent, AGENT_FAILED, data | told, error)
+            return self.recorder.add(AGENT_FAILED, data)
+        return self.agent_ended(agent, AGENT_FAILED, data | told, error)
 
-    def agent_ended(self, agent: Agent, kind: str, data: dict[str, Any], error: Exception | None = None) -> None:
-        """Record an agent's end (the program has none of its own: the simulation's is recorded)."""
+    def agent_ended(self, agent: Agent, kind: str, data: dict[str, Any], error: Exception | None = None) -> int:
+        """Record an agent's end (the program has none of its own: the simulation's is recorded). Returns its seq."""
         self.drop_goals(agent, None, error)
         number = agent._number
         seq = self.recorder.add(kind, data) if number else self.recorder.cause
@@ -172,13 +173,14 @@ class Supervision(Population):
         agent._mailbox = agent._receiver = agent._asks = None
         if number:
             self.alive -= 1
-        self.leaving.discard(number)
+        self.leaving.pop(number, None)
         if self.restarts:
             self.restarts.pop(number, None)
         if self.joiners:
             self.wake_joiners(number, seq)
         if self.asked:
             self._tell_askers(agent, seq, self.asked.pop(number, {}), self.end_of(agent))
+        return seq
 
     def finish_now(self, agent: Agent) -> None:
         """An agent that is called says that it is done; what it was sent already is not handled."""
