@@ -7,10 +7,12 @@ a replay lands the same arrivals at the same steps. Answers to calls carry the s
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from matrix.event import SIMULATION_INPUT
+from matrix.runtime.agent import mailbox_full
 
 if TYPE_CHECKING:
     from outcome import Outcome
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from matrix.event import Event
     from matrix.runtime.activity import Activity
     from matrix.runtime.scheduler import Scheduler
+
+_diagnostics = logging.getLogger("matrix")
 
 
 class Arrival(ABC):
@@ -44,8 +48,13 @@ class Injected(Arrival):
         self.to, self.kind, self.data = to, kind, data
 
     def land(self, scheduler: Scheduler) -> None:
-        """Recorded as what it is, and then as a message of the simulation itself."""
-        seq = record_input(scheduler, "message", to=self.to, kind=self.kind, data=self.data)
+        """Recorded as what it is, and then as a message of the simulation itself, unless the mailbox is full."""
+        is_refused = scheduler.names[self.to]._is_full()
+        refused = {"refused": "mailbox full"} if is_refused else {}
+        seq = record_input(scheduler, "message", to=self.to, kind=self.kind, data=self.data, **refused)
+        if is_refused:  # it was not when the message was given: other messages went before
+            _diagnostics.warning("a message from outside was refused: %s", mailbox_full(scheduler.names[self.to]))
+            return
         host, recorder = scheduler.host, scheduler.recorder
         assert host is not None, "a simulation has a program"
         before, recorder.agent, recorder.cause = recorder.agent, host, seq
@@ -80,8 +89,8 @@ class Stopped(Arrival):
 
     def land(self, scheduler: Scheduler) -> None:
         """Nothing more happens but that agents are cancelled."""
-        record_input(scheduler, "stop", reason=self.reason)
-        scheduler.end("stopped", self.reason)
+        seq = record_input(scheduler, "stop", reason=self.reason)
+        scheduler.end("stopped", self.reason, cause=seq)
 
 
 class GraceOver(Arrival):
@@ -106,8 +115,11 @@ class Resumption(Arrival):
     def land(self, scheduler: Scheduler) -> None:
         """The coroutine goes on behind what is ready now."""
         activity = self.activity
-        record_input(scheduler, "wait", agent=activity.agent._id, task=activity.order)
+        activity.cause = record_input(scheduler, "wait", agent=activity.agent._id, task=activity.order)
+        scheduler.foreign.pop((activity.agent._id, activity.order), None)
         scheduler.inflight -= 1
+        if activity.lease is not None:
+            activity.lease.foreign = None
         activity.waiting, activity.waits_for = False, None
         activity.agent._lane.append((activity, self.result))
 

@@ -8,7 +8,7 @@ begins with ``simulation.forked``, and what came before stays its parent's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from matrix.runtime.simulation import Simulation
 
 
+STATE: Final = "state"  # the owner of "state.mood"
+
+
 def go_live(simulation: Simulation) -> None:
     """From here on inputs come from outside, and events go to the log; in the middle of a turn, too."""
     scheduler = simulation.scheduler
     simulation.runtime.write_for(scheduler.recorder)
+    if scheduler.playback is not None:
+        scheduler.arrivals.extend(scheduler.playback.left())
     scheduler.playback, scheduler.stop_at = None, INT64_MAX
     scheduler.attention = True
     scheduler.pace_from_here()
@@ -58,14 +63,14 @@ def _reseed(agent: Agent, seed: int) -> None:
 
 
 def _change(simulation: Simulation, changes: Mapping[str, Any], cause: int) -> None:
-    """Set keys of the simulation's state (one ``state.changed``), and attributes of agents ("seller.limit")."""
+    """Set keys of the simulation's state ("state.mood"; one event), and attributes of agents ("seller.limit")."""
     scheduler, host = simulation.scheduler, simulation.host
     of_state = {}
     for name, value in changes.items():
-        agent, _, attribute = name.rpartition(".")
-        if agent:
-            setattr(scheduler.names[agent], attribute, value)
+        owner, _, attribute = name.rpartition(".")
+        if owner == STATE:
+            of_state[attribute] = value
         else:
-            of_state[name] = value
+            setattr(scheduler.names[owner], attribute, value)
     if of_state:
         scheduler.act_as(host, lambda: simulation.state.update(of_state), cause=cause)

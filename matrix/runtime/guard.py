@@ -26,6 +26,7 @@ from matrix.errors import ProgramError, UnrecordedInput
 from matrix.runtime.activity import REACTIVE
 
 if TYPE_CHECKING:
+    from matrix.runtime.activity import Activity
     from matrix.runtime.agent import Agent
     from matrix.runtime.recorder import Recorder
 
@@ -79,7 +80,8 @@ def check(use: Use, recorder: Recorder, frame: FrameType) -> None:
     theirs = _their_frame(frame)
     if mode == "raise":
         raise UnrecordedInput(_said(use, agent, frame, theirs))
-    report((theirs.f_code.co_filename, theirs.f_lineno, use.name), _said(use, agent, frame, theirs))
+    if agent._scheduler.playback is None:  # a replay has nothing new to say
+        report((theirs.f_code.co_filename, theirs.f_lineno, use.name), _said(use, agent, frame, theirs))
 
 
 def report(place: tuple[str, int, str], text: str) -> None:
@@ -87,6 +89,26 @@ def report(place: tuple[str, int, str], text: str) -> None:
     if place not in _reported:
         _reported.add(place)
         _diagnostics.warning("%s", text)
+
+
+def report_wait(activity: Activity) -> str:
+    """A wait of Trio's own is let be: tell people, once for each place. Returns what it waits in."""
+    coroutine: Any = activity.coroutine
+    theirs, within, what = None, None, "something of Trio's own"
+    while coroutine is not None:
+        frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+        if frame is not None and not frame.f_code.co_filename.startswith(NOT_THEIRS) and not _is_ours(frame):
+            theirs, within = frame, getattr(coroutine, "cr_await", None)
+        coroutine = getattr(coroutine, "cr_await", None)
+    frame = getattr(within, "cr_frame", None)
+    if frame is not None:
+        what = f"{_module(frame).partition('.')[0]}.{frame.f_code.co_qualname}"
+    agent = activity.agent
+    scheduler = agent._scheduler
+    if theirs is not None and scheduler.simulation.options.guard == "warn" and scheduler.playback is None:
+        use = Use(f"the wait in {what}", "put it into a function and use: await {self}.call(function, ...)")
+        report((theirs.f_code.co_filename, theirs.f_lineno, use.name), _said(use, agent, theirs, theirs))
+    return what
 
 
 def forget_reports() -> None:

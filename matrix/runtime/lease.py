@@ -7,7 +7,8 @@ keeps the order in our hands (Trio shuffles ready tasks). But what the coroutine
 ``GLOBAL_RUN_CONTEXT.task``, which Trio's run loop sets for each of its own steps and offers no public
 way to set. So the scheduler writes it around each step. The name has been the same in every release
 from 0.22 to 0.35; ``check_hook`` tries it when a runtime opens, and says so clearly if it is gone.
-``Task._cancel_status`` is read to see whether a scope was left open.
+``Task._cancel_status`` is read to see whether a scope was left open; ``Task._abort_func`` is written where a
+coroutine leaves a cancelled scope and goes straight into a wait of Trio's own (with guard="warn").
 
 What always holds: a lease is parked whenever no coroutine is stepped in its name. A clean one (no
 open scope, never cancelled) is shared by all coroutines in turn, for one step each; a coroutine that
@@ -70,10 +71,15 @@ def check_hook(other: Task) -> None:
         )
 
 
+def innermost_scope(task: Task) -> object:
+    """What stands for the innermost cancel scope that is open in a task: another one is another object."""
+    return getattr(task, "_cancel_status", None)
+
+
 class Lease:
     """One parked task, and whose coroutine runs in its name."""
 
-    __slots__ = ("_waker", "activity", "base", "foreign", "is_spent", "raise_cancel", "scope", "task")
+    __slots__ = ("_newest", "_waker", "activity", "base", "foreign", "is_spent", "raise_cancel", "scope", "task")
 
     def __init__(self) -> None:
         self.activity: Activity | None = None  # who keeps it; None while it is shared
@@ -81,6 +87,7 @@ class Lease:
         self.foreign: Callable[[RaiseCancelT], Abort] | None = None  # a wait of Trio's own that this park stands for
         self.is_spent = False  # its park met a cancellation: it takes no second one until it is parked anew
         self.scope = trio.CancelScope()
+        self._newest: RaiseCancelT | None = None  # the newest cancellation, delivered or not
         self._waker: Task | None = None
         self.task: Any = None
         self.base: Any = None
@@ -110,22 +117,48 @@ class Lease:
                     assert self._waker is not None, "whoever asks for a new park waits for it"
                     reschedule(self._waker)  # runs in a later batch than this task's next park
                     continue
-                self._foreign_ended(result)
+                if self.activity is None:
+                    return  # whoever waited in its name was closed meanwhile
+                self._foreign_ended(self.activity, result)
 
-    def _foreign_ended(self, result: Outcome[Any]) -> None:
-        activity = self.activity
-        assert activity is not None and self.foreign is not None, "only a foreign wait is woken from outside"
-        self.foreign = None
+    def _foreign_ended(self, activity: Activity, result: Outcome[Any]) -> None:
+        assert self.foreign is not None, "only a foreign wait is woken from outside"
+        # It parks anew right after this, and so takes another cancellation; that one is for the wait after this one.
+        self.raise_cancel, self.is_spent, self.foreign = None, False, self._remember
         activity.agent._scheduler.foreign_ended(activity, result)
 
     def _abort(self, raise_cancel: RaiseCancelT) -> Abort:
         """Trio's side of a cancellation: remember it, and let the scheduler give it its turn."""
         if self.foreign is not None:
             return self.foreign(raise_cancel)
-        self.raise_cancel, self.is_spent = raise_cancel, True
+        self._remember(raise_cancel)
         if self.activity is not None:
             self.activity.agent._scheduler.cancel_arrived(self.activity)
         return Abort.FAILED
+
+    def _remember(self, raise_cancel: RaiseCancelT) -> Abort:
+        self.raise_cancel = self._newest = raise_cancel
+        self.is_spent = True
+        return Abort.FAILED
+
+    def abort(self, foreign: Callable[[RaiseCancelT], Abort]) -> BaseException | None:
+        """In a cancelled scope a wait of Trio's own ends before it began: what to throw; None when it cannot end so."""
+        raise_cancel = self.raise_cancel or self._newest
+        if raise_cancel is None or foreign(raise_cancel) is not Abort.SUCCEEDED:
+            return None
+        return _caught(raise_cancel)
+
+    def wait(self, foreign: Callable[[RaiseCancelT], Abort]) -> None:
+        """From here on the park stands for a wait of Trio's own, which ``foreign`` calls off."""
+        self.foreign = foreign
+        if self.is_spent:  # by a scope that has been left since: within a step nothing public parks it anew
+            self.raise_cancel, self.is_spent = None, False
+            self.task._abort_func = self._abort
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether Trio itself will wake this park, or has done so and the task has not run since."""
+        return self.foreign is not None and self.foreign != self._remember
 
     def cancelled(self) -> BaseException:
         """The ``trio.Cancelled`` to throw; the cancellation counts as delivered."""
@@ -189,6 +222,14 @@ class LeasePool:
         else:
             del self._all[id(lease)]
             lease.stop()
+
+    def leave(self, lease: Lease) -> None:
+        """It waits for something of Trio's own, for nobody any more: that is called off if it can be, and it ends."""
+        if lease.activity is not None:
+            lease.activity.lease = None
+            lease.activity = None
+        del self._all[id(lease)]
+        lease.scope.cancel()
 
     def close(self) -> None:
         """Let all parked tasks end."""

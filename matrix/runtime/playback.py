@@ -54,6 +54,7 @@ class Playback:
     def __init__(self, history: History, last_seq: int) -> None:
         self.last_seq = last_seq
         self.turns_max = INT64_MAX
+        self.is_waiting = False  # the next input is the end of a wait that is really waited for again
         self._patches: dict[int, str] = {}
         self._answers: dict[str, Answer] = {}
         self._queue: deque[Input] = deque()
@@ -93,6 +94,7 @@ class Playback:
 
     def land_due(self, scheduler: Scheduler) -> None:
         """At the top of the loop: land all that came at this step."""
+        self.is_waiting = False
         self._keep_resumptions(scheduler)
         while self._queue and self._queue[0].step == scheduler.step and not scheduler.is_halted:
             if not self._land(self._queue[0], scheduler):
@@ -117,9 +119,13 @@ class Playback:
         elif due.what is not None:
             due.what.land(scheduler)
         else:
-            resumption = self._resumed.pop((due.agent, due.task), None)
+            who = due.agent, due.task
+            resumption = self._resumed.pop(who, None)
             if resumption is None:
-                return False  # a wait of Trio's own, which is waited for again
+                self.is_waiting = who in scheduler.foreign
+                if not self.is_waiting:
+                    scheduler.halt()  # nobody waits there
+                return False
             resumption.land(scheduler)
         return True
 
@@ -145,6 +151,10 @@ class Playback:
         self._pending.pop(request.call_id, None)
         if request.latency is None:
             request.scheduler.inflight -= 1
+
+    def left(self) -> list[Resumption]:
+        """Waits of Trio's own that have ended, and whose end is not in the history."""
+        return list(self._resumed.values())
 
     def pending(self) -> list[Call]:
         """Requests that have no answer in the history, in the order they were made."""

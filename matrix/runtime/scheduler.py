@@ -81,7 +81,7 @@ class Scheduler(Stepping):
     def stop(self, reason: str) -> None:
         """End the simulation: in a turn of its own right after it, from outside as a recorded input."""
         if self.recorder.owner is self and self.recorder.agent is not None:
-            self.end("stopped", reason)
+            self.end("stopped", reason, cause=self.recorder.cause)
         elif self.playback is not None:
             self.halt()
         else:
@@ -167,6 +167,9 @@ class Scheduler(Stepping):
             await self._cancel_turns()
         if self.arrivals or self.playback is not None:
             self._take_inputs()
+        if self.playback is not None and self.playback.is_waiting:
+            await self._park(None)
+            return False
         # Cancellations that came with the inputs go before turns; a lease may have been taken by another simulation.
         return not self.cancels and self.leases.clean is not None
 

@@ -2,8 +2,9 @@
 
 A coroutine is resumed directly, in the name of a leased Trio task (see lease.py). It may suspend in
 a wait of the runtime, which ends its turn; at a checkpoint of Trio, which makes it ready again; in
-nothing else: any other wait of Trio raises at that place and names ``self.call``. A cancellation is
-a turn of its own, in which the wait raises ``trio.Cancelled``.
+nothing else: any other (foreign) wait of Trio raises at that place and names ``self.call``. Where the
+guard is not "raise", a foreign wait is let be, and its end is an input, recorded with the step at which
+it took effect. A cancellation is a turn of its own, in which the wait raises ``trio.Cancelled``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import trio
 from outcome import Outcome, Value
 from trio.lowlevel import Abort
 
-from matrix.errors import ProgramError
+from matrix.errors import UnrecordedInput
 from matrix.runtime.activity import Activity
 from matrix.runtime.arrival import Arrival, Resumption
 from matrix.runtime.clock import Clock
-from matrix.runtime.guard import in_turn
+from matrix.runtime.guard import in_turn, report_wait
 from matrix.runtime.lease import CHECKPOINT, FOREIGN_WAIT, Lease, LeasePool, run_context
 from matrix.runtime.mailbox import Message, Timer
 
@@ -44,6 +45,7 @@ class Stepping(Clock):
         self.leases = leases
         self.cancels: list[Activity] = []
         self.thread = get_ident()
+        self.foreign: dict[tuple[str, int], Activity] = {}  # in waits of Trio's own, by agent and task
         self.stepped: Any = None  # the leased task that Trio takes for the current one; None: it is the loop's
 
     def unstep(self) -> None:
@@ -96,9 +98,8 @@ class Stepping(Clock):
             run_context.task = self.stepped = task
         try:
             yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # made with the coroutine
-            while yielded is not activity and not self._other_wait(activity, lease, yielded):
-                resume, value = self._refusal(activity, lease, yielded)
-                yielded = activity.context.run(resume, value)  # type: ignore[union-attr]  # likewise
+            while yielded is not activity and (error := self._other_wait(activity, lease, yielded)) is not None:
+                yielded = activity.context.run(activity.coroutine.throw, error)  # type: ignore[union-attr]  # likewise
         except StopIteration:
             self.activity_ended(activity, None)
         except Exception as error:
@@ -122,31 +123,51 @@ class Stepping(Clock):
         elif lease.is_clean and not activity.is_cancelled and lease.foreign is None:
             self.leases.give_back(lease)
 
-    def _other_wait(self, activity: Activity, lease: Lease, yielded: Any) -> bool:
-        """Whether the coroutine may suspend with this; if not, ``_refusal`` says what to throw into it."""
+    def _other_wait(self, activity: Activity, lease: Lease, yielded: Any) -> BaseException | None:
+        """The coroutine suspends with something else: None when it may, else what is thrown into it there."""
         if yielded is CHECKPOINT:
             activity.agent._lane.append((activity, Value(None)))  # Trio's own waits expect an outcome
-            return True
-        if type(yielded) is FOREIGN_WAIT and lease.task.child_nurseries and not lease.is_cancelled:
+            return None
+        if type(yielded) is not FOREIGN_WAIT:
+            return self._refusal(activity)
+        abort = yielded.abort_func
+        if lease.is_cancelled:
+            return self._cancelled_wait(activity, lease, abort)
+        if lease.task.child_nurseries:
             # A raw nursery is being left: it must wait for its children, or Trio's own books are wrong.
             self.violation(activity)
-            if lease.activity is None:
-                self.leases.keep(activity)
-                self.attention = True
-            lease.foreign = yielded.abort_func
-            activity.waiting, activity.waits_for = True, "a raw nursery"
-            self.inflight += 1
-            return True
-        return False
+            self._let_be(activity, lease, abort, "a raw nursery")
+            return None
+        if self.is_strict:
+            return self._refusal(activity)
+        self._let_be(activity, lease, abort, report_wait(activity))
+        return None
 
-    def _refusal(self, activity: Activity, lease: Lease, yielded: Any) -> tuple[Callable[[Any], Any], BaseException]:
-        assert activity.coroutine is not None, "it yielded"
-        raise_cancel = lease.raise_cancel if type(yielded) is FOREIGN_WAIT else None
-        if raise_cancel is not None and yielded.abort_func(raise_cancel) is Abort.SUCCEEDED:
-            error = lease.cancelled()
-            lease.raise_cancel = raise_cancel  # still to be parked anew
-            return activity.coroutine.throw, error
-        return activity.coroutine.throw, ProgramError(
+    @property
+    def is_strict(self) -> bool:
+        """Whether waits of Trio's own are refused."""
+        return self.simulation.options.guard == "raise"
+
+    def _cancelled_wait(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort]) -> BaseException | None:
+        """In a cancelled scope a wait of Trio's own ends as it begins, unless it is of a kind that cannot."""
+        error = lease.abort(abort) if lease.raise_cancel is not None or not self.is_strict else None
+        if error is not None or self.is_strict:
+            return error or self._refusal(activity)
+        self._let_be(activity, lease, abort, report_wait(activity))
+        return None
+
+    def _let_be(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort], what: str) -> None:
+        """A wait of Trio's own: its end will be an input, at the step at which it takes effect."""
+        if lease.activity is None:
+            self.leases.keep(activity)
+            self.attention = True
+        lease.wait(abort)
+        activity.waiting, activity.waits_for = True, what
+        self.foreign[activity.agent._id, activity.order] = activity
+        self.begin_call()
+
+    def _refusal(self, activity: Activity) -> BaseException:
+        return UnrecordedInput(
             f"{activity.agent!r} waits here for something outside the runtime, which a replay could not repeat; "
             "put it into a function and use: await self.call(function, ...)"
         )
@@ -176,13 +197,13 @@ class Stepping(Clock):
         if activity.is_cancelled and not lease.scope.cancel_called:
             lease.scope.cancel()  # calls back into cancel_arrived, unless its park met a cancellation before
             self.cancels = [other for other in self.cancels if other is not activity]
-        if not activity.waiting:
-            return  # a value is queued and goes first; the next wait meets the cancellation
+        if not activity.waiting or lease.foreign is not None:
+            return  # a value is queued, or will come from outside, and goes first; the next wait meets the cancellation
         if lease.raise_cancel is None:
             return
         if lease.is_cancelled:
             self._throw(activity, lease)
-        if lease.is_spent:
+        if lease.is_spent and lease.foreign is None:
             await self._park_anew(lease)
 
     def _throw(self, activity: Activity, lease: Lease) -> None:
@@ -195,7 +216,8 @@ class Stepping(Clock):
             agent._receiver = None
         agent._turns += 1
         self.turns += 1
-        recorder.agent, recorder.cause = agent, activity.cause
+        recorder.agent = agent
+        recorder.cause = activity.cause = self.cause_of_cancellation(activity)
         if self.groups:
             self.enter_activity(activity)
         recorder.context()
