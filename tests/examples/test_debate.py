@@ -170,23 +170,25 @@ def test_a_model_that_is_down_leaves_debaters_without_words_and_judges_without_v
     assert len(asked) == 20
 
 
-def test_the_program_prints_its_answers(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, DEBATE, "--debates", "4", "--store", tmp_path / "runs"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_program_prints_its_answers_and_other_processes_replay_what_it_did(tmp_path: Path) -> None:
+    done = python(DEBATE, "--debates", "4", "--store", tmp_path / "runs")
     assert done.stderr == ""
     assert "identical, " in done.stdout
     assert "a call is not the one that was recorded" in done.stdout
     assert "In both the model was asked 0 times." in done.stdout
     assert "judges count only evidence" in done.stdout
 
+    again = python("-m", "matrix.cli.main", "replay", tmp_path / "runs", "--all").stdout.splitlines()
+    assert [json.loads(line)["status"] for line in again] == ["identical"] * 2  # the run, and its fork
+
 
 def test_the_command_line_runs_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "matrix.cli.main", "run", DEBATE, "--store", tmp_path / "s", "--set", "debates=2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    done = python("-m", "matrix.cli.main", "run", DEBATE, "--store", tmp_path / "runs", "--set", "debates=2")
     assert json.loads(done.stdout)["agents"] == 12
