@@ -35,7 +35,8 @@ class Branching:
         self._runtime, self._history, self._program, self._last_seq = runtime, history, program, last_seq
         self._settled = trio.Event()
         self._is_live = False
-        self._leave: Callable[[Simulation], None] = lambda simulation: None
+        self._leave: Callable[[Simulation], str] = lambda simulation: ""
+        self._refusal = ""
         self._simulation, self._checking = rehearse(
             runtime,
             history,
@@ -46,8 +47,8 @@ class Branching:
             parameters=parameters,
         )
 
-    async def live(self, leave: Callable[[Simulation], None]) -> Simulation:
-        """Rehearse; behind the last event, call ``leave``, which lets it go live. Returns it then."""
+    async def live(self, leave: Callable[[Simulation], str]) -> Simulation:
+        """Rehearse; behind the last event, call ``leave``, which lets it go live or says why not. Returns it then."""
         self._leave = leave
         self._simulation.when_done(lambda _: self._settled.set())
         self._runtime.host(self._simulation)
@@ -57,12 +58,18 @@ class Branching:
         return self._simulation
 
     def _over(self, simulation: Simulation) -> None:
-        if self._checking.difference is None:
+        if self._checking.difference is not None:
+            return
+        self._refusal = self._leave(simulation)
+        if self._refusal:
+            simulation.scheduler.halt()
+        else:
             self._is_live = True
-            self._leave(simulation)
             self._settled.set()
 
     def _why_not(self) -> str:
+        if self._refusal:
+            return self._refusal
         difference = self._checking.difference or self._checking.comparer.missing()
         id = self._history.started.data["id"]
         if difference is None:

@@ -8,13 +8,15 @@ the log begins with ``simulation.forked``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import ReplayRefused
-from matrix.runtime.branch import apply_fork, go_live
+from matrix.runtime.agent import Agent
+from matrix.runtime.branch import STATE, apply_fork, go_live
 from matrix.runtime.branching import Branching
-from matrix.runtime.program import check_program, check_seed, describe, find_program
+from matrix.runtime.program import check_program, check_seed, describe, find_program, parameter_names
 from matrix.runtime.rehearsal import environment_then
 from matrix.runtime.values import snapshot_payload
 
@@ -39,14 +41,18 @@ async def fork(
     """Fork a simulation behind its event ``at``; returns when the fork is live.
 
     ``set`` maps names to values: a parameter of the program (which it then has from its beginning, and which must
-    not matter before ``at``), an attribute of an agent (``"seller.limit"``), or else a key of the simulation's state.
+    not matter before ``at``), a key of the simulation's state (``"mood"``, or ``"state.mood"`` for a new one), or an
+    attribute of an agent (``"seller.limit"``).
     Raises ``ReplayRefused`` when the program does not lead to the same history up to ``at``; nothing is written then.
     """
     _check_place(history, parent, at)
     then = environment_then(history)
     found = program or find_program(then)
     check_program(found)
-    parameters, changes = _sorted_out(dict(set or {}), then.get("parameters", {}), parent)
+    known = parameter_names(found) | then.get("parameters", {}).keys()
+    plain = snapshot_payload(dict(set or {}), f"the changes of a fork of {parent}")
+    parameters = {name: value for name, value in plain.items() if name in known}
+    changes = {name: value for name, value in plain.items() if name not in known}
     ordinal = runtime.take_ordinal()
     owner = next(part for part in history.parts if part.first_seq <= at <= part.last_seq)
     forked = {
@@ -59,16 +65,20 @@ async def fork(
         "seed": _newest_seed(history, at) if seed is None else seed,
     }
     check_seed(forked["seed"])
-    if changes:
-        forked["set"] = changes
 
-    def become(simulation: Simulation) -> None:
+    def become(simulation: Simulation) -> str:
         playback = simulation.scheduler.playback
         assert playback is not None, "it was replayed up to here"
+        found, refusal = _placed(simulation, changes, known)
+        if refusal:
+            return refusal
+        if found:
+            forked["set"] = found
         go_live(simulation)
         apply_fork(simulation, forked)
         for request in playback.pending():
             simulation.scheduler.begin(request)
+        return ""
 
     branching = Branching(runtime, history, found, last_seq=at, ordinal=ordinal, parameters=parameters)
     return await branching.live(become)
@@ -88,8 +98,41 @@ def _newest_seed(history: History, at: int) -> int:
     return int(seeds[-1])
 
 
-def _sorted_out(given: dict[str, Any], known: Mapping[str, Any], parent: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is a parameter of the program, and what is set at the fork."""
-    plain = snapshot_payload(given, f"the changes of a fork of {parent}")
-    parameters = {name: value for name, value in plain.items() if name in known}
-    return parameters, {name: value for name, value in plain.items() if name not in known}
+def _placed(
+    simulation: Simulation, changes: Mapping[str, Any], parameters: Collection[str]
+) -> tuple[dict[str, Any], str]:
+    """Where each change belongs at this moment: "state.mood", "seller.limit"; or why one of them cannot be made."""
+    agents, state = simulation.scheduler.names, simulation.state
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        owner, _, attribute = name.rpartition(".")
+        if owner == STATE or (not owner and name in state):
+            found[f"{STATE}.{attribute}"] = value
+        elif owner in agents and attribute in _attributes(agents[owner]):
+            found[name] = value
+        else:
+            return {}, _no_such(name, simulation, parameters)
+    return found, ""
+
+
+def _no_such(name: str, simulation: Simulation, parameters: Collection[str]) -> str:
+    agents = simulation.scheduler.names
+    owner, _, attribute = name.rpartition(".")
+    if not owner:
+        known = [*parameters, *simulation.state]
+        said = f"{name} is no parameter of the program and no key of the state there"
+        return f"{said}{_instead(name, known)} (state.{name} sets a new key)"
+    if owner not in agents:
+        return f"there is no agent {owner} at that event{_instead(owner, list(agents))}"
+    return f"{owner} has no {attribute} at that event{_instead(attribute, _attributes(agents[owner]))}"
+
+
+def _attributes(agent: Agent) -> list[str]:
+    """What of an agent may be changed: its own values, not what the runtime gives it, nor its methods."""
+    names = (name for name in dir(agent) if not name.startswith("_") and not hasattr(Agent, name))
+    return [name for name in names if not callable(getattr(agent, name, None))]
+
+
+def _instead(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

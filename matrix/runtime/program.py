@@ -85,6 +85,15 @@ def parameters_of(program: Program, recorded: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in recorded.items() if name not in defaults or defaults[name] != value}
 
 
+def parameter_names(program: Program) -> set[str]:
+    """The names of the parameters that a program takes, the simulation aside."""
+    return {name for name, kind in list(_kinds(program).items())[1:] if kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def _kinds(program: Program) -> dict[str, Any]:
+    return {name: parameter.kind for name, parameter in inspect.signature(program).parameters.items()}
+
+
 def _name(program: Program) -> str:
     return str(getattr(program, "__name__", type(program).__name__))
 

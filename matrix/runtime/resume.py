@@ -31,7 +31,7 @@ async def resume(runtime: Runtime, history: History, *, program: Program | None 
     return await branching.live(_go_on)
 
 
-def _go_on(simulation: Simulation) -> None:
+def _go_on(simulation: Simulation) -> str:
     playback = simulation.scheduler.playback
     assert playback is not None, "it was replayed up to here"
     go_live(simulation)
@@ -39,3 +39,4 @@ def _go_on(simulation: Simulation) -> None:
     simulation.scheduler.resumed_after = simulation.scheduler.recorder.next_seq() - 1
     for request in playback.pending():
         simulation.scheduler.begin(request)
+    return ""

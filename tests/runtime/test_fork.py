@@ -1,0 +1,230 @@
+"""Fork: a simulation goes another way from any event of another's history, which it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import matrix
+from matrix.errors import ReplayRefused
+from matrix.event import Event
+from matrix.testing.played import history
+
+from .office import Register, office
+
+
+class Walker(matrix.Agent):
+    """Walks by chance, and asks the way."""
+
+    stride = 1
+
+    async def run(self) -> None:
+        place = 0
+        for step in range(6):
+            place += self.stride * self.random.choice([-1, 1])
+            self.emit("stepped", place=place, mood=self.simulation.state["mood"])
+            await self.sleep(await self.call(way, step) * 0.001)
+
+
+async def way(step: int) -> int:
+    """Something outside."""
+    return step
+
+
+async def walk(simulation: matrix.Simulation, walkers: int = 2, loud_from: int = 3) -> None:
+    """Some walkers; after a while the program says something."""
+    simulation.state["mood"] = "calm"
+    for n in range(walkers):
+        simulation.spawn(Walker, f"walker-{n}")
+    for n in range(6):
+        await simulation.sleep(0.002)
+        if n >= loud_from:
+            simulation.emit("shouted", n=n)
+
+
+def shifted(event: Event, at: int) -> tuple[Any, ...]:
+    """What an event of a parent is in a fork that does the same: one later, and so is what it refers to."""
+
+    def later(seq: int) -> int:
+        return seq + 1 if seq > at else seq
+
+    return (event.kind, event.agent, event.time, event.turn, later(event.cause), later(event.goal), dict(event.data))
+
+
+def same(event: Event) -> tuple[Any, ...]:
+    return (event.kind, event.agent, event.time, event.turn, event.cause, event.goal, dict(event.data))
+
+
+def test_a_fork_anywhere_that_changes_nothing_goes_the_same_way(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1, delivery="ordered")
+    events = history(parent)
+    with matrix.open(tmp_path) as store:
+        for at in range(1, parent.events, 3):
+            (fork,) = store.fork(parent.id, at=at)
+            whole = list(store.events(fork.id))
+            assert [same(event) for event in whole[:at]] == [same(event) for event in events[:at]]
+            assert (whole[at].kind, whole[at].cause, whole[at].data["at"]) == ("simulation.forked", at, at)
+            assert [same(event) for event in whole[at + 1 : -1]] == [shifted(event, at) for event in events[at:-1]]
+            assert whole[-1].kind == "simulation.finished"
+            assert store.replay(fork.id).digest == fork.digest
+
+
+def test_several_forks_have_seeds_that_count_on_and_go_different_ways(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=7)
+    with matrix.open(tmp_path) as store:
+        forks = store.fork(parent.id, at=20, times=4)
+        named = store.fork(parent.id, at=20, times=2, seed=100)
+        assert [fork.seed for fork in forks] == [8, 9, 10, 11]
+        assert [fork.seed for fork in named] == [100, 101]
+        ways = {tuple(e.data["place"] for e in store.events(f.id) if e.kind == "stepped") for f in forks}
+        assert len(ways) > 1
+        for fork in [*forks, *named]:
+            assert store.replay(fork.id).status == "identical"
+            assert store.simulation(fork.id).parent == parent.id
+
+
+def test_the_parents_events_are_not_written_again(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=7)
+    with matrix.open(tmp_path) as store:
+        (fork,) = store.fork(parent.id, at=30)
+        own = sum(int((block.simulation == fork.ordinal).sum()) for block in store.reader.blocks(fork.shard))
+    assert own == fork.events - 30
+
+
+def test_chance_changes_at_the_fork_for_streams_that_agents_hold_already(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1, delivery="ordered")
+    first = next(event.seq for event in history(parent) if event.kind == "stepped")
+    with matrix.open(tmp_path) as store:
+        ways = {
+            tuple(event.data["place"] for event in store.events(fork.id) if event.kind == "stepped")
+            for fork in store.fork(parent.id, at=first, times=8)
+        }
+    assert len(ways) > 4
+    assert len({way[0] for way in ways}) == 1  # before the fork all are the same
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "field", "values"),
+    [
+        ({"mood": "wild"}, "stepped", "mood", {"calm", "wild"}),
+        ({"state.mood": "wild"}, "stepped", "mood", {"calm", "wild"}),
+        ({"loud_from": 5}, "shouted", "n", {5}),
+    ],
+    ids=["state", "state by name", "parameter"],
+)
+def test_values_are_changed_at_the_fork(
+    tmp_path: Path, changes: Mapping[str, Any], kind: str, field: str, values: set[Any]
+) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1)
+    at = [event.seq for event in history(parent) if event.kind == "stepped"][3]
+    with matrix.open(tmp_path) as store:
+        (fork,) = store.fork(parent.id, at=at, set=changes)
+        assert {event.data[field] for event in store.events(fork.id) if event.kind == kind} == values
+        assert store.replay(fork.id).digest == fork.digest
+        assert store.replay(parent.id).status == "identical"
+
+
+def test_an_attribute_of_an_agent_is_changed_at_the_fork(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1, delivery="ordered")
+    at = [event.seq for event in history(parent) if event.kind == "stepped"][3]
+    with matrix.open(tmp_path) as store:
+        (fork,) = store.fork(parent.id, at=at, set={"walker-0.stride": 1000})
+        places = [
+            event.data["place"] for event in store.events(fork.id) if event.kind == "stepped" and event.agent == 1
+        ]
+        assert max(map(abs, places)) > 900
+        assert store.replay(fork.id).digest == fork.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"moood": 1}, "moood is no parameter of the program and no key of the state there; did you mean mood?"),
+        ({"loud_form": 1}, "did you mean loud_from?"),
+        ({"waker-0.stride": 2}, "there is no agent waker-0 at that event; did you mean walker-0?"),
+        ({"walker-0.strid": 2}, "walker-0 has no strid at that event; did you mean stride?"),
+        ({"walker-0.id": "x"}, "walker-0 has no id at that event"),
+        ({"walkers": 9}, "does not go the recorded way up to event 20"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused_and_nothing_is_written(
+    tmp_path: Path, changes: Mapping[str, Any], said: str
+) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1)
+    with matrix.open(tmp_path) as store:
+        with pytest.raises(ReplayRefused) as refused:
+            store.fork(parent.id, at=20, set=changes)
+        assert said in str(refused.value)
+        assert store.query("simulations | count").rows() == [{"count": 1}]
+
+
+@pytest.mark.parametrize("at", [0, -1, 10_000])
+def test_a_place_that_is_not_there_is_refused(tmp_path: Path, at: int) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1)
+    with matrix.open(tmp_path) as store, pytest.raises(ReplayRefused, match=f"it ended with event {parent.events}"):
+        store.fork(parent.id, at=at)
+
+
+def test_a_fork_of_a_fork_shares_with_both(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1)
+    with matrix.open(tmp_path) as store:
+        (one,) = store.fork(parent.id, at=20, seed=5)
+        (two,) = store.fork(one.id, at=30, seed=6)
+        (early,) = store.fork(one.id, at=10, seed=6)
+        ones, twos = list(store.events(one.id)), list(store.events(two.id))
+        assert [same(e) for e in twos[:30]] == [same(e) for e in ones[:30]]
+        for fork in (one, two, early):
+            assert store.replay(fork.id).digest == fork.digest
+        assert [e.kind for e in store.events(early.id)].count("simulation.forked") == 1
+
+
+def test_a_fork_at_a_time_shares_what_was_not_later(tmp_path: Path) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1, delivery="ordered")
+    at = max(event.seq for event in history(parent) if event.time <= 4_000)
+    with matrix.open(tmp_path) as store:
+        (fork,) = store.fork(parent.id, at=timedelta(milliseconds=4))
+        assert next(event for event in store.events(fork.id) if event.kind == "simulation.forked").data["at"] == at
+
+
+def test_calls_in_flight_at_the_fork_are_asked_anew(tmp_path: Path) -> None:
+    parent = matrix.run(office, store=tmp_path, seed=3)
+    called = [event.seq for event in history(parent) if event.kind == "call.called"]
+    with matrix.open(tmp_path) as store:
+        for at in called[:6]:
+            (fork,) = store.fork(parent.id, at=at)
+            events = list(store.events(fork.id))
+            asked = [event.data["call_id"] for event in events if event.kind == "call.called"]
+            ended = [e.data["call_id"] for e in events if e.kind in ("call.completed", "call.failed")]
+            assert sorted(asked) == sorted(ended)
+            assert store.replay(fork.id).digest == fork.digest
+
+
+async def test_a_running_simulation_can_be_forked_in_its_own_runtime(tmp_path: Path) -> None:
+    async with matrix.open_runtime(tmp_path) as runtime:
+        simulation = await runtime.start(office, seed=2)
+        with simulation.hold():
+            await trio.sleep(0.02)
+            forks = [await runtime.fork(simulation, at=5, seed=seed) for seed in (10, 11)]
+        outcomes = [await each.wait() for each in (simulation, *forks)]
+    assert {outcome.status for outcome in outcomes} == {"finished"}
+    with matrix.open(tmp_path) as store:
+        assert [replay.status for replay in store.replay_all()] == ["identical"] * 3
+
+
+async def other_office(simulation: matrix.Simulation, clerks: int = 4) -> None:
+    """As the office, but somebody comes later."""
+    await office(simulation, clerks)
+    simulation.spawn(Register, "second register")
+
+
+def test_another_program_takes_over_at_the_fork(tmp_path: Path) -> None:
+    parent = matrix.run(office, store=tmp_path, seed=3)
+    with matrix.open(tmp_path) as store:
+        (fork,) = store.fork(parent.id, at=40, program=other_office)
+        assert "second register" in {event.data.get("id") for event in store.events(fork.id)}
+        assert store.replay(fork.id).digest == fork.digest
