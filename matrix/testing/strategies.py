@@ -1,4 +1,4 @@
-"""Hypothesis strategies for histories and queries: random bytes, read as choices.
+"""Hypothesis strategies for histories, queries and programs: random bytes, read as choices.
 
 Each move and each query has bytes of its own, so that a failing example loses those it does not need.
 ``random_example`` makes the same things from a plain random generator, for long searches.
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from matrix.testing.choices import Choices
 from matrix.testing.histories import Shards, history
+from matrix.testing.plans import ACT_BYTES, ACTS_MAX, CAST_BYTES, CASTS_MAX, HEAD_BYTES, Plan, plan
 from matrix.testing.queries import query_text
 
 MOVE_BYTES, SIMULATION_BYTES, QUERY_BYTES = 24, 32, 192
@@ -30,6 +31,18 @@ def histories() -> st.SearchStrategy[Shards]:
 def queries() -> st.SearchStrategy[str]:
     """Texts of queries; most of them pass the checker."""
     return st.binary(min_size=QUERY_BYTES, max_size=QUERY_BYTES).map(lambda data: query_text(Choices(data)))
+
+
+def plans() -> st.SearchStrategy[Plan]:
+    """Plans of programs for ``matrix.testing.programs.generated``."""
+    acts = st.binary(min_size=ACT_BYTES, max_size=ACT_BYTES).map(Choices)
+    cast = st.tuples(st.binary(max_size=CAST_BYTES).map(Choices), st.lists(acts, max_size=ACTS_MAX))
+    return st.builds(
+        plan,
+        st.binary(max_size=HEAD_BYTES).map(Choices),
+        st.lists(cast, min_size=1, max_size=CASTS_MAX),
+        st.lists(acts, max_size=6),
+    )
 
 
 def random_example(random: Random, *, queries_count: int) -> tuple[Shards, list[str]]:
