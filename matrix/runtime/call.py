@@ -70,6 +70,7 @@ class Call(Action, Arrival):
         "attempts",
         "began",
         "call_id",
+        "context",
         "error",
         "failure",
         "function",
@@ -125,7 +126,8 @@ class Call(Action, Arrival):
         self.ms = 0.0
         self.tries: list[dict[str, Any]] | None = None  # those that failed before
         self.place: Place | None = None  # among the requests of its name, where they are limited
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None  # while a task serves it
+        self.context: Any = None
 
     def lose(self) -> None:
         """The simulation was cut off before the answer was recorded, and goes on now: nobody knows what came of it."""

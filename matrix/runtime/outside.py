@@ -1,26 +1,35 @@
 """The outside: how the calls of a runtime are made, attempt by attempt.
 
 A request waits for its place where its name has limits (see limiter.py), and for the log: it is in
-there, and durable at level sync, before the function is called. Then an async function runs in a
-Trio task of the runtime's nursery, a plain one in a worker thread; after a failure that is worth it
-(see policy.py) again. What always holds: of the simulation only its order waits for this, never
-Trio's; a request that was given up leaves its place, its thread and its task at once.
+there, and durable at level sync, before the function is called. Requests that are begun together go
+together: one commit for all of them. An async function runs in a Trio task of the runtime's nursery, a
+plain one in a worker thread; after a failure that is worth it (see policy.py) again.
+
+What always holds: of the simulation only its order waits for this, never Trio's; a call has the context
+variables of the agent that made it; a request that was given up leaves its place and its task at once.
+A task serves one call after the other (a third of what Trio takes for a new one), but never again after
+one that was cancelled, or that left a cancel scope open.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
 from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import trio
+from outcome import Value
+from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 
-from matrix.errors import LogWriteError
-from matrix.limits import THREADS_MAX
+from matrix.errors import LogWriteError, ProgramError
+from matrix.limits import CALLS_GATHERED_MAX, GATHER_CALLS_US, IDLE_CALL_TASKS_MAX, THREADS_MAX
 from matrix.runtime.inputs import monotonic_ns, stream
+from matrix.runtime.lease import innermost_scope
 from matrix.runtime.limiter import Limiters
 from matrix.runtime.policy import DEFAULTS
 from matrix.runtime.values import mended, snapshot
@@ -40,79 +49,132 @@ class Outside:
         self._start_soon = nursery.start_soon
         self._limiters = Limiters(nursery.start_soon)
         self._threads = trio.CapacityLimiter(THREADS_MAX)
+        self._begun: list[Call] = []  # will touch the outside together
+        self._idle: list[Any] = []  # tasks that wait for a call
 
     def start(self, call: Call) -> None:
-        """Touch the outside as soon as the limits allow, beside everything else."""
+        """Touch the outside as soon as the limits and the log allow, beside everything else."""
+        call.context = copy_context()
         if call.policy is DEFAULTS or not call.policy.is_limited:
-            self._start_soon(self._attend, call, name=f"matrix call {call.name}")
-            return
-        call.asked_at = monotonic_ns()
-        call.place = self._limiters.join(call.name, call.policy, partial(self._let_in, call))
-
-    def _let_in(self, call: Call) -> None:
-        call.waited_ns = monotonic_ns() - call.asked_at
-        self._start_soon(self._attend, call, name=f"matrix call {call.name}")
+            self._gather(call)
+        else:
+            call.asked_at = monotonic_ns()
+            call.place = self._limiters.join(call.name, call.policy, partial(self._let_in, call))
 
     def stop(self, call: Call) -> None:
         """Nobody waits for the answer any more: let it be."""
-        call.scope.cancel()
-        if call.place is not None and not call.place.is_granted:  # it has no task that would see to it
-            call.place.leave()
-            call.settle()
+        if call.scope is not None:
+            call.scope.cancel()
+        elif call.place is not None and not call.place.is_granted:  # no task will see to it
+            self._end(call)
 
-    # -- in a task of the runtime's nursery ----------------------------------------------------
+    def _let_in(self, call: Call) -> None:
+        call.waited_ns = monotonic_ns() - call.asked_at
+        self._gather(call)
 
-    async def _attend(self, call: Call) -> None:
-        with call.scope:
-            try:
-                await self._runtime.before_outside(call.scheduler.recorder)
-            except LogWriteError as error:  # the outside is not touched, and every simulation stops
-                self._runtime.log_failed(error)
-                return
-            if not call.is_stale:
-                await self._attempts(call)
+    def _gather(self, call: Call) -> None:
+        self._begun.append(call)
+        if len(self._begun) == 1:
+            self._start_soon(self._begin)
+
+    async def _begin(self) -> None:
+        """Let the requests that gathered go, in one go, as soon as no more come with each pass of Trio."""
+        limit, count = monotonic_ns() + GATHER_CALLS_US * 1_000, 0
+        while count < len(self._begun) < CALLS_GATHERED_MAX and monotonic_ns() < limit:
+            count = len(self._begun)
+            await trio.lowlevel.checkpoint()
+        begun, self._begun = self._begun, []
+        try:
+            await self._runtime.before_outside()
+        except LogWriteError as error:  # the outside is not touched, and every simulation stops
+            self._runtime.log_failed(error)
+            return
+        for call in begun:
+            if call.is_stale:
+                self._end(call)
+            elif self._idle:
+                reschedule(self._idle.pop(), Value(call))
+            else:
+                self._start_soon(self._serve, call, name="matrix call")
+
+    def _end(self, call: Call) -> None:
         if call.place is not None:
             call.place.leave()
         call.settle()
 
+    # -- in a task of the runtime's nursery ----------------------------------------------------
+
+    async def _serve(self, call: Call) -> None:
+        """Make one call after the other."""
+        task, scope = trio.lowlevel.current_task(), trio.CancelScope()
+        try:
+            with scope:
+                own = innermost_scope(task)
+                while True:
+                    task.name, call.scope = f"matrix call {call.name}", scope
+                    await self._attempts(call)
+                    call.scope = None
+                    if innermost_scope(task) is not own:
+                        raise _ScopeLeftOpen
+                    self._end(call)
+                    if scope.cancel_called or len(self._idle) >= IDLE_CALL_TASKS_MAX:
+                        return
+                    call = await self._next(task)
+        except (_ScopeLeftOpen, RuntimeError) as error:
+            if not _is_misnesting(error):
+                raise
+            call.failure = ProgramError(f"{call.name} left a cancel scope open, perhaps in a generator that it left")
+            call.error = _said(call.failure)
+        if call.scope is not None or (call.failure is not None and not call.is_settled):
+            call.scope = None
+            self._end(call)
+
+    async def _next(self, task: trio.lowlevel.Task) -> Call:
+        task.name = "matrix call to come"
+        self._idle.append(task)
+        call: Call = await wait_task_rescheduled(self._cease)
+        return call
+
+    def _cease(self, _: Any) -> Abort:
+        """The runtime ends."""
+        self._idle.clear()
+        return Abort.SUCCEEDED
+
     async def _attempts(self, call: Call) -> None:
         """The first attempt, and those that the policy allows after failures."""
         while True:
-            await self._attempt(call)
-            failure = call.failure
-            if not isinstance(failure, Exception):
+            failure = await self._attempt(call)
+            call.ms = (monotonic_ns() - call.began) / 1_000_000 if call.began else 0.0
+            if failure is None:
                 return
             try:
-                if not call.policy.retries(failure, call.attempts):
-                    break
+                is_last = not call.policy.retries(failure, call.attempts)
             except Exception as error:  # retry_on itself is wrong: that is what the agent should hear of
-                call.failure = error
-                break
+                failure, is_last = error, True
+            if is_last:
+                call.failure, call.error = failure, _said(failure)
+                return
             await self._between(call, failure)
-        call.error = _said(call.failure)
 
-    async def _attempt(self, call: Call) -> None:
-        """One attempt: its result or its failure, and how long it took."""
-        call.failure = None
+    async def _attempt(self, call: Call) -> Exception | None:
+        """One attempt: its result is kept, its failure returned."""
+        function = call.function
         try:
-            if is_async(call.function):
+            if not is_async(function):
+                result = await self._in_a_thread(call)
+            else:
                 if call.place is not None:
                     call.place.began_at = trio.current_time()
-                result = await self._in_time(call, call.function, call.arguments)
-            else:
-                result = await self._in_a_thread(call)
-            call.result = snapshot(result, f"the result of {call.name}")
+                call.began = monotonic_ns()
+                if call.timeout == math.inf:
+                    result = await _within(call.context, function(*call.arguments))
+                else:
+                    with trio.fail_after(call.timeout):
+                        result = await _within(call.context, function(*call.arguments))
+            call.result = result if result is None else snapshot(result, f"the result of {call.name}")
         except Exception as failure:
-            call.failure = failure
-        call.ms = (monotonic_ns() - call.began) / 1_000_000 if call.began else 0.0
-
-    async def _in_time(self, call: Call, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """Call an async function, within the attempt's time."""
-        call.began = monotonic_ns()
-        if call.timeout == math.inf:
-            return await function(*arguments)
-        with trio.fail_after(call.timeout):
-            return await function(*arguments)
+            return failure
+        return None
 
     async def _in_a_thread(self, call: Call) -> Any:
         """Call a plain function in a worker thread; waiting for a free one is not part of the attempt."""
@@ -120,13 +182,14 @@ class Outside:
         asked_at = monotonic_ns()
         await self._threads.acquire_on_behalf_of(held)
         try:
-            call.waited_ns += monotonic_ns() - asked_at
-            run = partial(_work, call, trio.current_time(), monotonic_ns())
-            boxed = await self._in_time(call, partial(_run_in_thread, held), (run,))
+            call.began = monotonic_ns()
+            call.waited_ns += call.began - asked_at
+            run = partial(_work, call, trio.current_time(), call.began)
+            with trio.CancelScope() if call.timeout == math.inf else trio.fail_after(call.timeout):
+                (result,) = await _within(call.context, _run_in_thread(held, run))
+                return await _within(call.context, result) if inspect.iscoroutine(result) else result
         finally:
             held.let_go_unless_taken()
-        (result,) = boxed
-        return await result if inspect.isawaitable(result) else result
 
     async def _between(self, call: Call, failure: Exception) -> None:
         """After a failed attempt: leave the place, wait, and take one again."""
@@ -141,13 +204,13 @@ class Outside:
         if call.place is not None:
             granted = trio.Event()
             call.place = self._limiters.join(call.name, call.policy, granted.set)
-            try:
-                await granted.wait()
-            except trio.Cancelled:
-                call.place.leave()
-                raise
+            await granted.wait()  # whoever gives the call up leaves the place for it, granted or not
         call.waited_ns = monotonic_ns() - asked_at
         call.began, call.attempts = 0, call.attempts + 1
+
+
+class _ScopeLeftOpen(Exception):
+    """A function of the outside did not close what it opened."""
 
 
 class _HeldThread:
@@ -177,10 +240,27 @@ async def _run_in_thread(held: _HeldThread, run: Callable[[], tuple[Any]]) -> tu
 
 
 def _work(call: Call, time: float, ns: int) -> tuple[Any]:
-    """In the thread: tell when the outside is really touched; in a box, as the result may be awaitable."""
+    """In the thread: tell when the outside is really touched; in a box, as the result may be a coroutine."""
     if call.place is not None:
         call.place.began_at = time + (monotonic_ns() - ns) / 1e9
     return (call.function(*call.arguments),)
+
+
+@types.coroutine
+def _within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Await ``coroutine`` with the variables of ``context``, which a Trio task cannot change for itself."""
+    resume: Callable[[Any], Any] = coroutine.send
+    value: Any = None
+    while True:
+        try:
+            trap = context.run(resume, value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value = yield trap
+            resume = coroutine.send
+        except BaseException as error:
+            value, resume = error, coroutine.throw
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -194,6 +274,10 @@ def is_async(function: Callable[..., Any]) -> bool:
     if type(function) is FunctionType:  # nearly all; inspect takes ten times as long
         return bool(function.__code__.co_flags & _COROUTINE) or inspect.iscoroutinefunction(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _is_misnesting(error: Exception) -> bool:
+    return isinstance(error, _ScopeLeftOpen) or isinstance(error.__context__, _ScopeLeftOpen)
 
 
 def _said(failure: BaseException | None) -> str:

@@ -248,11 +248,11 @@ class Runtime:
             recorder.commit()
         return max(recorder.position for recorder in self._recorders)
 
-    async def before_outside(self, recorder: Recorder) -> None:
-        """The request is in the log, and durable at level sync, before the outside is touched."""
-        recorder.commit()
+    async def before_outside(self) -> None:
+        """All requests are in the log, and durable at level sync, before the outside is touched."""
+        position = self._commit()
         if self.durability is Durability.SYNC:
-            await self._synced(recorder.position)
+            await self._synced(position)
 
     async def _synced(self, position: int) -> None:
         """Group commit: those who wait while a sync runs share the next one."""
