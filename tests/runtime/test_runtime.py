@@ -219,7 +219,7 @@ def test_a_second_ctrl_c_is_told_as_one_also_when_it_hits_trio_itself(
                 signal.raise_signal(signal.SIGINT)
         raise trio.TrioInternalError("internal error in Trio")
 
-    monkeypatch.setattr("matrix.runtime.blocking._run_trio", hit_twice)
+    monkeypatch.setattr("matrix.runtime.blocking.run_trio", hit_twice)
     with pytest.raises(KeyboardInterrupt):
         matrix.run(game, store=tmp_path)
 
