@@ -54,18 +54,13 @@ class Selected:
 
     def places(self, kind: str) -> Any:
         """Which of the block's rows of a kind are among these."""
-        of_kind = self.block.kind_rows(kind)
-        if isinstance(self.span, slice):
-            return slice(*np.searchsorted(of_kind, (self.span.start, self.span.stop)).tolist())
-        return np.flatnonzero(np.isin(of_kind, self.rows, assume_unique=True))
+        return self.block.places(kind, self.rows)
 
     def cells(self, kind: str, name: str, places: Any) -> Cells | None:
         """A payload field in these rows; None when none of them has it."""
         cells = self.block.cells(kind, name)
-        if cells is None:
-            return None
-        some = cells.part(places.start, places.stop) if isinstance(places, slice) else cells.take(places)
-        return some if some.has_any else None
+        some = None if cells is None else cells.pick(places)
+        return some if some is not None and some.has_any else None
 
 
 # -- columns ------------------------------------------------------------------------------------

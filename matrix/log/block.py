@@ -200,6 +200,16 @@ class Block:
             return np.empty(0, np.int64)
         return self._once(("rows", kind), lambda: self._rows_of(found))
 
+    def places(self, kind: str, rows: np.ndarray) -> slice | np.ndarray:
+        """Which of ``kind_rows(kind)`` are among some ascending rows: a slice where the rows lie together."""
+        of_kind = self.kind_rows(kind)
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        if stop - first == len(rows):
+            return slice(*np.searchsorted(of_kind, (first, stop)).tolist())
+        wanted = np.zeros(self.count, np.bool_)
+        wanted[rows] = True
+        return np.flatnonzero(wanted[of_kind])
+
     def fields(self, kind: str) -> list[str]:
         """The payload fields (top level keys) that events of this kind have in this block."""
         found = self._kinds.get(kind)

@@ -79,6 +79,10 @@ class Cells:
         present = None if self.present is None else self.present[rows]
         return Cells(len(rows), self._take_dense(places), present, valid)
 
+    def pick(self, places: slice | np.ndarray) -> Cells:
+        """The cells of some ascending rows, as ``Block.places`` gives them."""
+        return self.part(places.start, places.stop) if isinstance(places, slice) else self.take(places)
+
     def part(self, start: int, stop: int) -> Cells:
         """The cells of rows ``start`` to ``stop`` (exclusive), without a copy of text and numbers."""
         if start == 0 and stop == self.count:

@@ -133,11 +133,12 @@ def _read(disk: Disk, path: Path) -> tuple[Walk, Seal, list[Block]] | None:
     return walk, walk.seal, blocks
 
 
-class _Clustered:
+class Clustered:
     """The events of many blocks as one table, its rows ordered by simulation and then as they were written."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self._blocks = blocks
+        self._simulations: np.ndarray | None = None  # in order
         self.count = sum(block.count for block in blocks)
         self.starts = np.cumsum([0, *(block.count for block in blocks)])
         self.fixed = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in FIXED_COLUMNS}
@@ -167,19 +168,26 @@ class _Clustered:
         counts = [block.kind_counts[kind] for block in holding]
         return {name: join_cells([block.cells(kind, name) for block in holding], counts) for name in fields}
 
+    def span(self, simulation: int) -> tuple[int, int]:
+        """The ordered rows of one simulation: from the first, up to the second (exclusive)."""
+        if self._simulations is None:
+            self._simulations = self.fixed["simulation"][self.order]
+        first, stop = np.searchsorted(self._simulations, (simulation, simulation + 1)).tolist()
+        return first, stop
+
     def rows(self, start: int, stop: int) -> tuple[Rows, np.ndarray]:
         """Ordered rows ``start`` to ``stop`` (exclusive) and their positions."""
         picked = self.order[start:stop]
         kind = self.kind[picked]
         many = self.to_many
-        place_of = {int(row): place for place, row in enumerate(picked)} if many else {}
+        numbered = enumerate(picked.tolist()) if many else ()
         rows = Rows(
             count=len(picked),
             **{name: column[picked] for name, column in self.fixed.items()},
             kinds=self.kinds,
             kind=kind,
             to=self.to[picked],
-            to_many={place_of[row]: to for row, to in many.items() if row in place_of},
+            to_many={place: many[row] for place, row in numbered if row in many},
             data={int(code): self._payload(int(code), kind, picked) for code in np.unique(kind)},
         )
         return rows, self.positions[picked]
@@ -246,7 +254,7 @@ def _replace(
     prepared = path.with_name(path.name + ".tmp")
     file = disk.create(prepared)
     try:
-        clustered = _Clustered(blocks)
+        clustered = Clustered(blocks)
         size = _write(file, walk, seal, clustered, is_stopped)
         file.sync()
         _check(file, prepared, seal, clustered)
@@ -260,7 +268,7 @@ def _replace(
     return size
 
 
-def _write(file: File, walk: Walk, seal: Seal, clustered: _Clustered, is_stopped: Callable[[], bool]) -> int:
+def _write(file: File, walk: Walk, seal: Seal, clustered: Clustered, is_stopped: Callable[[], bool]) -> int:
     head = walk.head
     new_head = SegmentHead(
         head.shard, head.segment, 1, head.epoch, head.first_position, head.simulations, head.chain, head.required
@@ -302,7 +310,7 @@ class _Frames:
         self.offset, self._number = self.offset + len(data), self._number + 1
 
 
-def _check(file: File, path: Path, seal: Seal, clustered: _Clustered) -> None:
+def _check(file: File, path: Path, seal: Seal, clustered: Clustered) -> None:
     """What was written, read again and compared with the original before it replaces the only copy."""
     walk = Walk(file, path, with_digest=True)
     start = 0

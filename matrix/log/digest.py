@@ -64,23 +64,20 @@ class Streams:
         self._count = 0
 
     def feed(self, block: Block, rows: np.ndarray) -> None:
-        """The simulation's rows of one block, ascending."""
-        everything = len(rows) == block.count
-        span = slice(None) if everything else rows  # which copies nothing
+        """The simulation's rows of one block: ascending, and at least one."""
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        span: Any = slice(first, stop) if stop - first == len(rows) else rows  # a slice copies nothing
         for name in _FIXED:
             self._update(name, getattr(block, name)[span].astype("<i8", copy=False))
-        self._feed_kinds(block, span)
+        used = self._feed_kinds(block, span)
         self._feed_receivers(block, rows, span)
-        wanted = np.zeros(block.count, np.bool_)
-        wanted[span] = True
-        for kind in block.kinds:
-            chosen = np.arange(block.kind_counts[kind]) if everything else np.flatnonzero(wanted[block.kind_rows(kind)])
-            for name in block.fields(kind) if len(chosen) else ():
+        for kind, count in used:
+            places = block.places(kind, rows)
+            for name in block.fields(kind):
                 column = None if is_environment(kind, name) else block.cells(kind, name)
                 if column is not None:
-                    taken = column if len(chosen) == column.count else column.take(chosen)
-                    self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), taken)
-            self._of_kind[kind] = self._of_kind.get(kind, 0) + len(chosen)
+                    self._feed_field(f"{len(kind)}:{kind}.{name}", self._of_kind.get(kind, 0), column.pick(places))
+            self._of_kind[kind] = self._of_kind.get(kind, 0) + count
         self._count += len(rows)
 
     def digest(self) -> str:
@@ -97,15 +94,17 @@ class Streams:
             found = self._streams[stream] = hashlib.blake2b(digest_size=_SIZE)
         found.update(np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data)
 
-    def _feed_kinds(self, block: Block, span: Any) -> None:
+    def _feed_kinds(self, block: Block, span: Any) -> list[tuple[str, int]]:
+        """Feeds the kinds; returns those that occur, and how often."""
         codes = block.kind[span]
-        used, first = np.unique(codes, return_index=True)
+        used, first, counts = np.unique(codes, return_index=True, return_counts=True)
         for code in used[np.argsort(first)].tolist():
             self._kinds.setdefault(block.kinds[code], len(self._kinds))
         numbers = np.zeros(len(block.kinds), "<i8")
         for code in used.tolist():
             numbers[code] = self._kinds[block.kinds[code]]
         self._update("kind", numbers[codes])
+        return [(block.kinds[code], count) for code, count in zip(used.tolist(), counts.tolist(), strict=True)]
 
     def _feed_receivers(self, block: Block, rows: np.ndarray, span: Any) -> None:
         self._update("to", block.to[span].astype("<i8"))

@@ -10,14 +10,17 @@ the simulation are read, and a segment that is compacted meanwhile is found agai
 
 ``Histories`` hands out the histories of one log: it looks once where which simulation lies, and keeps the
 blocks that were read last, so that reading all simulations of a log, one after the other, stays linear.
+Where very many take turns, as they do before a segment is compacted, it reads many blocks at once and clusters
+their events by simulation: or each simulation would touch each block for a few rows.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -30,11 +33,15 @@ from matrix.limits import (
     HISTORY_RETRIES_MAX,
 )
 from matrix.log.block import MISSING, Block, BlockRef
+from matrix.log.compact import Clustered
 from matrix.log.digest import Streams
+from matrix.log.pack import TooLarge, pack
 from matrix.log.reader import LogReader, StaleBlock
 
-_LOOKED_UP_ONE_BY_ONE = 8  # simulations of a shard; asked for more, all of its blocks are looked through once
-_SEQ_MAX = 2**63 - 1
+Place: TypeAlias = tuple[BlockRef, ...]  # a block, or several that are read as one
+CROWD_MIN: Final = 64  # simulations in one block, from which on it is worth while to cluster several
+CLUSTER_EVENTS_MAX: Final = HISTORY_EVENTS_KEPT_MAX // 2
+_LOOKED_UP_ONE_BY_ONE: Final = 8  # simulations of a shard; asked for more, all of its blocks are looked through once
 _FIXED = ("simulation", "seq", "time", "wall", "agent", "turn", "goal", "state", "cause")
 
 
@@ -213,7 +220,7 @@ class Histories:
     def __init__(self, reader: LogReader, *, events_kept: int = HISTORY_EVENTS_KEPT_MAX) -> None:
         self._reader, self._events_kept = reader, events_kept
         self._shards: dict[int, _Shard] = {}
-        self._kept: OrderedDict[BlockRef, Block] = OrderedDict()
+        self._kept: OrderedDict[Place, _Single | _Cluster] = OrderedDict()
         self._kept_events = 0
 
     def history(self, shard: int, ordinal: int, *, last_seq: int | None = None) -> History:
@@ -244,12 +251,8 @@ class Histories:
                 return
 
     def _pieces(self, part: Part, first_seq: int) -> Iterator[Piece]:
-        refs = self._places(part.shard).refs_of(part.ordinal)
-        for ref in refs[self._bisect(refs, part.ordinal, first_seq) :]:
-            block = self._block(ref)
-            rows = _rows_of(block, part.ordinal)
-            if not len(rows):
-                continue
+        places = self._shard(part.shard).places_of(part.ordinal)
+        for block, rows in self._found(places[self._bisect(places, part.ordinal, first_seq) :], part.ordinal):
             seqs = block.seq[rows]
             if seqs[0] > part.last_seq:
                 return
@@ -259,38 +262,38 @@ class Histories:
             if len(rows):
                 yield Piece(block, rows, int(seqs[0]))
 
-    def _bisect(self, refs: list[BlockRef], ordinal: int, first_seq: int) -> int:
-        """The number of the last block that begins before ``first_seq``: of those before it nothing is wanted."""
-        low, high = 0, len(refs) if first_seq > 1 else 0
+    def _found(self, places: Iterable[Place], ordinal: int) -> Iterator[tuple[Block, np.ndarray]]:
+        """Blocks in these places with events of a simulation, and its rows there."""
+        for place in places:
+            for block in self._read(place).blocks_of(ordinal):
+                rows = _rows_of(block, ordinal)
+                if len(rows):
+                    yield block, rows
+
+    def _bisect(self, places: list[Place], ordinal: int, first_seq: int) -> int:
+        """The number of the last place that begins before ``first_seq``: of those before it nothing is wanted."""
+        low, high = 0, len(places) if first_seq > 1 else 0
         while high - low > 1:
             middle = (low + high) // 2
-            begins = self._begins(refs, ordinal, middle, high)
-            if begins is not None and begins <= first_seq:
+            begins = next(self._found(places[middle:high], ordinal), None)
+            if begins is not None and begins[0].seq[begins[1][0]] <= first_seq:
                 low = middle
             else:
                 high = middle
         return low
-
-    def _begins(self, refs: list[BlockRef], ordinal: int, first: int, last: int) -> int | None:
-        """The first ``seq`` of a simulation in some blocks; None when none of them has any."""
-        for ref in refs[first:last]:
-            block = self._block(ref)
-            rows = _rows_of(block, ordinal)
-            if len(rows):
-                return int(block.seq[rows[0]])
-        return None
 
     def _outermost(self, shard: int, ordinal: int, *, newest: bool) -> tuple[Block, np.ndarray] | None:
         """The first or the last block with events of a simulation, and its rows there."""
         retries = 0
         while True:
             try:
-                refs = self._places(shard).refs_of(ordinal)
-                for ref in reversed(refs) if newest else refs:
-                    block = self._block(ref)
-                    rows = _rows_of(block, ordinal)
-                    if len(rows):
-                        return block, rows
+                places = self._shard(shard).places_of(ordinal)
+                if not newest:
+                    return next(self._found(places, ordinal), None)
+                for place in reversed(places):
+                    found = list(self._found([place], ordinal))
+                    if found:
+                        return found[-1]
                 return None
             except StaleBlock:
                 retries = self._look_again(shard, retries)
@@ -302,22 +305,68 @@ class Histories:
         self._shards.pop(shard, None)
         return retries + 1
 
-    def _places(self, shard: int) -> _Shard:
+    def _shard(self, shard: int) -> _Shard:
         found = self._shards.get(shard)
         if found is None:
             found = self._shards[shard] = _Shard(self._reader, shard)
         return found
 
-    def _block(self, ref: BlockRef) -> Block:
-        found = self._kept.get(ref)
+    def _read(self, place: Place) -> _Single | _Cluster:
+        found = self._kept.get(place)
         if found is not None:
-            self._kept.move_to_end(ref)
+            self._kept.move_to_end(place)
             return found
-        block = self._kept[ref] = self._reader.block(ref)
-        self._kept_events += block.count
+        blocks = [self._reader.block(ref) for ref in place]
+        found = self._kept[place] = _Single(blocks[0]) if len(blocks) == 1 else _Cluster(blocks)
+        self._kept_events += found.count
         while self._kept_events > self._events_kept and len(self._kept) > 1:
             self._kept_events -= self._kept.popitem(last=False)[1].count
-        return block
+        return found
+
+
+class _Single:
+    """One block as it was read."""
+
+    def __init__(self, block: Block) -> None:
+        self._block, self.count = block, block.count
+
+    def blocks_of(self, ordinal: int) -> Sequence[Block]:
+        """Blocks that have all events of a simulation that are here."""
+        return (self._block,)
+
+
+class _Cluster:
+    """Many blocks, their events ordered by simulation."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._clustered = Clustered(blocks)
+        self.count = self._clustered.count
+        self._shard = blocks[0].ref.shard
+        self._newest: tuple[int, list[Block]] = (0, [])  # a simulation is asked for several times in a row
+
+    def blocks_of(self, ordinal: int) -> Sequence[Block]:
+        """The events of a simulation, as blocks that hold nothing else."""
+        if self._newest[0] != ordinal:
+            first, stop = self._clustered.span(ordinal)
+            starts = range(first, stop, COMPACT_BLOCK_EVENTS_MAX)
+            self._newest = (
+                ordinal,
+                [block for start in starts for block in self._made(start, min(start + COMPACT_BLOCK_EVENTS_MAX, stop))],
+            )
+        return self._newest[1]
+
+    def _made(self, start: int, stop: int) -> Iterator[Block]:
+        rows, positions = self._clustered.rows(start, stop)
+        try:
+            data = pack(rows, positions).payload
+        except TooLarge:
+            middle = (start + stop) // 2
+            yield from self._made(start, middle)
+            yield from self._made(middle, stop)
+            return
+        ref = BlockRef(self._shard, 0, 0, 0)  # in no segment
+        first, last = int(positions[0]), int(positions[-1])
+        yield Block(data, 0, len(data), path=Path("clustered"), ref=ref, length=len(data), first=first, last=last)
 
 
 class _Shard:
@@ -325,45 +374,56 @@ class _Shard:
 
     def __init__(self, reader: LogReader, shard: int) -> None:
         self._reader = reader
-        self._refs: list[BlockRef] = []
+        refs: list[BlockRef] = []
         bounds: list[tuple[int, int]] = []
         after = 0
         for segment in reader.segments(shard):
             if segment.is_sealed:  # its directory tells without a look at the blocks
                 after = segment.last_position
                 for entry in segment.blocks:
-                    self._refs.append(BlockRef(shard, segment.number, segment.generation, entry.offset))
+                    refs.append(BlockRef(shard, segment.number, segment.generation, entry.offset))
                     bounds.append((entry.simulation_first, entry.simulation_last))
         for block in reader.blocks(shard, after=after):
-            self._refs.append(block.ref)
+            refs.append(block.ref)
             bounds.append(block.bounds("simulation"))
-        table = np.array(bounds, np.int64).reshape(-1, 2)
-        self._low, self._high = table[:, 0], table[:, 1]
+        self._places: list[Place] = [(ref,) for ref in refs]
+        self._bounds = np.array(bounds, np.int64).reshape(-1, 2)
         self._asked = 0
         self._map: tuple[np.ndarray, np.ndarray] | None = None
 
-    def refs_of(self, ordinal: int) -> list[BlockRef]:
-        """Blocks in stored order: all that hold the simulation, and for the first few asked about also some others."""
+    def places_of(self, ordinal: int) -> list[Place]:
+        """Places in stored order: all that hold the simulation, and for the first few asked about also some others."""
         self._asked += 1
         if self._map is None and self._asked > _LOOKED_UP_ONE_BY_ONE:
-            self._map = self._mapped()
+            self._map_all()
         if self._map is None:
-            numbers = np.flatnonzero((self._low <= ordinal) & (ordinal <= self._high))
+            low, high = self._bounds.T
+            numbers = np.flatnonzero((low <= ordinal) & (ordinal <= high))
         else:
             first, last = np.searchsorted(self._map[0], (ordinal, ordinal + 1))
             numbers = self._map[1][first:last]
-        return [self._refs[number] for number in numbers.tolist()]
+        return [self._places[number] for number in numbers.tolist()]
 
-    def _mapped(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every pair of a simulation and a block that holds some of it, in order of the simulations."""
-        ordinals = [
-            _distinct(self._reader.block(ref).simulation) if low < high else np.array([low])
-            for ref, low, high in zip(self._refs, self._low.tolist(), self._high.tolist(), strict=True)
-        ]
-        counts = np.array([len(some) for some in ordinals], np.int64)
-        joined = np.concatenate(ordinals) if ordinals else np.zeros(0, np.int64)
+    def _map_all(self) -> None:
+        """Every pair of a simulation and a place that holds some of it, in order of the simulations."""
+        places: list[Place] = []
+        ordinals: list[np.ndarray] = []
+        room = 0  # events that may join the newest place
+        for (ref,), (low, high) in zip(self._places, self._bounds.tolist(), strict=True):
+            block = self._reader.block(ref) if low < high else None
+            some = np.array([low]) if block is None else _distinct(block.simulation)
+            is_crowded = block is not None and len(some) >= CROWD_MIN and block.ref.generation == 0
+            if block is not None and is_crowded and block.count <= room:
+                places[-1], room = (*places[-1], ref), room - block.count
+                ordinals[-1] = _distinct(np.concatenate((ordinals[-1], some)))
+            else:
+                places.append((ref,))
+                ordinals.append(some)
+                room = CLUSTER_EVENTS_MAX - block.count if block is not None and is_crowded else 0
+        joined = np.concatenate([np.zeros(0, np.int64), *ordinals])
         order = np.argsort(joined, kind="stable")
-        return joined[order], np.repeat(np.arange(len(counts)), counts)[order]
+        numbers = np.repeat(np.arange(len(places)), [len(some) for some in ordinals])
+        self._places, self._map = places, (joined[order], numbers[order])
 
 
 def _distinct(ordinals: np.ndarray) -> np.ndarray:
@@ -375,6 +435,8 @@ def _rows_of(block: Block, ordinal: int) -> np.ndarray:
     low, high = block.bounds("simulation")
     if low == high:
         return np.arange(block.count) if low == ordinal else np.empty(0, np.int64)
+    if block.ref.generation:  # clustered
+        return np.arange(*np.searchsorted(block.simulation, (ordinal, ordinal + 1)).tolist())
     return np.flatnonzero(block.simulation == ordinal)
 
 
@@ -383,16 +445,14 @@ def _rows_of(block: Block, ordinal: int) -> np.ndarray:
 
 def events_of(block: Block, rows: np.ndarray, kinds: Collection[str] | None = None) -> list[Event]:
     """The events in ascending rows of a block, or those of some kinds; payloads of no others are decoded."""
-    wanted = np.zeros(block.count, np.bool_)
-    wanted[rows] = True
+    if not len(rows):
+        return []
     data: dict[int, dict[str, Any]] = {}
     for kind in block.kinds if kinds is None else [kind for kind in block.kinds if kind in kinds]:
-        of_kind = block.kind_rows(kind)
-        chosen = np.flatnonzero(wanted[of_kind])
-        if len(chosen):
-            data.update(zip(of_kind[chosen].tolist(), _payloads(block, kind, chosen), strict=True))
-    if not data:
-        return []
+        places = block.places(kind, rows)
+        of_kind = block.kind_rows(kind)[places].tolist()
+        if of_kind:
+            data.update(zip(of_kind, _payloads(block, kind, places, len(of_kind)), strict=True))
     picked = np.array(sorted(data), np.int64)
     fixed = zip(*(getattr(block, name)[picked].tolist() for name in _FIXED), strict=True)
     names, many = block.kinds, block.to_many
@@ -403,15 +463,15 @@ def events_of(block: Block, rows: np.ndarray, kinds: Collection[str] | None = No
     ]
 
 
-def _payloads(block: Block, kind: str, chosen: np.ndarray) -> list[dict[str, Any]]:
+def _payloads(block: Block, kind: str, places: slice | np.ndarray, count: int) -> list[dict[str, Any]]:
     names = block.fields(kind)
-    if len(chosen) == block.kind_counts[kind] or len(names) > FIELDS_PER_KIND_MAX:
+    if count == block.kind_counts[kind] or len(names) > FIELDS_PER_KIND_MAX:
         whole = block.payloads(kind)
-        return [whole[place] for place in chosen.tolist()]
-    found: list[dict[str, Any]] = [{} for _ in range(len(chosen))]
+        return whole[places] if isinstance(places, slice) else [whole[place] for place in places.tolist()]
+    found: list[dict[str, Any]] = [{} for _ in range(count)]
     for name in names:
         cells = block.cells(kind, name)
-        values = cells.take(chosen).to_pylist(MISSING) if cells is not None else ()
+        values = cells.pick(places).to_pylist(MISSING) if cells is not None else ()
         for payload, value in zip(found, values):
             if value is not MISSING:
                 payload[name] = value

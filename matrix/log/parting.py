@@ -95,7 +95,8 @@ class _Renumbered(Selected):
         values = super().fixed(name)
         if name not in _REFERENCES or not len(self._marks):
             return values
-        return self._without_marks(values)
+        renumbered: np.ndarray = self._without_marks(values)
+        return renumbered
 
     def cells(self, kind: str, name: str, places: Any) -> Cells | None:
         cells = super().cells(kind, name, places)
@@ -108,7 +109,7 @@ class _Renumbered(Selected):
         return [self._plain(event) for event in self.events()]
 
     def _plain(self, event: Event) -> Event:
-        found = {name: int(self._without_marks(np.int64(getattr(event, name)))) for name in _REFERENCES}
+        found: dict[str, Any] = {name: int(self._without_marks(getattr(event, name))) for name in _REFERENCES}
         counting = {name: self._counted(event.data[name]) for name in event.data if (event.kind, name) in _COUNTING}
         return dataclasses.replace(event, **found, data={**event.data, **counting})
 
@@ -116,7 +117,7 @@ class _Renumbered(Selected):
         """A value of a payload that is the number of an event, or counts all events."""
         if isinstance(value, dict):
             return {name: self._counted(one) if name == "events" else one for name, one in value.items()}
-        return int(self._without_marks(np.int64(value))) if type(value) is int else value
+        return int(self._without_marks(value)) if type(value) is int else value
 
     def _without_marks(self, values: Any) -> Any:
         return values - np.searchsorted(self._marks, values, side="right")

@@ -180,15 +180,31 @@ def test_one_simulation_among_many_reads_only_blocks_that_may_hold_it() -> None:
 
 def test_all_of_many_interleaved_simulations_read_each_block_a_few_times() -> None:
     disk = MemoryDisk()
-    with Writer.open(LOG, disk=disk, segment_bytes_max=4_000) as writer:
+    told: dict[int, list[Event]] = {ordinal: [] for ordinal in range(1, 101)}
+    with Writer.open(LOG, disk=disk, segment_bytes_max=40_000) as writer:
         for seq in range(1, 41):
-            some = [dataclasses.replace(plain_event(seq), simulation=ordinal) for ordinal in range(1, 101)]
+            some = [_varied(seq, ordinal) for ordinal in told]
             writer.append(rows_from_events(some))
+            for event in some:
+                told[event.simulation].append(event)
     reader = _Counting(LOG, disk)
     histories = Histories(reader)
-    for ordinal in range(1, 101):
-        assert len(list(histories.history(1, ordinal).events())) == 40
+    for ordinal, expected in told.items():
+        history = histories.history(1, ordinal)
+        assert same(list(history.events()), expected)
+        assert same(list(history.events(7, kinds={"note"})), [e for e in expected[6:] if e.kind == "note"])
+        assert history.digest() == alone(expected)
     assert reader.read <= 3 * 40
+    compact(disk)
+    reader.close()
+    assert same(list(histories.history(1, 50).events()), told[50])  # from what it kept
+    assert same(list(Histories(reader).history(1, 50).events()), told[50])
+
+
+def _varied(seq: int, ordinal: int) -> Event:
+    to = ((), (3,), (4, ordinal))[(seq + ordinal) % 3]
+    data = ({}, {"x": None}, {"x": ordinal}, {"x": "text", "y": [seq]})[(seq * ordinal) % 4]
+    return plain_event(seq, simulation=ordinal, to=to, data=data)
 
 
 class _Counting(LogReader):
