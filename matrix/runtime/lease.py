@@ -146,12 +146,15 @@ class Lease:
         raise_cancel = self.raise_cancel or self._newest
         if raise_cancel is None or foreign(raise_cancel) is not Abort.SUCCEEDED:
             return None
+        self.raise_cancel = raise_cancel  # still to be parked anew
         return _caught(raise_cancel)
 
-    def wait(self, foreign: Callable[[RaiseCancelT], Abort]) -> None:
-        """From here on the park stands for a wait of Trio's own, which ``foreign`` calls off."""
-        self.foreign = foreign
-        if self.is_spent:  # by a scope that has been left since: within a step nothing public parks it anew
+    def wait(self, foreign: Callable[[RaiseCancelT], Abort] | None) -> None:
+        """The park stands for a wait of Trio's own, which ``foreign`` calls off; None when it ended as it began."""
+        self.foreign = foreign or self._remember
+        if (
+            self.is_spent and foreign is not None
+        ):  # by a scope that has been left since: within a step nothing public parks it anew
             self.raise_cancel, self.is_spent = None, False
             self.task._abort_func = self._abort
 

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import trio
-from outcome import Outcome, Value
+from outcome import Error, Outcome, Value
 from trio.lowlevel import Abort
 
 from matrix.errors import UnrecordedInput
@@ -150,13 +150,16 @@ class Stepping(Clock):
 
     def _cancelled_wait(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort]) -> BaseException | None:
         """In a cancelled scope a wait of Trio's own ends as it begins, unless it is of a kind that cannot."""
-        error = lease.abort(abort) if lease.raise_cancel is not None or not self.is_strict else None
-        if error is not None or self.is_strict:
+        if self.is_strict:
+            error = lease.abort(abort) if lease.raise_cancel is not None else None
             return error or self._refusal(activity)
-        self._let_be(activity, lease, abort, report_wait(activity))
+        error = lease.abort(abort)
+        self._let_be(activity, lease, None if error is not None else abort, report_wait(activity))
+        if error is not None:  # an input like the end of any other: it may have been the wall clock that cancelled it
+            self.foreign_ended(activity, Error(error))
         return None
 
-    def _let_be(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort], what: str) -> None:
+    def _let_be(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort] | None, what: str) -> None:
         """A wait of Trio's own: its end will be an input, at the step at which it takes effect."""
         if lease.activity is None:
             self.leases.keep(activity)
