@@ -152,9 +152,8 @@ class Lease:
     def wait(self, foreign: Callable[[RaiseCancelT], Abort] | None) -> None:
         """The park stands for a wait of Trio's own, which ``foreign`` calls off; None when it ended as it began."""
         self.foreign = foreign or self._remember
-        if (
-            self.is_spent and foreign is not None
-        ):  # by a scope that has been left since: within a step nothing public parks it anew
+        if self.is_spent and foreign is not None:
+            # By a scope that has been left since: within a step nothing public parks it anew.
             self.raise_cancel, self.is_spent = None, False
             self.task._abort_func = self._abort
 
