@@ -446,11 +446,8 @@ class Agent:
         ``repeatable`` says that a request whose answer a crash has cut off may be sent again; all else a ``policy``
         says, see ``CallPolicy``. Raises ``CallFailed``.
         """
-        from matrix.runtime.call import call  # needs Trio, which defining an agent must not
-
-        return await call(
+        return await self._scheduler.call(
             self,
-            self._own_activity(),
             function,
             arguments,
             name=name,

@@ -20,7 +20,7 @@ from matrix.event import CALL_FAMILIES
 from matrix.runtime.activity import Action, Activity, park
 from matrix.runtime.arrival import Arrival
 from matrix.runtime.policy import CallPolicy, check_given, seconds_of
-from matrix.runtime.values import snapshot
+from matrix.runtime.values import SCALARS, snapshot
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -62,37 +62,24 @@ class UnknownOutcome(CallFailed):
 class Call(Action, Arrival):
     """One request, from ``called`` to ``completed`` or ``failed``; in the schedule, the place of its answer."""
 
-    __slots__ = (
-        "activity",
-        "arguments",
-        "arrival",
-        "asked_at",
-        "attempts",
-        "began",
-        "call_id",
-        "context",
-        "error",
-        "failure",
-        "function",
-        "is_settled",
-        "latency",
-        "ms",
-        "name",
-        "place",
-        "policy",
-        "recorded",
-        "repeatable",
-        "result",
-        "scheduler",
-        "scope",
-        "seq",
-        "step",
-        "timeout",
-        "token",
-        "tries",
-        "unknown",
-        "waited_ns",
-    )
+    # No slots: most of this is the same for nearly all calls, and stays in the class.
+    latency: int | None = None  # microseconds; None: the answer comes as it comes
+    seq = 0  # of ``called``
+    step = arrival = 0  # at which the answer arrived, and as the how manieth input
+    recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
+    unknown = False  # a crash came between the request and its answer
+    is_settled = False
+    result: Any = None
+    error = ""
+    failure: Exception | None = None
+    # Of the attempt that is under way, or was the last one.
+    attempts = 1
+    asked_at = began = waited_ns = 0
+    ms = 0.0
+    tries: list[dict[str, Any]] | None = None  # those that failed before
+    place: Place | None = None  # among the requests of its name, where they are limited
+    scope: trio.CancelScope | None = None  # while a task serves it
+    context: Any = None  # the variables of the agent that made it
 
     def __init__(
         self,
@@ -110,24 +97,7 @@ class Call(Action, Arrival):
         self.function, self.arguments = function, arguments
         self.name, self.call_id, self.policy = name, call_id, policy
         self.timeout: Any = policy.timeout  # seconds
-        self.latency: int | None = None  # microseconds; None: the answer comes as it comes
-        self.seq = 0
-        self.step = self.arrival = 0  # at which the answer arrived, and as the how manieth input
-        self.recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
         self.repeatable = policy.repeatable  # whether a resumed simulation may send it again
-        self.unknown = False  # a crash came between the request and its answer
-        self.is_settled = False
-        self.result: Any = None
-        self.error = ""
-        self.failure: Exception | None = None
-        # Of the attempt that is under way, or was the last one.
-        self.attempts = 1
-        self.asked_at = self.began = self.waited_ns = 0
-        self.ms = 0.0
-        self.tries: list[dict[str, Any]] | None = None  # those that failed before
-        self.place: Place | None = None  # among the requests of its name, where they are limited
-        self.scope: trio.CancelScope | None = None  # while a task serves it
-        self.context: Any = None
 
     def lose(self) -> None:
         """The simulation was cut off before the answer was recorded, and goes on now: nobody knows what came of it."""
@@ -145,7 +115,7 @@ class Call(Action, Arrival):
 
     def measured(self) -> dict[str, Any]:
         """How long the attempt took, and how long it waited before for its place, its thread, or after a failure."""
-        found = {"ms": round(self.ms, 3)}
+        found: dict[str, Any] = {"ms": round(self.ms, 3)}
         if self.waited_ns >= 1_000:
             found["waited_ms"] = round(self.waited_ns / 1_000_000, 3)
         return found
@@ -189,7 +159,6 @@ class Call(Action, Arrival):
 
 async def call(
     agent: Agent,
-    activity: Activity,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     *,
@@ -207,7 +176,7 @@ async def call(
         raise ProgramError(f"call takes a function and its arguments, not {function!r}")
     if policy is not None:
         check_given(policy)
-    scheduler, recorder = agent._scheduler, agent._own_turn()
+    activity, scheduler, recorder = agent._own_activity(), agent._scheduler, agent._recorder
     name = name or name_of(function)
     rules = scheduler.simulation.policies.of(name, function, policy)
     agent._calls += 1
@@ -215,7 +184,7 @@ async def call(
     request = Call(activity, function, arguments, name=name, call_id=told["call_id"], policy=rules)
     if timeout is not None:
         request.timeout = seconds_of("timeout", timeout)
-    said = {**told, "arguments": snapshot(list(arguments), f"the arguments of {name}")}
+    said = {**told, "arguments": snapshot(arguments, f"the arguments of {name}")}
     if repeatable is not None:
         request.repeatable = repeatable
     if request.repeatable:
@@ -256,9 +225,10 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
     recorder, error = agent._recorder, request.error
     told |= _about(request)
     if not error:
-        seq = recorder.add(_KINDS[kind][1], {**told, "result": request.result})
+        told["result"] = request.result
     else:
-        seq = recorder.add(_KINDS[kind][2], {**told, "error": error})
+        told["error"] = error
+    seq = recorder.add(_KINDS[kind][2 if error else 1], told)
     recorder.cause = activity.cause = seq
     recorder.context()
     if error:
@@ -266,7 +236,7 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
             request.name, error, attempts=request.attempts
         ) from request.failure
     # The agent gets a copy: it may change what it got, the log may not change with it.
-    return snapshot(request.result, request.name)
+    return request.result if type(request.result) in SCALARS else snapshot(request.result, request.name)
 
 
 def _about(request: Call) -> dict[str, Any]:
@@ -278,7 +248,8 @@ def _about(request: Call) -> dict[str, Any]:
         when = {"step": request.step, "arrival": request.arrival} if request.latency is None else {}
         return {"unknown": True, **when}
     if request.latency is None:
-        told = {**request.measured(), "attempts": request.attempts, "step": request.step, "arrival": request.arrival}
+        told = request.measured()
+        told |= {"attempts": request.attempts, "step": request.step, "arrival": request.arrival}
         if request.tries:
             told["tries"] = request.tries
     else:

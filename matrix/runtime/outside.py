@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import math
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context, copy_context
 from functools import partial
 from types import FunctionType, MethodType
@@ -105,7 +105,7 @@ class Outside:
     # -- in a task of the runtime's nursery ----------------------------------------------------
 
     async def _serve(self, call: Call) -> None:
-        """Make one call after the other."""
+        """Make one call after the other, until one of them spoils the task."""
         task, scope = trio.lowlevel.current_task(), trio.CancelScope()
         try:
             with scope:
@@ -120,14 +120,13 @@ class Outside:
                     if scope.cancel_called or len(self._idle) >= IDLE_CALL_TASKS_MAX:
                         return
                     call = await self._next(task)
-        except (_ScopeLeftOpen, RuntimeError) as error:
-            if not _is_misnesting(error):
+        except (_ScopeLeftOpen, RuntimeError) as error:  # Trio's own words for it, where a task goes on none the less
+            if not isinstance(error, _ScopeLeftOpen) and not isinstance(error.__context__, _ScopeLeftOpen):
                 raise
             call.failure = ProgramError(f"{call.name} left a cancel scope open, perhaps in a generator that it left")
             call.error = _said(call.failure)
-        if call.scope is not None or (call.failure is not None and not call.is_settled):
-            call.scope = None
-            self._end(call)
+        call.scope = None
+        self._end(call)  # it was cancelled, or spoiled the task
 
     async def _next(self, task: trio.lowlevel.Task) -> Call:
         task.name = "matrix call to come"
@@ -143,10 +142,17 @@ class Outside:
     async def _attempts(self, call: Call) -> None:
         """The first attempt, and those that the policy allows after failures."""
         while True:
-            failure = await self._attempt(call)
-            call.ms = (monotonic_ns() - call.began) / 1_000_000 if call.began else 0.0
-            if failure is None:
+            try:
+                if is_async(call.function):
+                    result = await self._in_this_task(call)
+                else:
+                    result = await self._in_a_thread(call)
+                call.result = result if result is None else snapshot(result, f"the result of {call.name}")
+                call.ms = (monotonic_ns() - call.began) / 1_000_000
                 return
+            except Exception as error:
+                failure = error
+            call.ms = (monotonic_ns() - call.began) / 1_000_000
             try:
                 is_last = not call.policy.retries(failure, call.attempts)
             except Exception as error:  # retry_on itself is wrong: that is what the agent should hear of
@@ -156,25 +162,13 @@ class Outside:
                 return
             await self._between(call, failure)
 
-    async def _attempt(self, call: Call) -> Exception | None:
-        """One attempt: its result is kept, its failure returned."""
-        function = call.function
-        try:
-            if not is_async(function):
-                result = await self._in_a_thread(call)
-            else:
-                if call.place is not None:
-                    call.place.began_at = trio.current_time()
-                call.began = monotonic_ns()
-                if call.timeout == math.inf:
-                    result = await _within(call.context, function(*call.arguments))
-                else:
-                    with trio.fail_after(call.timeout):
-                        result = await _within(call.context, function(*call.arguments))
-            call.result = result if result is None else snapshot(result, f"the result of {call.name}")
-        except Exception as failure:
-            return failure
-        return None
+    def _in_this_task(self, call: Call) -> Any:
+        """Call an async function."""
+        if call.place is not None:
+            call.place.began_at = trio.current_time()
+        call.began = monotonic_ns()
+        work = _within(call.context, call.function, call.arguments)
+        return work if call.timeout == math.inf else _in_time(call.timeout, work)
 
     async def _in_a_thread(self, call: Call) -> Any:
         """Call a plain function in a worker thread; waiting for a free one is not part of the attempt."""
@@ -185,9 +179,8 @@ class Outside:
             call.began = monotonic_ns()
             call.waited_ns += call.began - asked_at
             run = partial(_work, call, trio.current_time(), call.began)
-            with trio.CancelScope() if call.timeout == math.inf else trio.fail_after(call.timeout):
-                (result,) = await _within(call.context, _run_in_thread(held, run))
-                return await _within(call.context, result) if inspect.iscoroutine(result) else result
+            work = _within(call.context, _run_in_thread, (held, run))
+            return await (work if call.timeout == math.inf else _in_time(call.timeout, work))
         finally:
             held.let_go_unless_taken()
 
@@ -206,7 +199,7 @@ class Outside:
             call.place = self._limiters.join(call.name, call.policy, granted.set)
             await granted.wait()  # whoever gives the call up leaves the place for it, granted or not
         call.waited_ns = monotonic_ns() - asked_at
-        call.began, call.attempts = 0, call.attempts + 1
+        call.attempts += 1
 
 
 class _ScopeLeftOpen(Exception):
@@ -234,9 +227,10 @@ class _HeldThread:
             self._threads.release_on_behalf_of(self)
 
 
-async def _run_in_thread(held: _HeldThread, run: Callable[[], tuple[Any]]) -> tuple[Any]:
+async def _run_in_thread(held: _HeldThread, run: Callable[[], tuple[Any]]) -> Any:
     limiter: Any = held  # it is like one
-    return await trio.to_thread.run_sync(run, limiter=limiter, abandon_on_cancel=True)
+    (result,) = await trio.to_thread.run_sync(run, limiter=limiter, abandon_on_cancel=True)
+    return await result if inspect.isawaitable(result) else result
 
 
 def _work(call: Call, time: float, ns: int) -> tuple[Any]:
@@ -246,9 +240,15 @@ def _work(call: Call, time: float, ns: int) -> tuple[Any]:
     return (call.function(*call.arguments),)
 
 
+async def _in_time(seconds: float, work: Awaitable[Any]) -> Any:
+    with trio.fail_after(seconds):
+        return await work
+
+
 @types.coroutine
-def _within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Await ``coroutine`` with the variables of ``context``, which a Trio task cannot change for itself."""
+def _within(context: Context, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Generator[Any, Any, Any]:
+    """Await ``function(*arguments)`` with the variables of ``context``, which a Trio task cannot change for itself."""
+    coroutine = context.run(function, *arguments)
     resume: Callable[[Any], Any] = coroutine.send
     value: Any = None
     while True:
@@ -274,10 +274,6 @@ def is_async(function: Callable[..., Any]) -> bool:
     if type(function) is FunctionType:  # nearly all; inspect takes ten times as long
         return bool(function.__code__.co_flags & _COROUTINE) or inspect.iscoroutinefunction(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def _is_misnesting(error: Exception) -> bool:
-    return isinstance(error, _ScopeLeftOpen) or isinstance(error.__context__, _ScopeLeftOpen)
 
 
 def _said(failure: BaseException | None) -> str:

@@ -25,6 +25,7 @@ from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
+from matrix.runtime.call import call
 from matrix.runtime.durations import US_PER_SECOND
 from matrix.runtime.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
@@ -45,6 +46,8 @@ GRACE_NS = GRACE_US * 1000
 
 class Scheduler(Stepping):
     """The order of turns of one simulation, and its virtual clock."""
+
+    call = staticmethod(call)  # here, and not in the agent: an agent can be defined without Trio
 
     def __init__(
         self, simulation: Simulation, recorder: Recorder, leases: LeasePool, *, seed: int, ordinal: int
@@ -148,8 +151,8 @@ class Scheduler(Stepping):
 
     async def _loop(self) -> None:
         while self.ending is None and not self.is_halted:
-            if not await self._take_what_came():
-                continue
+            if not await self._take_what_came() or self.ending is not None:
+                continue  # also when a stop came: nothing more becomes ready, and time does not move
             if self.awaited is not None and not self.awaited.is_stale:
                 await self._wait_for_answer(None)
             elif any(self.lanes):
