@@ -9,6 +9,7 @@ check runs before bytes leave and after they return.
 from __future__ import annotations
 
 import io
+from itertools import chain
 from typing import Any, Final
 
 import cbor2
@@ -200,11 +201,24 @@ def find_trouble(value: Any, depth_max: int) -> str:
         inner = value
     else:
         return f"a value of type {kind.__name__}: {value!r:.80}"
-    if not _LEAVES.issuperset(map(type, inner)):
-        for item in inner:
-            if type(item) not in _LEAVES and (trouble := find_trouble(item, depth_max - 1)):
-                return trouble
+    kinds = set(map(type, inner))
+    if kinds <= _LEAVES or (len(kinds) == 1 and depth_max > 1 and _are_flat(kinds.pop(), inner)):
+        return ""
+    for item in inner:
+        if type(item) not in _LEAVES and (trouble := find_trouble(item, depth_max - 1)):
+            return trouble
     return ""
+
+
+def _are_flat(kind: type, values: Any) -> bool:
+    """Whether lists or maps, all of one type, hold nothing but leaves: asked of thousands of them at once."""
+    if kind is dict:
+        if not _TEXT.issuperset(map(type, chain.from_iterable(values))):
+            return False
+        values = map(dict.values, values)
+    elif kind is not list:
+        return False
+    return _LEAVES.issuperset(map(type, chain.from_iterable(values)))
 
 
 def plain_value(value: Any, depth_max: int = CBOR_DEPTH_MAX) -> Any:

@@ -141,7 +141,7 @@ class Population(ABC):
             agent._main = Activity(agent, None, None, seq)
             self.open_count += 1
             agent._lane.append((agent._main, None))
-        elif hasattr(agent, "on_start"):
+        elif hasattr(type(agent), "on_start"):
             agent._waiting = 1
             agent._lane.append((agent, Start(seq)))
 

@@ -60,7 +60,10 @@ def snapshot(value: Any, place: str, depth: int = 1) -> Any:
 
 def snapshot_payload(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """A copy of a whole payload of ``kind``."""
-    return {name: v if type(v) in _PLAIN else snapshot(v, f"{kind}.{name}") for name, v in data.items()}
+    return {
+        name: v if type(v) in _PLAIN or (type(v) is str and v.isascii()) else snapshot(v, f"{kind}.{name}")
+        for name, v in data.items()
+    }
 
 
 def _key(key: Any, place: str) -> str:
