@@ -96,8 +96,7 @@ class Exchange(matrix.Agent):
         elif trader in self.served:
             return  # their trade was on its way when they wrote this
         elif message.kind == "leave" or not self.is_open:
-            self.book.withdraw(trader)
-            self.give_back(trader)
+            self.give_back(trader, self.quotes())
         else:
             self.take(message, trader)
 
@@ -110,16 +109,18 @@ class Exchange(matrix.Agent):
             self.emit("trade", price=self.price, buyer=buyer, seller=seller)
             self.send([buyer, seller], "filled", price=self.price)
 
-    def give_back(self, trader: str) -> None:
+    def quotes(self) -> dict[str, int]:
         best = {"bid": self.book.best(BUY), "ask": self.book.best(SELL)}
-        prices = {name: order.price for name, order in best.items() if order is not None}
-        self.send(trader, "returned", last=self.price, is_open=self.is_open, **prices)
+        return {name: order.price for name, order in best.items() if order is not None}
+
+    def give_back(self, trader: str, quotes: dict[str, int]) -> None:
+        self.book.withdraw(trader)
+        self.send(trader, "returned", last=self.price, is_open=self.is_open, **quotes)
 
     def close(self) -> None:
-        self.is_open = False
+        self.is_open, quotes = False, self.quotes()
         for trader in list(self.book.orders):
-            self.book.withdraw(trader)
-            self.give_back(trader)
+            self.give_back(trader, quotes)
 
 
 class Trader(matrix.Agent):
