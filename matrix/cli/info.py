@@ -23,6 +23,7 @@ _OF_RUNS = (
     "hash_seed",
     "program",
     "reason",
+    "file",
     "file_digest",
 )  # what the runtime and importers note for themselves
 

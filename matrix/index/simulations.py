@@ -3,8 +3,8 @@
 Of several ``simulation.started``, or of several ends, the first one counts. A simulation whose
 ``simulation.started`` is missing is there all the same, under the name that its place gives it.
 
-``simulation.forked`` says who a simulation is from there on: its id, its parent, its seed. What else it says is added
-to the data, and what it ``set`` takes the place of parameters. A fork started when its oldest parent did.
+``simulation.forked`` says who a simulation is from there on: its id, its parent, its seed. Its parameters, and what
+else it says, take the place of what its history said before. A fork started when its oldest parent did.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FORK = """
         seed = coalesce(?, seed), parent = ?, data = ? WHERE gid = ?
 """
 _END = 'UPDATE simulations SET status = ?, "end" = ?, ended_at = ?, data = ? WHERE gid = ?'
-_NOT_DATA = ("id", "name", "seed", "parent")
+_NOT_DATA = ("id", "name", "seed", "parent", "parent_shard", "parent_ordinal")  # fields, and where a parent lies
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -108,23 +108,16 @@ def _write_start(connection: sqlite3.Connection, turn: _Turn) -> None:
     if started:
         return
     said = turn.said
-    parameters = said.get("parameters")
-    data = dict(parameters) if isinstance(parameters, dict) else {}
-    data.update(_rest(said))
-    data.update(known)  # from an end that came first, which is how it is merged anyway
+    data = {**_configuration(said), **known}  # what is known is from an end that came first
     head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
     parent = text_or_none(said.get("parent"))
     connection.execute(_START, (*head, parent, turn.seq, turn.wall, packed(_sorted(data)), turn.gid))
 
 
 def _write_fork(connection: sqlite3.Connection, turn: _Turn) -> None:
-    _, data = _started_and_data(connection, turn.gid)
-    said, changed = turn.said, turn.said.get("set")
-    if isinstance(changed, dict):
-        parameters = data.get("parameters")
-        data.update(changed)
-        data["parameters"] = {**parameters, **changed} if isinstance(parameters, dict) else changed
-    data.update(_rest(said))
+    _, known = _started_and_data(connection, turn.gid)
+    said = turn.said
+    data = {**known, **_configuration(said)}
     head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
     parent = text_or_none(said.get("parent"))
     connection.execute(_FORK, (*head, parent, packed(_sorted(data)), turn.gid))
@@ -138,8 +131,11 @@ def _write_end(connection: sqlite3.Connection, turn: _Turn) -> None:
         connection.execute(_END, (SIMULATION_ENDS[turn.kind], turn.wall, turn.time, data, turn.gid))
 
 
-def _rest(said: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in said.items() if name not in _NOT_DATA}
+def _configuration(said: dict[str, Any]) -> dict[str, Any]:
+    """What an event says of how the simulation is run: its parameters by their names, and everything as it was said."""
+    parameters = said.get("parameters")
+    rest = {name: value for name, value in said.items() if name not in _NOT_DATA}
+    return {**parameters, **rest} if isinstance(parameters, dict) else rest
 
 
 def _started_and_data(connection: sqlite3.Connection, gid: int) -> tuple[int, dict[str, Any]]:

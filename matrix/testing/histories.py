@@ -136,7 +136,8 @@ def fork(c: Choices, moves: Sequence[Choices], parent: Told, *, shard: int, ordi
         "seed": c.pick((0, 7, None)),
         "name": c.pick((None, "negotiation")),
         "program": c.pick(("market.py", "other.py")),
-        "set": c.pick((None, p.payload(c, p.PARAMETERS))),
+        "parameters": c.pick((None, p.payload(c, p.PARAMETERS))),
+        "set": c.pick((None, {"seller.limit": 3, "state.phase": "opening"})),
     }
     telling.fork({key: value for key, value in said.items() if value is not None})
     for _ in range(c.pick((0, 1))):

@@ -167,7 +167,7 @@ PATHS = {
         ".reason": "reason",
         ".counts.actions": "number",
         ".at": "number",
-        ".set.price": "number",
+        '.set."seller.limit"': "number",
     },
     "agents": {".budget": "number", ".mood": "mood", ".inventory.apples": "number", ".inventory": "any"},
     "goals": {".price": "number", ".amount": "number", ".item": "text", ".points": "number", ".tags": "list"},

@@ -30,6 +30,7 @@ from matrix.event import (
 )
 from matrix.testing.forks import whole
 
+NOT_DATA = ("id", "name", "seed", "parent", "parent_shard", "parent_ordinal")
 RELATIONS = ("simulations", "agents", "goals", "events", "messages", "conversations")
 
 
@@ -145,14 +146,11 @@ def read_simulation(gid: int, default_id: str, events: list[Event]) -> Thing:
     said = dict(started.data)
     parameters = said.get("parameters")
     data = dict(parameters) if isinstance(parameters, Mapping) else {}
-    data.update({key: value for key, value in said.items() if key not in ("id", "name", "seed", "parent")})
+    data.update({key: value for key, value in said.items() if key not in NOT_DATA})
     for forked in (e for e in events if e.kind == SIMULATION_FORKED):
         said = {"name": said.get("name"), "seed": said.get("seed"), **forked.data}
-        changed = forked.data.get("set")
-        if isinstance(changed, Mapping):
-            data.update(changed)
-            data["parameters"] = {**data.get("parameters", {}), **changed}
-        data.update({key: value for key, value in said.items() if key not in ("id", "name", "seed", "parent")})
+        data.update(forked.data.get("parameters", {}))
+        data.update({key: value for key, value in said.items() if key not in NOT_DATA})
     data.update(ended.data if ended else {})
     fields = {
         "id": said.get("id") or default_id,

@@ -32,7 +32,7 @@ def forked_deals() -> Shards:
     parent.end_goal(1, "succeeded", {"reason": "sold"})
     parent.finish("finished", {"reason": "quiescent"})
 
-    dear = fork(parent.events, 10, "dear", "r1", set={"buyers": 5}, program="other.py")
+    dear = fork(parent.events, 10, "dear", "r1", parameters={"buyers": 5}, set={"bob.limit": 3}, program="other.py")
     dear.time = 3 * SECOND
     dear.send(1, "offer", [1], {"price": 60})
     dear.spawn(2, "auditor", "dave")
