@@ -9,7 +9,7 @@ import trio
 
 from matrix.errors import ReplayRefused
 from matrix.runtime.divergence import explain
-from matrix.runtime.program import environment
+from matrix.runtime.program import environment, origin_of
 from matrix.runtime.rehearsal import environment_then, namer, rehearse
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Branching:
             difference,
             place="",
             environment_then={**environment_then(self._history), "id": id},
-            environment_now=environment(self._program),
+            environment_now={**environment(self._program), "program": origin_of(self._program)},
             agents=namer(self._simulation),
         )
         return f"{id} does not go the recorded way up to event {self._last_seq}, where it should go on:\n{divergence}"

@@ -63,8 +63,9 @@ def likely_causes(
 
 
 def _another_program(then: Environment, now: Environment) -> Iterator[str]:
-    before, after = then.get("program"), now.get("program")
-    if before and after and before != after:
+    before, after = str(then.get("program", "")), str(now.get("program", ""))
+    # Only the function: its module is called otherwise when it is run as a script, or loaded from a file.
+    if before and after and before.partition(":")[2] != after.partition(":")[2]:
         yield f"another program is replayed: {before} was recorded, this is {after}"
     for name in ("parameters", "seed"):
         if name in now and then.get(name, {}) != now[name]:

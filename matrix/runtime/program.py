@@ -59,11 +59,16 @@ def check_seed(seed: Any) -> None:
 
 def describe(program: Program, parameters: dict[str, Any]) -> dict[str, Any]:
     """What simulation.started says about a program: enough to run it again."""
-    described: dict[str, Any] = {"name": _name(program), "program": f"{program.__module__}:{program.__qualname__}"}
+    described: dict[str, Any] = {"name": _name(program), "program": origin_of(program)}
     given = snapshot_payload(parameters, f"parameters of {_name(program)}")
     if whole := _defaults(program) | given:
         described["parameters"] = whole
     return described | environment(program)
+
+
+def origin_of(program: Program) -> str:
+    """Where a program can be found: ``negotiation:negotiation``."""
+    return f"{program.__module__}:{program.__qualname__}"
 
 
 def environment(program: Program) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from matrix.errors import ReplayRefused, UsageError
 from matrix.log.writer import Durability
 from matrix.runtime.divergence import Divergence, explain
 from matrix.runtime.inputs import monotonic_ns
-from matrix.runtime.program import Program, check_program, environment, find_program
+from matrix.runtime.program import Program, check_program, environment, find_program, origin_of
 from matrix.runtime.recorder import Nowhere
 from matrix.runtime.rehearsal import environment_then, namer, place_of_turn, rehearse, user_frame
 from matrix.runtime.runtime import Runtime, living
@@ -140,7 +140,7 @@ class Replayer:
             difference,
             place=places[0] if places else "",
             environment_then={**then, "id": id},
-            environment_now=environment(program),
+            environment_now={**environment(program), "program": origin_of(program)},
             agents=namer(replayed),
         )
 
