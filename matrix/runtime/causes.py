@@ -109,7 +109,7 @@ def _hash_seeds(then: Environment, now: Environment) -> str:
         return ""
     if before == after:
         return "PYTHONHASHSEED was and is random"
-    return f"PYTHONHASHSEED was {before}, is {after}"
+    return f"PYTHONHASHSEED was {before}, is {after}" + (f"; try PYTHONHASHSEED={before}" if before.isdecimal() else "")
 
 
 # -- what differs -------------------------------------------------------------------------------

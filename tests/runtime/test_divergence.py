@@ -101,7 +101,7 @@ def test_another_order_is_told_in_full() -> None:
         "    + offer by buyer-2 to seller-1 at 2.5s {'price': 41}\n"
         "  likely because\n"
         "  - agents or messages taken from a set, whose order is not the program's own; sort them"
-        " (PYTHONHASHSEED was 0, is random)"
+        " (PYTHONHASHSEED was 0, is random; try PYTHONHASHSEED=0)"
     )
 
 
