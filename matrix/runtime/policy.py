@@ -190,6 +190,8 @@ class Policies:
     """What a runtime was told about calls, and what follows from it for one call."""
 
     def __init__(self, calls: Mapping[str, CallPolicy] | None = None) -> None:
+        if calls is not None and not isinstance(calls, Mapping):
+            raise ProgramError(f"calls maps names of calls to policies, as in calls={{'ask': ...}}; {calls!r} does not")
         self._named = dict(calls or {})
         for name, policy in self._named.items():
             if type(name) is not str or not name:
