@@ -57,13 +57,14 @@ class Refused(Exception):
 @matrix.call_policy(in_flight=32, attempts=4, backoff=0.05)
 def complete(messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
     """What the model says next, and how many tokens that took."""
-    url = urlsplit(os.environ.get("MODEL_URL") or STAND_IN.url())
+    place = os.environ.get("MODEL_URL")
+    url = urlsplit(place or STAND_IN.url())
     connect = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = connect(url.netloc, timeout=1 if url.port == STAND_IN.port else 60)
+    connection = connect(url.netloc, timeout=60 if place else 1)  # the stand-in is quick, but for its first answer
     asked = {"model": os.environ.get("MODEL", "stand-in"), "messages": messages, "seed": seed}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('MODEL_KEY', '')}"}
     try:
-        connection.request("POST", "/v1/chat/completions", json.dumps(asked), headers)
+        connection.request("POST", f"{url.path.rstrip('/')}/v1/chat/completions", json.dumps(asked), headers)
         response = connection.getresponse()
         body = response.read()
     finally:
@@ -264,7 +265,7 @@ class StandIn:
     """The stand-in's life in this process: it starts when it is first asked for."""
 
     def __init__(self) -> None:
-        self.port = self.asked = 0
+        self.asked = 0
         self._same: Counter[bytes] = Counter()
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -273,9 +274,8 @@ class StandIn:
         with self._lock:
             if self._server is None:
                 self._server = Server(("127.0.0.1", 0), Handler)
-                self.port = self._server.server_port
                 threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self.port}"
+            return f"http://127.0.0.1:{self._server.server_port}"
 
     def count(self, body: bytes) -> tuple[int, int]:
         """How many requests came before this one, and how many that were the same."""

@@ -2,6 +2,7 @@
 
     python examples/werewolf.py                            200 games, their questions, and one game told again
     matrix run examples/werewolf.py --simulations 200      the games alone
+    matrix fork runs 1-1 --at 69 --times 8 --seed 1        eight other ways for one of them to go on
 
 By day everybody speaks twice and then votes whom to hang; by night the wolves agree in private whom to eat, and
 the seer looks at one player's true nature. The village wins when the last wolf hangs, the wolves when they are as

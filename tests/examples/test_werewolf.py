@@ -26,7 +26,7 @@ SPOKEN = ("accuse", "claim", "wonder", "vote")
 
 sizes = st.tuples(st.integers(0, 2**32), st.integers(3, 15), st.integers(1, 4)).filter(lambda s: 2 * s[2] < s[1])
 a_game = given(sizes)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 
 class Game:
