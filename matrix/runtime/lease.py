@@ -6,7 +6,7 @@ keeps the order in our hands (Trio shuffles ready tasks). But what the coroutine
 (``CancelScope.__enter__``, ``Lock.acquire_nowait``, ...) asks ``current_task()``, and that answer is
 ``GLOBAL_RUN_CONTEXT.task``, which Trio's run loop sets for each of its own steps and offers no public
 way to set. So the scheduler writes it around each step. The name has been the same in every release
-from 0.22 to 0.35; ``check_hook`` tries it when a runtime opens, and says so clearly if it is gone.
+from 0.22 to 0.35; ``has_hook`` tries it when a runtime opens, and handoff.py does without if it is gone.
 ``Task._cancel_status`` is read to see whether a scope was left open; ``Task._abort_func`` is written where a
 coroutine leaves a cancelled scope and goes straight into a wait of Trio's own (with guard="warn").
 
@@ -21,22 +21,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
-from outcome import Outcome, Value, acapture
+from outcome import Outcome, Value, acapture, capture
 from trio.lowlevel import Abort, RaiseCancelT, Task, cancel_shielded_checkpoint, reschedule, wait_task_rescheduled
-
-from matrix.errors import UsageError
 
 if TYPE_CHECKING:
     from matrix.runtime.activity import Activity
 
 try:
     from trio._core import _run as _private
-except ImportError:  # told by check_hook, which every runtime calls before its first step
+except ImportError:  # seen by has_hook, which every runtime asks before its first step
     _private = None  # type: ignore[assignment]  # a module everywhere else
 
 run_context: Any = getattr(_private, "GLOBAL_RUN_CONTEXT", None)  # the private name; see above
 
-_STOP, _REARM = object(), object()
+_STOP = object()
 
 
 def _traps() -> tuple[Any, Any]:
@@ -53,9 +51,9 @@ def _traps() -> tuple[Any, Any]:
 CHECKPOINT, FOREIGN_WAIT = _traps()
 
 
-def check_hook(other: Task) -> None:
-    """Raise one clear error when this release of Trio cannot be scheduled this way; runs inside a Trio task."""
-    mine = trio.lowlevel.current_task()
+def has_hook() -> bool:
+    """Whether coroutines can be stepped in another task's name with this release of Trio; asked in a Trio task."""
+    mine, other = trio.lowlevel.current_task(), trio.lowlevel.current_root_task()
     try:
         run_context.task = other
         is_followed = trio.lowlevel.current_task() is other
@@ -64,16 +62,21 @@ def check_hook(other: Task) -> None:
     finally:
         if run_context is not None:
             run_context.task = mine
-    if not is_followed or not hasattr(other, "_cancel_status"):
-        raise UsageError(
-            f"trio {trio.__version__} has no GLOBAL_RUN_CONTEXT.task or Task._cancel_status that works as in 0.22 to "
-            "0.35; agents with coroutines cannot be scheduled. Install a release of trio that matrix knows"
-        )
+    return is_followed and hasattr(other, "_cancel_status")
 
 
 def innermost_scope(task: Task) -> object:
     """What stands for the innermost cancel scope that is open in a task: another one is another object."""
     return getattr(task, "_cancel_status", None)
+
+
+class Errand:
+    """What a lease's task does itself when it is woken, before it parks anew."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
 
 
 class Lease:
@@ -106,16 +109,18 @@ class Lease:
         """The task's own life: park, and park again."""
         self.task = trio.lowlevel.current_task()
         with self.scope:
-            self.base = self.task._cancel_status
+            self.base = innermost_scope(self.task)
             task_status.started()
             while True:
                 result = await acapture(wait_task_rescheduled, self._abort)
                 value = result.value if isinstance(result, Value) else None
                 if value is _STOP:
                     return
-                if value is _REARM:
-                    assert self._waker is not None, "whoever asks for a new park waits for it"
-                    reschedule(self._waker)  # runs in a later batch than this task's next park
+                if isinstance(value, Errand):
+                    assert self._waker is not None, "whoever asks for one waits for it"
+                    done = capture(value.act)
+                    self.raise_cancel, self.is_spent = None, False
+                    reschedule(self._waker, done)  # runs in a later batch than this task's next park
                     continue
                 if self.activity is None:
                     return  # whoever waited in its name was closed meanwhile
@@ -168,15 +173,18 @@ class Lease:
         assert raise_cancel is not None, "nothing was cancelled"
         return _caught(raise_cancel)
 
-    async def rearm(self) -> None:
-        """Park anew: a cancelled park takes no second cancellation. Returns when it is parked.
+    async def do(self, act: Callable[[], object]) -> None:
+        """Let the task itself do something, and park anew. Returns when it is parked; raises what that raised.
 
         If its scope is still cancelled, ``_abort`` has been called again by then: cancellation is a level, not an edge.
         """
         self._waker = trio.lowlevel.current_task()
-        self.raise_cancel, self.is_spent = None, False
-        reschedule(self.task, Value(_REARM))
+        reschedule(self.task, Value(Errand(act)))
         await wait_task_rescheduled(lambda _: Abort.FAILED)
+
+    async def rearm(self) -> None:
+        """Only park anew: a cancelled park takes no second cancellation."""
+        await self.do(_nothing)
 
     def stop(self) -> None:
         """Let the task end: nobody will be stepped in its name again."""
@@ -186,8 +194,8 @@ class Lease:
 class LeasePool:
     """The leases of a runtime: one clean one that is shared step by step, and spare ones to follow it."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
+    def __init__(self, nursery: trio.Nursery, kind: type[Lease] = Lease) -> None:
+        self._nursery, self._kind = nursery, kind
         self._spare: list[Lease] = []
         self._all: dict[int, Lease] = {}  # by identity, never iterated before the end
         self.clean: Lease | None = None
@@ -202,7 +210,7 @@ class LeasePool:
         """A clean lease for one coroutine alone."""
         if self._spare:
             return self._spare.pop()
-        lease = Lease()
+        lease = self._kind()
         await self._nursery.start(lease.run)
         self._all[id(lease)] = lease
         return lease
@@ -238,6 +246,10 @@ class LeasePool:
         for lease in self._all.values():
             lease.stop()
         self._all, self._spare, self.clean = {}, [], None
+
+
+def _nothing() -> None:
+    """Waking up was all."""
 
 
 def _caught(raise_cancel: Callable[[], Any]) -> BaseException:

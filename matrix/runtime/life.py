@@ -23,6 +23,7 @@ from matrix.runtime.waits import Deadlock
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
+    from matrix.runtime.lease import Lease
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
 
@@ -125,7 +126,7 @@ class Life(Supervision):
         else:
             self.end("finished", "quiescent" if self.alive or self.open_count else "completed")
 
-    def close_activities(self) -> None:
+    async def close_activities(self) -> None:
         """Close what still waits, in order of agent: ``finally`` blocks run, and may emit but not wait."""
         assert self.host is not None, "a simulation has a program"
         recorder = self.recorder
@@ -138,40 +139,46 @@ class Life(Supervision):
                     recorder.agent = agent
                     recorder.context()
                     for activity in activities:
-                        self._close(activity)
+                        await self._close(activity)
                     self.drop_goals(agent)
         finally:
             in_turn[self.thread] = recorder.agent = recorder.activity = None
 
-    def _close(self, activity: Activity) -> None:
+    async def _close(self, activity: Activity) -> None:
         agent, lease = activity.agent, activity.lease or self.leases.clean
         assert lease is not None, "whoever closes activities holds a lease"
         if self.groups:
             self.enter_activity(activity)
-        mine = run_context.task
-        run_context.task = lease.task
+        coroutine, context = activity.coroutine, activity.context
         try:
-            if activity.coroutine is not None and activity.context is not None:
-                activity.context.run(activity.coroutine.close)
+            if coroutine is not None and context is not None:
+                await self._in_name_of(lease, lambda: context.run(coroutine.close))
         except LogWriteError:
             raise
         except Exception as error:
             error.add_note(f"while {agent!r} was closed at the simulation's end, where cleanup may not wait")
             self.agent_failed(agent, error)
-        finally:
-            run_context.task = mine
         activity.is_done = True
         if lease.is_awaited and not lease.task.child_nurseries:
             self.leases.leave(lease)
         elif activity.lease is not None:
             self.leases.give_back(activity.lease)
 
-    def abandon(self) -> None:
+    async def _in_name_of(self, lease: Lease, act: Callable[[], object]) -> None:
+        """Do something as the task of a lease."""
+        mine = run_context.task
+        run_context.task = lease.task
+        try:
+            act()
+        finally:
+            run_context.task = mine
+
+    async def abandon(self) -> None:
         """Close every coroutine after a failure of the log, or of the runtime itself: nothing is recorded any more."""
         self.recorder.agent = self.recorder.activity = None
         for activity in self.live_activities():
             try:
-                self._close(activity)
+                await self._close(activity)
             except BaseException as error:  # what is being raised already matters more than this
                 _diagnostics.debug("%r was abandoned: %r", activity, error)
 

@@ -138,7 +138,7 @@ def user_frame() -> FrameType | None:
         name = frame.f_code.co_filename
         if not name.startswith(PACKAGE):
             return frame
-        if name.endswith("scheduler.py"):
+        if name.endswith(("scheduler.py", "handoff.py")):
             return None
         frame = frame.f_back
     return None

@@ -30,7 +30,8 @@ from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
 from matrix.runtime.caretaker import Caretaker
 from matrix.runtime.guard import Guard
-from matrix.runtime.lease import LeasePool, check_hook
+from matrix.runtime.handoff import Engine, check_engine, engine_for
+from matrix.runtime.lease import LeasePool
 from matrix.runtime.options import Delivery, Options, Pace, Time
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.outside import Outside
@@ -76,7 +77,9 @@ class Runtime:
         index: bool,
         compact: bool,
         calls: Mapping[str, CallPolicy] | None = None,
+        engine: Engine = "auto",
     ) -> None:
+        self.engine = engine_for(engine)
         self.store, self.writer, self.durability = store, writer, durability
         self.shard = writer.shard
         self.recorder = Recorder(writer)
@@ -299,8 +302,6 @@ class Runtime:
         self.outside = Outside(self, nursery)
         await nursery.start(self._home_of_leases)
         await self.leases.refill()
-        assert self.leases.clean is not None, "it was just refilled"
-        check_hook(self.leases.clean.task)
         nursery.start_soon(self._keep)
         if self._progress is not None:
             nursery.start_soon(self._tell)
@@ -312,7 +313,7 @@ class Runtime:
         # Shielded: leased tasks are cancelled by the scheduler, in its order, never by what is around the runtime.
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as home:
-                self.leases = LeasePool(home)
+                self.leases = LeasePool(home, self.engine.lease_kind)
                 task_status.started()
                 await self._closing.wait()
 
@@ -407,6 +408,7 @@ async def open_runtime(
     calls: Mapping[str, CallPolicy] | None = None,
     shard: int | None = None,
     hung_after: float | None = HUNG_AFTER_S,
+    engine: Engine = "auto",
 ) -> AsyncIterator[Runtime]:
     """A runtime that writes into the store ``store``, which is made when it is not there.
 
@@ -415,14 +417,25 @@ async def open_runtime(
     names of calls (or "*" for all others) to policies: limits, timeouts, attempts. Leaving the block normally
     waits for the simulations that still run; an exception stops them. ``shard`` is the part of the
     log to write, which resuming needs; without, any that no process writes. A turn that runs for longer than
-    ``hung_after`` seconds of wall time is told to the logger "matrix", with its stack.
+    ``hung_after`` seconds of wall time is told to the logger "matrix", with its stack. ``engine`` is how coroutines are
+    resumed: "direct", which uses one private name of Trio, "handoff", which uses none and is slower, in the same
+    order; "auto" is the first where Trio has that name (the variable MATRIX_ENGINE overrides it).
     """
     level = durability_of(durability)
     check_hung_after(hung_after)
     folder = Path(store)
     check_place(folder)
     writer = await trio.to_thread.run_sync(lambda: Writer.open(folder / "log", shard=shard))
-    runtime = Runtime(folder, writer, durability=level, progress=progress, index=index, compact=compact, calls=calls)
+    runtime = Runtime(
+        folder,
+        writer,
+        durability=level,
+        progress=progress,
+        index=index,
+        compact=compact,
+        calls=calls,
+        engine=check_engine(engine),
+    )
     runtime.hung_after = hung_after
     async with living(runtime):
         yield runtime

@@ -29,7 +29,7 @@ from matrix.runtime.call import call
 from matrix.runtime.durations import US_PER_SECOND
 from matrix.runtime.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
-from matrix.runtime.lease import LeasePool
+from matrix.runtime.lease import Lease, LeasePool
 from matrix.runtime.mailbox import Message, Start, Timer
 from matrix.runtime.outcome import SeveralErrors
 from matrix.runtime.stepping import Stepping
@@ -46,6 +46,8 @@ GRACE_NS = GRACE_US * 1000
 
 class Scheduler(Stepping):
     """The order of turns of one simulation, and its virtual clock."""
+
+    lease_kind: type[Lease] = Lease
 
     call = staticmethod(call)  # here, and not in the agent: an agent can be defined without Trio
 
@@ -157,6 +159,7 @@ class Scheduler(Stepping):
                 await self._wait_for_answer(None)
             elif any(self.lanes):
                 self.run_slice(self._budget())
+                await self._hand_off()
                 await trio.lowlevel.checkpoint()
             elif not self._advance():
                 await self._idle()
@@ -399,7 +402,7 @@ class Scheduler(Stepping):
         if self.leases.clean is None:
             await self.leases.refill()
             self.recorder.enter(self)
-        self.close_activities()
+        await self.close_activities()
         self.record_end()
         self.recorder.leave()
 
@@ -421,6 +424,7 @@ class Scheduler(Stepping):
                 await self._wait_for_answer((limit - monotonic_ns()) / 1e9)
             elif any(self.lanes):
                 self._run_one()
+                await self._hand_off()
                 await trio.lowlevel.checkpoint()
             elif not self._advance() and not await self._outside_is_awaited(limit):
                 return

@@ -84,7 +84,7 @@ class Simulation:
         self._started = {"id": self.id, **describe(program, parameters), "seed": seed}
         if told := options.recorded():
             self._started["options"] = told
-        scheduler = Scheduler(self, recorder or runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
+        scheduler = runtime.engine(self, recorder or runtime.recorder, runtime.leases, seed=seed, ordinal=ordinal)
         scheduler.configure(options)
         self._scheduler = scheduler
         self._host = self._make_host()
@@ -317,15 +317,15 @@ class Simulation:
             await scheduler.run()
             if scheduler.is_halted:
                 await self.runtime.leases.refill()
-                scheduler.abandon()
+                await scheduler.abandon()
             if recorder.is_checking:
                 recorder.commit()
         except LogWriteError:
-            scheduler.abandon()  # the runtime's own failure: it is told to everybody who waits
+            await scheduler.abandon()  # the runtime's own failure: it is told to everybody who waits
         except trio.Cancelled:
             raise
         except BaseException:
-            scheduler.abandon()
+            await scheduler.abandon()
             raise
         finally:
             with trio.CancelScope(shield=True):

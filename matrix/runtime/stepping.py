@@ -108,7 +108,7 @@ class Stepping(Clock):
             self.activity_ended(activity, error)
         except BaseExceptionGroup as error:
             self.activity_ended(activity, error)
-        if task._cancel_status is not lease.base or lease.activity is not None or lease.is_spent:
+        if lease.activity is not None or lease.is_spent or task._cancel_status is not lease.base:
             self._settle(activity, lease)
 
     def _settle(self, activity: Activity, lease: Lease) -> None:
@@ -175,6 +175,9 @@ class Stepping(Clock):
             "put it into a function and use: await self.call(function, ...)"
         )
 
+    async def _hand_off(self) -> None:
+        """Carry out the step that is due; none is, where coroutines are stepped at once: see handoff.py."""
+
     # -- cancellations -------------------------------------------------------------------------
 
     async def _cancel_turns(self) -> None:
@@ -206,6 +209,7 @@ class Stepping(Clock):
             return
         if lease.is_cancelled:
             self._throw(activity, lease)
+            await self._hand_off()
         if lease.is_spent and lease.foreign is None:
             await self._park_anew(lease)
 
