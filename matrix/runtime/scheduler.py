@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 
+from matrix.errors import AskFailed
 from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
@@ -66,6 +67,7 @@ class Scheduler(Stepping):
         self.grace_is_over = False
         self.task: Any = None
         self._is_parked = False
+        self._yielded_ns = 0  # when Trio last had its turn
         self._freeze_at = 20_000
         self._turns_then: list[int] = []  # of each agent, half way to a livelock
 
@@ -160,7 +162,11 @@ class Scheduler(Stepping):
             elif any(self.lanes):
                 self.run_slice(self._budget())
                 await self._hand_off()
-                await trio.lowlevel.checkpoint()
+                # With nothing ready it parks next, which is a yield as well: a turn in thousands of simulations that
+                # wait for the outside costs a fourth less so.
+                if any(self.lanes) or wall_ns() - self._yielded_ns >= YIELD_INTERVAL_NS:
+                    await trio.lowlevel.checkpoint()
+                    self._yielded_ns = wall_ns()
             elif not self._advance():
                 await self._idle()
 
@@ -389,6 +395,7 @@ class Scheduler(Stepping):
         else:
             with trio.move_on_after(seconds):
                 await wait_task_rescheduled(abort)
+        self._yielded_ns = wall_ns()
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -408,8 +415,10 @@ class Scheduler(Stepping):
 
     async def _cancel_all(self) -> None:
         """Cancel every coroutine, in order of agent; what their cleanup waits for may take a while, not for ever."""
+        fresh = {activity for activity in self.live_activities() if not activity.is_cancelled}
         for activity in self.live_activities():
             self.cancel_activity(activity)
+        self._forget_ready(fresh)
         limit = monotonic_ns() + GRACE_NS
         while self.open_count and not self.is_halted:
             is_ready = await self._take_what_came()
@@ -428,6 +437,31 @@ class Scheduler(Stepping):
                 await trio.lowlevel.checkpoint()
             elif not self._advance() and not await self._outside_is_awaited(limit):
                 return
+
+    def _forget_ready(self, fresh: set[Activity]) -> None:
+        """What coroutines were to be handed next is not: all are cancelled where they wait, in order of agent."""
+        for lane in self.lanes:
+            kept = [
+                (target, item)
+                for target, item in lane
+                if target._mode != ACTIVITY or target not in fresh or not self._forgets(target, item)
+            ]
+            lane.clear()
+            lane.extend(kept)
+
+    def _forgets(self, activity: Activity, item: Any) -> bool:
+        """Whether a coroutine waits again as if ``item`` had not come; not one that has not begun, or is shielded."""
+        coroutine = activity.coroutine
+        is_begun = getattr(coroutine, "cr_suspended", False) or getattr(coroutine, "gi_suspended", False)
+        if not is_begun or type(item) not in (Message, type(None), AskFailed):  # else a wait of Trio's own is over
+            return False
+        lease = activity.lease
+        if lease is not None:
+            lease.scope.cancel()
+            if not lease.is_cancelled:
+                return False
+        activity.waiting = True
+        return True
 
     def _run_one(self) -> None:
         """One turn. Whether another follows, and whether time moves, is seen at the top of the loop only.

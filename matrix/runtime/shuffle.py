@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from matrix.runtime.activity import ACTIVITY
+from matrix.runtime.activity import ACTION, ACTIVITY
 
 if TYPE_CHECKING:
     from matrix.runtime.inputs import Stream
@@ -39,7 +39,8 @@ class ShuffledLane:
     def append(self, entry: Entry) -> None:
         """Put it behind what its agent has there."""
         target = entry[0]
-        key = target.agent if target._mode == ACTIVITY else target
+        # An agent by its number: its class may say which agents are equal.
+        key = target if target._mode == ACTION else (target.agent if target._mode == ACTIVITY else target)._number
         entries = self._entries.get(key)
         if entries is None:
             entries = self._entries[key] = deque()

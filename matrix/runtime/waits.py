@@ -41,6 +41,13 @@ class Wait(NamedTuple):
         """What it waits for, in words."""
         return self.on if isinstance(self.on, str) else _name(self.on)
 
+    @property
+    def key(self) -> Activity | int:
+        """The task, or the agent's number, that it waits for; -1 where it is none of ours."""
+        if isinstance(self.on, str):
+            return -1
+        return self.on if isinstance(self.on, Activity) else int(self.on._number)
+
     def __str__(self) -> str:
         return f"{self.who} waits in {self.verb}" + (f" for {self.what}" if self.what else "")
 
@@ -73,8 +80,8 @@ def _report(waits: list[Wait], cycles: list[list[Wait]]) -> str:
     if len(others) > NAMED_MAX:
         said.append(f"and {len(others) - NAMED_MAX:,} more wait")
     stuck = {wait.activity.agent._number for wait in waits}
-    asked = dict.fromkeys(wait.on for wait in others[:NAMED_MAX] if not isinstance(wait.on, (str, Activity)))
-    free = [_name(agent) for agent in asked if agent._number not in stuck and agent._mode != ENDED]
+    asked = {wait.on._number: wait.on for wait in others[:NAMED_MAX] if not isinstance(wait.on, (str, Activity))}
+    free = [_name(agent) for number, agent in asked.items() if number not in stuck and agent._mode != ENDED]
     if free:
         said.append(f"{', '.join(free)} wait{'s' if len(free) == 1 else ''} for messages")
     return "; ".join(said)
@@ -88,10 +95,10 @@ def _shortened(cycle: list[Wait]) -> list[Any]:
 
 def _cycles(waits: list[Wait]) -> list[list[Wait]]:
     """Rings among those who wait for each other; found without recursion, since a ring may be long."""
-    of: dict[Any, list[Wait]] = {}  # the waits of a task, and those of all tasks of an agent
+    of: dict[Activity | int, list[Wait]] = {}  # the waits of a task, and those of all tasks of an agent, by number
     for wait in waits:
         of[wait.activity] = [wait]
-        of.setdefault(wait.activity.agent, []).append(wait)
+        of.setdefault(wait.activity.agent._number, []).append(wait)
     found: list[list[Wait]] = []
     finished: set[Activity] = set()
     for start in waits:
@@ -105,7 +112,7 @@ def _cycles(waits: list[Wait]) -> list[list[Wait]]:
                     found.append(_from_first([wait for wait, _ in path[place[wait.activity] :]]))
                 elif wait.activity not in finished:
                     place[wait.activity] = len(path)
-                    ahead = [] if isinstance(wait.on, str) else of.get(wait.on, [])[::-1]
+                    ahead = of.get(wait.key, [])[::-1]
                     path.append((wait, ahead))
             elif path:
                 done, _ = path.pop()

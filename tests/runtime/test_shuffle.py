@@ -109,10 +109,13 @@ class Target:
 
     _mode = 0
 
+    def __init__(self, number: int) -> None:
+        self._number = number
+
 
 @given(st.lists(st.tuples(st.sampled_from(["append", "front", "pop"]), st.integers(0, 4))), st.integers(0, 3))
 def test_the_queue_gives_everything_once_and_each_ones_own_in_order(steps: list[tuple[str, int]], seed: int) -> None:
-    targets = [Target() for _ in range(5)]
+    targets = [Target(n) for n in range(5)]
     lane, expected, front = ShuffledLane(stream(seed, "", "shuffle")), {t: [] for t in targets}, []
     for count, (what, who) in enumerate(steps):
         entry = (targets[who], count)

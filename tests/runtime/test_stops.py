@@ -204,6 +204,35 @@ def test_a_stop_from_a_turn_cancels_all_in_the_order_they_were_started() -> None
     assert played.of("simulation.input") == []
 
 
+def test_what_was_to_be_handled_next_is_not_when_all_is_stopped_and_the_order_stays() -> None:
+    class Busy(matrix.Agent):
+        async def run(self) -> None:
+            try:
+                async for message in self.messages():
+                    self.emit("handled", kind=message.kind)
+                    with self.move_on_after(10):  # some wait in a scope of their own, some do not
+                        if int(self.id[1:]) % 3:
+                            await self.receive()
+            finally:
+                self.emit("left")
+
+    async def program(simulation: matrix.Simulation) -> None:
+        for n in range(9):
+            simulation.spawn(Busy, f"b{n}")
+        await simulation.sleep(1)
+        for n in range(9):
+            simulation.send(f"b{n}", "first")
+        await simulation.sleep(1)
+        for n in range(0, 9, 2):  # their messages are ready when the stop comes
+            simulation.send(f"b{n}", "second")
+        simulation.stop("enough")
+
+    played = play(program)
+    assert played.data("handled") == [{"kind": "first"}] * 9
+    assert [event.agent for event in played.of("left")] == list(range(1, 10))
+    assert ended_in_order(played) == list(range(1, 10))
+
+
 async def test_a_stop_from_outside_is_recorded_and_is_the_cause_of_what_follows(tmp_path: Path) -> None:
     async with matrix.open_runtime(tmp_path, index=False) as runtime:
         simulation = await runtime.start(mixed)
