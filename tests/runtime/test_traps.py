@@ -1,4 +1,4 @@
-"""Every trap of TRAPS.md: the program shown there is recorded, and a replay elsewhere finds what the page says it does."""
+"""Every trap of TRAPS.md: the program shown there is recorded, and a replay elsewhere says what the page says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Record the programs of TRAPS.md in one process, and replay them in another.
 
 python traps.py record FOLDER        each .py file of the folder is run twice, into a store beside it
-python traps.py replay FOLDER        both are replayed, the second one first: what the first left behind it is not there then
+python traps.py replay FOLDER        both are replayed, the second one first: what the first left behind is not there
 
 Both write JSON: by the name of the program, what was said of it.
 """
