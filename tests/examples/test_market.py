@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import matrix
@@ -24,6 +24,10 @@ MARKET = ROOT / "examples" / "market.py"
 orders = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.sampled_from((BUY, SELL)), st.integers(1, 9), st.booleans()), max_size=40
 )
+
+
+# On a busy machine drawing a list may take a while, which says nothing about the book.
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class PlainBook:
@@ -46,6 +50,7 @@ class PlainBook:
         self.waiting = [order for order in self.waiting if order[0] != trader]
 
 
+@patiently
 @given(orders)
 def test_the_book_serves_the_best_price_first_and_then_who_came_first(steps: list[tuple[str, int, int, bool]]) -> None:
     book, plain = Book(), PlainBook()
@@ -61,6 +66,7 @@ def test_the_book_serves_the_best_price_first_and_then_who_came_first(steps: lis
         assert sorted((o.trader, o.side, o.price) for o in book.orders.values()) == sorted(plain.waiting)
 
 
+@patiently
 @given(st.lists(st.integers(1, 9), max_size=4), st.lists(st.integers(1, 9), max_size=4))
 def test_no_other_way_of_trading_gains_more_than_where_supply_meets_demand(values: list[int], costs: list[int]) -> None:
     most = 0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples.negotiation import negotiation
@@ -16,7 +16,7 @@ from matrix.testing.played import play
 ROOT = Path(__file__).parent.parent.parent
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 8))
 def test_nobody_pays_more_than_their_limit_and_no_seller_sells_what_it_has_not(
     seed: int, buyers: int, sellers: int

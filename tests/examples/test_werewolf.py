@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import matrix
@@ -26,7 +26,7 @@ SPOKEN = ("accuse", "claim", "wonder", "vote")
 
 sizes = st.tuples(st.integers(0, 2**32), st.integers(3, 15), st.integers(1, 4)).filter(lambda s: 2 * s[2] < s[1])
 a_game = given(sizes)
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Game:
