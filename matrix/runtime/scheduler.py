@@ -423,7 +423,7 @@ class Scheduler(Stepping):
         while self.open_count and not self.is_halted:
             is_ready = await self._take_what_came()
             self._drop_called()
-            if self.grace_is_over:
+            if self.grace_is_over or not self.open_count:  # the last may just have ended: time must not move for it
                 return
             if self.playback is None and monotonic_ns() >= limit:
                 self.arrive(GraceOver())
