@@ -67,7 +67,6 @@ class Scheduler(Stepping):
         self.grace_is_over = False
         self.task: Any = None
         self._is_parked = False
-        self._yielded_ns = 0  # when Trio last had its turn
         self._freeze_at = 20_000
         self._turns_then: list[int] = []  # of each agent, half way to a livelock
 
@@ -162,11 +161,7 @@ class Scheduler(Stepping):
             elif any(self.lanes):
                 self.run_slice(self._budget())
                 await self._hand_off()
-                # With nothing ready it parks next, which is a yield as well: a turn in thousands of simulations that
-                # wait for the outside costs a fourth less so.
-                if any(self.lanes) or wall_ns() - self._yielded_ns >= YIELD_INTERVAL_NS:
-                    await trio.lowlevel.checkpoint()
-                    self._yielded_ns = wall_ns()
+                await trio.lowlevel.checkpoint()
             elif not self._advance():
                 await self._idle()
 
@@ -395,7 +390,6 @@ class Scheduler(Stepping):
         else:
             with trio.move_on_after(seconds):
                 await wait_task_rescheduled(abort)
-        self._yielded_ns = wall_ns()
 
     # -- the end -------------------------------------------------------------------------------
 
