@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from matrix.log.block import Block, BlockRef
 from matrix.log.digest import Streams
 from matrix.log.history import History, Piece, events_of
 from matrix.log.pack import pack_halving
-from matrix.log.rows import Rows, cut_rows
+from matrix.log.rows import FIXED_COLUMNS, Column, Rows, Runs, cut_rows
 
+FEW_EVENTS: Final = 128  # at most so many are compared one by one
 _NOWHERE: Final = BlockRef(0, 0, 0, 0)
 
 
@@ -59,6 +60,7 @@ class Comparer:
         self.history = history
         self.last_seq = history.last_seq if last_seq is None else min(last_seq, history.last_seq)
         self.next_seq = 1
+        self.few_events = FEW_EVENTS
         self._streams = Streams()
         self._pieces = history.pieces()
         self._piece: Piece | None = None
@@ -69,6 +71,8 @@ class Comparer:
 
         After a difference nothing more is to be checked.
         """
+        if rows.count <= self.few_events and self._are_few_same(rows):
+            return None
         for block in _blocks_of(rows):
             difference = self._check_block(block)
             if difference is not None:
@@ -86,6 +90,20 @@ class Comparer:
     def digest(self) -> str:
         """The digest of what was compared so far: the history's own when that was all of it."""
         return self._streams.digest()
+
+    def _are_few_same(self, rows: Rows) -> bool:
+        """Whether a few events are the same, looked at one by one: packing them would cost more. False: ask again."""
+        count = rows.count
+        piece = self._next_piece()
+        if piece is None or min(len(piece.rows) - self._at, self.last_seq - self.next_seq + 1) < count:
+            return False
+        picked = piece.rows[self._at : self._at + count]
+        actual = _events_of_rows(rows)
+        if actual is None or not all(map(same_event, events_of(piece.block, picked), actual)):
+            return False
+        self._streams.feed(piece.block, picked)
+        self._at, self.next_seq = self._at + count, self.next_seq + count
+        return True
 
     def _check_block(self, block: Block) -> Difference | None:
         start = 0
@@ -136,6 +154,31 @@ class Comparer:
                 left.discard(started.agent)
                 if not left:
                     return
+
+
+def _events_of_rows(rows: Rows) -> list[Event] | None:
+    """The events of rows whose payloads are dicts; None when they are columns."""
+    data: dict[int, dict[str, Any]] = {}
+    for of_kind in rows.data.values():
+        if of_kind.payloads is None:
+            return None
+        of_rows = of_kind.rows.tolist() if isinstance(of_kind.rows, np.ndarray) else of_kind.rows
+        data.update(zip(of_rows, of_kind.payloads, strict=True))
+    names = (*FIXED_COLUMNS, "kind", "to")
+    columns = (_listed(getattr(rows, name), rows.count) for name in names)
+    found = []
+    for row, (*fixed, code, to) in enumerate(zip(*columns, strict=True)):
+        receivers = rows.to_many.get(row) or ((to,) if to else ())
+        found.append(Event(*fixed, rows.kinds[code], receivers, data.get(row, {})))  # type: ignore[call-arg]  # nine
+    return found
+
+
+def _listed(column: Column, count: int) -> list[int]:
+    if isinstance(column, int):
+        return [column] * count
+    if isinstance(column, Runs):
+        return list(np.repeat(column.values, np.diff(column.starts, append=count)).tolist())
+    return list(column.tolist())
 
 
 def _blocks_of(rows: Rows) -> Iterator[Block]:

@@ -47,7 +47,15 @@ def check(comparer: Comparer, events: list[Event], sizes: list[int]) -> Differen
 
 
 def difference_of(recorded: list[Event], actual: list[Event]) -> Difference | None:
-    return check(Comparer(stored(*recorded)), actual, [100])
+    """The first difference, whether few events are compared one by one or all as columns."""
+    history = stored(*recorded)
+    one_by_one, as_columns = Comparer(history), Comparer(history)
+    as_columns.few_events = 0
+    found = [check(comparer, actual, [100]) for comparer in (one_by_one, as_columns)]
+    assert one_by_one.next_seq == as_columns.next_seq
+    assert (found[0] is None) == (found[1] is None)
+    assert found[0] is not None or one_by_one.digest() == as_columns.digest()
+    return found[0]
 
 
 @patient
@@ -62,6 +70,7 @@ def test_the_same_events_pass_in_any_batches_and_any_other_is_found_where_it_is(
     one = data.draw(st.sampled_from(told))
     history = Histories(LogReader(LOG, disk)).history(*one.place)
     comparer = Comparer(history)
+    comparer.few_events = data.draw(st.sampled_from([0, 3, 128]))
     assert check(comparer, one.whole, sizes) is None
     assert comparer.next_seq == len(one.whole) + 1
     assert comparer.missing() is None
