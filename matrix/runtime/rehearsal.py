@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matrix.log.compare import Comparer, Difference
 from matrix.runtime.branch import apply_fork
+from matrix.runtime.guard import is_own_module
 from matrix.runtime.options import Options
 from matrix.runtime.playback import Playback
 from matrix.runtime.program import Program, parameters_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from matrix.log.rows import Rows
     from matrix.runtime.runtime import Runtime
 
-PACKAGE: Final = str(Path(__file__).parent.parent)
 _ENVIRONMENT: Final = ("code", "file", "hash_seed", "versions", "program", "parameters", "options")
 
 
@@ -135,10 +135,9 @@ def user_frame() -> FrameType | None:
     """The innermost frame of the program's own code in the turn that is being taken; None when it has none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE):
+        if is_own_module(frame.f_globals.get("__name__", "")):  # by name: in a wheel the examples lie in our folder
             return frame
-        if name.endswith(("scheduler.py", "handoff.py")):
+        if frame.f_code.co_filename.endswith(("scheduler.py", "handoff.py")):
             return None
         frame = frame.f_back
     return None
