@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from matrix.runtime.runtime import Runtime as Runtime
     from matrix.runtime.runtime import open_runtime as open_runtime
     from matrix.runtime.simulation import Simulation as Simulation
+    from matrix.runtime.statistics import SimulationStatistics as SimulationStatistics
+    from matrix.runtime.waits import Deadlock as Deadlock
+    from matrix.runtime.waits import Livelock as Livelock
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -44,9 +47,11 @@ _HOMES = {
     "AskFailed": ("matrix.errors", "AskFailed"),
     "CallFailed": ("matrix.runtime.call", "CallFailed"),
     "CallPolicy": ("matrix.runtime.policy", "CallPolicy"),
+    "Deadlock": ("matrix.runtime.waits", "Deadlock"),
     "Event": ("matrix.event", "Event"),
     "Goal": ("matrix.runtime.goal", "Goal"),
     "GoalFailed": ("matrix.runtime.goal", "GoalFailed"),
+    "Livelock": ("matrix.runtime.waits", "Livelock"),
     "MatrixError": ("matrix.errors", "MatrixError"),
     "Message": ("matrix.runtime.mailbox", "Message"),
     "Outcome": ("matrix.runtime.outcome", "Outcome"),
@@ -56,6 +61,7 @@ _HOMES = {
     "Runtime": ("matrix.runtime.runtime", "Runtime"),
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
     "SimulationFailed": ("matrix.runtime.outcome", "SimulationFailed"),
+    "SimulationStatistics": ("matrix.runtime.statistics", "SimulationStatistics"),
     "Store": ("matrix.store", "Store"),
     "Timer": ("matrix.runtime.mailbox", "Timer"),
     "UnknownOutcome": ("matrix.runtime.call", "UnknownOutcome"),

@@ -5,12 +5,15 @@
     |   +-- ProgramError      a program or agent used the runtime wrongly
     |   |   +-- UnknownAgent      a message to an agent that was never started
     |   |   +-- MailboxFull       the receiver's mailbox holds all it may
+    |   |   +-- Deadlock          nothing can happen any more, and agents wait for each other
+    |   |   +-- Livelock          turn follows turn, and virtual time does not move
     |   |   +-- UnrecordedInput   a turn reached past the agent for clock, chance or the outside
     |   +-- QueryError        a query that cannot be read or checked: has place, hint and fix
     |   +-- ReplayRefused     a recorded simulation that cannot be run again here, or not in that way
     |   +-- NotAStore         the folder is missing, or is something else
     |   +-- ImportRefused     a file that is not of the format, is cut off, or is already there
     +-- AskFailed             whoever was asked ended, or was restarted, before it answered
+    +-- SimulationFailed      the group of what the agents of a simulation raised
     +-- StoreError            the world's fault: disk, other processes, damaged bytes
         +-- LogWriteError     the log could not be written; what was acknowledged stays readable
         +-- ShardBusy         another process writes this shard
