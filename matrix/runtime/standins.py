@@ -222,30 +222,26 @@ def _modules_of_agents() -> Iterator[str]:
 
 def _own_modules(names: set[str | None]) -> list[tuple[str, ModuleType]]:
     """These modules, and those beside them: from the same folder, or of the same package where that is installed."""
-    folders, packages = set(), set()
-    for name in names:
-        if name in sys.modules and is_own_module(name):
-            packages.add(name.partition(".")[0])
-            folder = _folder_of(name)
-            if folder and not f"{folder}/".startswith(NOT_THEIRS):
-                folders.add(folder)
-    packages.discard("matrix")  # of which only the examples are programs
+    mine = {name for name in names if name in sys.modules and is_own_module(name)}
+    tops = {name.partition(".")[0] for name in mine}
+    folders = {folder for top in tops if (folder := _folder_of(top)) and not f"{folder}/".startswith(NOT_THEIRS)}
+    loaded = list(sys.modules.items())
+    beside = tops | {top for top in {name.partition(".")[0] for name, _ in loaded} if _folder_of(top) in folders}
+    beside.discard("matrix")  # of which only the examples are programs
     return [
         (name, module)
-        for name, module in list(sys.modules.items())
-        if isinstance(module, ModuleType)
-        and is_own_module(name)
-        and (name in names or name.partition(".")[0] in packages or _folder_of(name) in folders)
+        for name, module in loaded
+        if (name in mine or name.partition(".")[0] in beside) and isinstance(module, ModuleType) and is_own_module(name)
     ]
 
 
-def _folder_of(name: str) -> str:
-    """The folder from which a module, or the package it is in, was imported."""
-    top = sys.modules.get(name.partition(".")[0])
-    file = getattr(top, "__file__", None)
+def _folder_of(top: str) -> str:
+    """The folder from which a module that is in no package, or a whole package, was imported."""
+    module = sys.modules.get(top)
+    file = getattr(module, "__file__", None)
     if isinstance(file, str):
-        return dirname(dirname(file)) if hasattr(top, "__path__") else dirname(file)
-    path = list(getattr(top, "__path__", ()))
+        return dirname(dirname(file)) if hasattr(module, "__path__") else dirname(file)
+    path = list(getattr(module, "__path__", ()))
     return dirname(path[0]) if path else ""
 
 
