@@ -151,8 +151,7 @@ class Stepping(Clock):
     def _cancelled_wait(self, activity: Activity, lease: Lease, abort: Callable[[Any], Abort]) -> BaseException | None:
         """In a cancelled scope a wait of Trio's own ends as it begins, unless it is of a kind that cannot."""
         if self.is_strict:
-            error = lease.abort(abort) if lease.raise_cancel is not None else None
-            return error or self._refusal(activity)
+            return lease.abort(abort) or self._refusal(activity)
         error = lease.abort(abort)
         self._let_be(activity, lease, None if error is not None else abort, report_wait(activity))
         if error is not None:  # an input like the end of any other: it may have been the wall clock that cancelled it
