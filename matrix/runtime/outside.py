@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import inspect
 import math
-import types
-from collections.abc import Awaitable, Callable, Generator
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -93,9 +92,14 @@ class Outside:
             if call.is_stale:
                 self._end(call)
             elif self._idle:
-                reschedule(self._idle.pop(), Value(call))
+                task = self._idle.pop()
+                task.context = call.context  # read by Trio for every step: it has the variables of who made the call
+                reschedule(task, Value(call))
             else:
-                self._start_soon(self._serve, call, name="matrix call")
+                call.context.run(self._start_call, call)
+
+    def _start_call(self, call: Call) -> None:
+        self._start_soon(self._serve, call, name="matrix call")
 
     def _end(self, call: Call) -> None:
         if call.place is not None:
@@ -167,7 +171,7 @@ class Outside:
         if call.place is not None:
             call.place.began_at = trio.current_time()
         call.began = monotonic_ns()
-        work = _within(call.context, call.function, call.arguments)
+        work = call.function(*call.arguments)
         return work if call.timeout == math.inf else _in_time(call.timeout, work)
 
     async def _in_a_thread(self, call: Call) -> Any:
@@ -179,7 +183,7 @@ class Outside:
             call.began = monotonic_ns()
             call.waited_ns += call.began - asked_at
             run = partial(_work, call, trio.current_time(), call.began)
-            work = _within(call.context, _run_in_thread, (held, run))
+            work = _run_in_thread(held, run)
             return await (work if call.timeout == math.inf else _in_time(call.timeout, work))
         finally:
             held.let_go_unless_taken()
@@ -243,24 +247,6 @@ def _work(call: Call, time: float, ns: int) -> tuple[Any]:
 async def _in_time(seconds: float, work: Awaitable[Any]) -> Any:
     with trio.fail_after(seconds):
         return await work
-
-
-@types.coroutine
-def _within(context: Context, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Generator[Any, Any, Any]:
-    """Await ``function(*arguments)`` with the variables of ``context``, which a Trio task cannot change for itself."""
-    coroutine = context.run(function, *arguments)
-    resume: Callable[[Any], Any] = coroutine.send
-    value: Any = None
-    while True:
-        try:
-            trap = context.run(resume, value)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            value = yield trap
-            resume = coroutine.send
-        except BaseException as error:
-            value, resume = error, coroutine.throw
 
 
 def is_async(function: Callable[..., Any]) -> bool:
