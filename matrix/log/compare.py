@@ -7,6 +7,7 @@ events looked at, and the first that differs is found.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from matrix.limits import BLOCK_EVENTS_MAX, COMPARE_EVENTS_SHOWN
 from matrix.log.alike import Selected, same_event, same_rows
 from matrix.log.block import Block, BlockRef
 from matrix.log.digest import Streams
-from matrix.log.history import History, Piece, events_of
+from matrix.log.history import History, events_of
 from matrix.log.pack import pack_halving
 from matrix.log.rows import FIXED_COLUMNS, Column, Rows, Runs, cut_rows
 
@@ -63,8 +64,7 @@ class Comparer:
         self.few_events = FEW_EVENTS
         self._streams = Streams()
         self._pieces = history.pieces()
-        self._piece: Piece | None = None
-        self._at = 0  # rows of the piece that were compared already
+        self._ahead: deque[tuple[Block, np.ndarray]] = deque()  # looked at, and not compared yet
 
     def check(self, rows: Rows) -> Difference | None:
         """The first difference of the next events, which begin with event ``next_seq``; None: they are the same.
@@ -93,39 +93,56 @@ class Comparer:
 
     def _are_few_same(self, rows: Rows) -> bool:
         """Whether a few events are the same, looked at one by one: packing them would cost more. False: ask again."""
-        count = rows.count
-        piece = self._next_piece()
-        if piece is None or min(len(piece.rows) - self._at, self.last_seq - self.next_seq + 1) < count:
-            return False
-        picked = piece.rows[self._at : self._at + count]
+        stretches = self._upcoming(rows.count)
         actual = _events_of_rows(rows)
-        if actual is None or not all(map(same_event, events_of(piece.block, picked), actual)):
+        if actual is None or sum(len(picked) for _, picked in stretches) < rows.count:
             return False
-        self._streams.feed(piece.block, picked)
-        self._at, self.next_seq = self._at + count, self.next_seq + count
+        recorded = (event for stretch in stretches for event in events_of(*stretch))
+        if not all(map(same_event, recorded, actual)):
+            return False
+        for block, picked in stretches:
+            self._streams.feed(block, picked)
+            self._advance(len(picked))
         return True
 
     def _check_block(self, block: Block) -> Difference | None:
         start = 0
         while start < block.count:
-            piece = self._next_piece()
-            if piece is None or self.next_seq > self.last_seq:
+            stretches = self._upcoming(block.count - start)
+            if not stretches:
                 return self._difference(None, events_of(block, np.array([start]))[0], block)
-            count = min(len(piece.rows) - self._at, block.count - start, self.last_seq - self.next_seq + 1)
-            rows = piece.rows[self._at : self._at + count]
-            pair = Selected(piece.block, rows), Selected(block, np.arange(start, start + count))
+            recorded_block, rows = stretches[0]
+            pair = Selected(recorded_block, rows), Selected(block, np.arange(start, start + len(rows)))
             if not same_rows(*pair):
                 recorded, actual = _first_difference(*pair)
                 self.next_seq = recorded.seq
                 return self._difference(recorded, actual, block)
-            start, self._at, self.next_seq = start + count, self._at + count, self.next_seq + count
+            start += len(rows)
+            self._advance(len(rows))
         return None
 
-    def _next_piece(self) -> Piece | None:
-        """The piece with the next event; None at the end of the history."""
-        if self._piece is None or self._at == len(self._piece.rows):
-            self._piece, self._at = next(self._pieces, None), 0
-        return self._piece
+    def _upcoming(self, count: int) -> list[tuple[Block, np.ndarray]]:
+        """Where the next recorded events are, at most so many: blocks, and their rows there."""
+        count = min(count, self.last_seq - self.next_seq + 1)
+        found: list[tuple[Block, np.ndarray]] = []
+        number = 0
+        while count > 0:
+            if number == len(self._ahead):
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._ahead.append((piece.block, piece.rows))
+            block, rows = self._ahead[number]
+            found.append((block, rows[:count]))
+            number, count = number + 1, count - len(rows)
+        return found
+
+    def _advance(self, count: int) -> None:
+        """So many of what is upcoming, within one stretch, have come."""
+        block, rows = self._ahead.popleft()
+        if count < len(rows):
+            self._ahead.appendleft((block, rows[count:]))
+        self.next_seq += count
 
     def _difference(self, recorded: Event | None, actual: Event, block: Block) -> Difference:
         known = [recorded, actual] if recorded else [actual]
