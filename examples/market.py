@@ -60,6 +60,8 @@ class Book:
         self._count += 1
         order = self.orders[trader] = Order(-side * price, self._count, side, price, trader)
         heapq.heappush(self._queues[side], order)
+        if len(self._queues[side]) > 2 * len(self.orders) + 8:  # most of it was withdrawn long ago
+            self._queues[side] = sorted(order for order in self.orders.values() if order.side == side)
         return None
 
     def withdraw(self, trader: str) -> None:
