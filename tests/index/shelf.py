@@ -80,7 +80,7 @@ class Shelf:
     def segments(self, shard: int) -> list[Info]:
         """Every segment that holds anything."""
         found, last = [], 0
-        for segment in self.log[shard]:
+        for segment in self.log.get(shard, ()):
             positions = [row[0] for block in segment.blocks for row in block]
             first, last = min(positions, default=last + 1), max(positions, default=last)
             is_sealed = segment is not self.log[shard][-1]
@@ -91,7 +91,7 @@ class Shelf:
 
     def blocks(self, shard: int, *, after: int = 0) -> Iterator[Block]:
         """Blocks that hold a position beyond ``after``."""
-        for segment in self.log[shard]:
+        for segment in self.log.get(shard, ()):
             for place, rows in enumerate(segment.blocks):
                 if max(row[0] for row in rows) > after:
                     yield self._block(shard, segment, place)

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from matrix.event import Event
+from matrix.event import SIMULATION_FORKED, Event
 from matrix.index import dump, follower, forks
 from matrix.testing.forks import whole
 from matrix.testing.telling import Telling
@@ -137,3 +139,29 @@ def test_a_long_line_of_forks_is_followed() -> None:
 
 
 EVENT_FIELDS = ("seq", "time", "wall", "agent", "turn", "goal", "state", "cause", "kind", "to", "data")
+
+
+places = st.tuples(st.sampled_from((1, 1, 2, 9, -1, True, "x", None)), st.sampled_from((1, 2, 3, 4, 99, 0, 2**70, 1.5)))
+wild = st.lists(st.tuples(places, st.integers(1, 12), st.integers(0, 3), st.sampled_from((1, 2))), max_size=8)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(told=wild, batch_events=st.sampled_from((1, 4, 10_000)))
+def test_forks_of_anything_give_one_index_in_any_steps(told: list[Any], batch_events: int) -> None:
+    shelf, index = Shelf(), new_index()
+    events = {1: trade(1, 2), 2: trade(1, 2)}
+    for number, ((shard_of_parent, ordinal), seq, more, shard) in enumerate(told, 2):
+        data = {"parent_shard": shard_of_parent, "parent_ordinal": ordinal, "id": f"wild {number}"}
+        own = [Event(number, seq, 900, 900, 0, 0, 0, 0, seq - 1, SIMULATION_FORKED, data=data)]
+        own += [Event(number, seq + n, 900, 900, 1, 1, 3, 0, seq, "offer", (2,)) for n in range(1, more + 1)]
+        events[shard] = events[shard] + own
+    for shard in events:
+        for at in range(0, len(events[shard]), 3):
+            shelf.append(shard, events[shard][at : at + 3])
+    follower.follow(index, shelf, batch_events=batch_events)
+    assert dump.dump_digest(index) == rebuilt_digest(shelf)
+    copied, _ = followed(whole(events))
+    for table in ("agents", "goals", "states", "kinds", "paths"):
+        assert rows(index, table) == rows(copied, table), table
+    copied.close()
+    index.close()
