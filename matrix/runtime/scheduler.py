@@ -24,7 +24,7 @@ from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 
 from matrix.errors import AskFailed
 from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
-from matrix.runtime.activity import ACTION, ACTIVITY, HANDLER, REACTIVE, Activity
+from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
 from matrix.runtime.call import call
 from matrix.runtime.durations import US_PER_SECOND
@@ -185,11 +185,19 @@ class Scheduler(Stepping):
         if self.playback is not None:
             self.playback.land_due(self)
         arrivals, self.arrivals = self.arrivals, []
-        if arrivals and not any(self.lanes) and any(arrival.is_wanted for arrival in arrivals):
+        if arrivals and not self.is_anything_ready() and any(arrival.is_wanted for arrival in arrivals):
             self._follow_wall()  # time stands still while something is ready: what an arrival leads to has its time
         for arrival in arrivals:
             self.landed += arrival.is_wanted
             arrival.land(self)
+
+    def is_anything_ready(self) -> bool:
+        """Whether a turn or an action is due now; entries of those that have ended are neither, wherever they lie."""
+        return any(
+            target._mode != ENDED and not (target._mode == ACTIVITY and target.is_done)
+            for lane in self.lanes
+            for target, _ in lane
+        )
 
     def _budget(self) -> int:
         """How many turns the next slice may run; every bound is a count, so the order stays the same."""
