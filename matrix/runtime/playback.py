@@ -107,7 +107,7 @@ class Playback:
             scheduler.halt()  # what came then can come no more: it went another way
 
     def _land(self, due: Input, scheduler: Scheduler) -> bool:
-        if not any(scheduler.lanes):
+        if not scheduler.is_anything_ready():
             scheduler.move_to(due.time)
         scheduler.landed = due.arrival
         if isinstance(due.what, Answer):
