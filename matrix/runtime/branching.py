@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from matrix.errors import ReplayRefused
 from matrix.runtime.divergence import explain
-from matrix.runtime.program import environment, origin_of
+from matrix.runtime.program import changes_since, environment, origin_of
 from matrix.runtime.rehearsal import environment_then, namer, rehearse
 
 if TYPE_CHECKING:
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from matrix.runtime.program import Program
     from matrix.runtime.runtime import Runtime
     from matrix.runtime.simulation import Simulation
+
+
+_diagnostics = logging.getLogger("matrix")
+
+
+@cache
+def _tell(note: str) -> None:
+    """What has changed since is said once: it may be true of a thousand simulations."""
+    _diagnostics.warning("what goes on from its history is not run as it was recorded: %s", note)
 
 
 class Branching:
@@ -55,6 +66,8 @@ class Branching:
         await self._settled.wait()
         if not self._is_live:
             raise ReplayRefused(self._why_not())
+        for note in changes_since(environment_then(self._history), environment(self._program)):
+            _tell(note)
         return self._simulation
 
     def _over(self, simulation: Simulation) -> None:

@@ -81,6 +81,20 @@ def environment(program: Program) -> dict[str, Any]:
     return found
 
 
+def changes_since(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not as it was when a simulation was recorded, one sentence for each."""
+    notes = []
+    before, after = then.get("versions", {}), now.get("versions", {})
+    for name in sorted(set(before) | set(after)):
+        if before.get(name) != after.get(name):
+            notes.append(f"{name} was {before.get(name, 'not there')}, and is {after.get(name, 'not there')}")
+    if then.get("code") != now.get("code"):
+        notes.append("the program's code has changed since")
+    if then.get("hash_seed") != now.get("hash_seed"):
+        notes.append(f"PYTHONHASHSEED was {then.get('hash_seed', 'random')}, and is {now.get('hash_seed', 'random')}")
+    return notes
+
+
 def parameters_of(program: Program, recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters to run a recorded simulation with.
 
@@ -140,10 +154,12 @@ def find_program(recorded: Mapping[str, Any]) -> Program:
     """
     module_name, _, qualname = str(recorded.get("program", "")).partition(":")
     file = recorded.get("file")
-    if not qualname or "<locals>" in qualname:
+    if not qualname:
+        raise ProgramError("no program made this simulation (it was imported): there is nothing to run again")
+    if "<locals>" in qualname:
         raise ProgramError(
-            f"the simulation was made by {module_name or 'no'}:{qualname or 'program'}, which cannot be found by its "
-            "name; say which program to run"
+            f"the simulation was made by {module_name}:{qualname}, a function inside another, which cannot be found by "
+            "its name; say which program to run"
         )
     module = _loaded(module_name, file)
     found: Any = module

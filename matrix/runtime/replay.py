@@ -8,6 +8,7 @@ program said it.
 
 from __future__ import annotations
 
+import logging
 import pdb
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +22,7 @@ from matrix.errors import ReplayRefused, UsageError
 from matrix.log.writer import Durability
 from matrix.runtime.divergence import Divergence, explain
 from matrix.runtime.inputs import monotonic_ns
-from matrix.runtime.program import Program, check_program, environment, find_program, origin_of
+from matrix.runtime.program import Program, changes_since, check_program, environment, find_program, origin_of
 from matrix.runtime.recorder import Nowhere
 from matrix.runtime.rehearsal import environment_then, namer, place_of_turn, rehearse, user_frame
 from matrix.runtime.runtime import Runtime, living
@@ -30,6 +31,9 @@ from matrix.runtime.simulation import Simulation
 if TYPE_CHECKING:
     from matrix.log.compare import Difference
     from matrix.log.history import History
+
+
+_diagnostics = logging.getLogger("matrix")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Replayer:
             raise UsageError(f"{id} has events 1 to {history.last_seq}; there is none with the number {last_seq}")
         then = environment_then(history)
         program = self._program or find_program(then)
-        notes = changes(then, environment(program))
+        notes = changes_since(then, environment(program))
         if notes and self._pin:
             raise ReplayRefused(f"{id} was recorded elsewhere: {'; '.join(notes)}")
         is_whole = until is None and history.end is not None
@@ -145,20 +149,6 @@ class Replayer:
         )
 
 
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is not as it was when a simulation was recorded, one sentence for each."""
-    notes = []
-    before, after = then.get("versions", {}), now.get("versions", {})
-    for name in sorted(set(before) | set(after)):
-        if before.get(name) != after.get(name):
-            notes.append(f"{name} was {before.get(name, 'not there')}, and is {after.get(name, 'not there')}")
-    if then.get("code") != now.get("code"):
-        notes.append("the program's code has changed since")
-    if then.get("hash_seed") != now.get("hash_seed"):
-        notes.append(f"PYTHONHASHSEED was {then.get('hash_seed', 'random')}, and is {now.get('hash_seed', 'random')}")
-    return notes
-
-
 # -- in the middle of a turn ---------------------------------------------------------------------
 
 
@@ -169,7 +159,7 @@ def _halt(simulation: Simulation) -> None:
 def _debug(simulation: Simulation) -> None:
     frame = user_frame()
     if frame is None:
-        print("no line of the program is running at this event: it is the runtime's own", file=sys.stderr)
+        _diagnostics.warning("no line of the program is running at this event: it is the runtime's own")
     else:
         _open_debugger(frame)
     simulation.scheduler.halt()
