@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matrix.query.result import Result
     from matrix.runtime.again import Resumed
     from matrix.runtime.outcome import Outcome
+    from matrix.runtime.policy import CallPolicy
     from matrix.runtime.program import Program
     from matrix.runtime.replay import Replay
     from matrix.runtime.runtime import Progress as RunProgress
@@ -229,11 +230,13 @@ class Store:
         program: Program | None = None,
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
+        calls: Mapping[str, CallPolicy] | None = None,
     ) -> list[Resumed]:
         """Let every simulation that a crash cut off go on from its last event, live; returns when all have ended.
 
         A call that was in flight has an unknown outcome, unless it was declared repeatable. Simulations that another
-        process is running are left alone.
+        process is running are left alone. ``calls`` are policies by the name of a call, as of ``open_runtime``: those
+        that were given there are in no log.
         """
         from matrix.index import lookup
         from matrix.runtime.again import resume_shard
@@ -253,6 +256,7 @@ class Store:
                 program=program,
                 durability=durability,
                 progress=progress,
+                calls=calls,
             )
         return done
 
@@ -268,12 +272,14 @@ class Store:
         times: int = 1,
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
+        calls: Mapping[str, CallPolicy] | None = None,
     ) -> list[Outcome]:
         """New simulations with the history of one up to an event (its ``seq``) or a virtual time, then live.
 
         Several have the seeds ``seed``, ``seed + 1``, ...; without a seed one keeps its parent's, and several count on
         from it. ``set`` changes values there: a parameter of the program, an attribute of an agent
-        (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied.
+        (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
+        are policies by the name of a call, as of ``open_runtime``.
         """
         from matrix.runtime.again import fork_times
 
@@ -293,6 +299,7 @@ class Store:
             program=program,
             durability=durability,
             progress=progress,
+            calls=calls,
         )
 
     def _place(self, simulation: str) -> tuple[int, int]:

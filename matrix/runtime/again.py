@@ -15,7 +15,7 @@ import trio
 
 from matrix.errors import ShardBusy, UsageError
 from matrix.log.writer import Durability
-from matrix.runtime.blocking import Interrupt, run_trio
+from matrix.runtime.blocking import Interrupt
 from matrix.runtime.fork import fork
 from matrix.runtime.outcome import Outcome
 from matrix.runtime.replay import Replay, Replayer, open_stage
@@ -24,9 +24,10 @@ from matrix.runtime.runtime import Progress, Runtime, open_runtime
 
 if TYPE_CHECKING:
     from matrix.log.history import Histories, History
+    from matrix.runtime.policy import CallPolicy
     from matrix.runtime.program import Program
 
-REPLAYED_AT_ONCE = 256  # simulations replayed on one stage, one after the other, before it is opened anew
+REPLAYED_AT_ONCE = 32  # simulations replayed on one stage, one after the other, before their results are told
 FORKS_MAX = 10_000
 
 
@@ -49,16 +50,18 @@ def replay_each(
     debug: bool = False,
     pin: bool = False,
 ) -> Iterator[Replay]:
-    """Replay simulations one after the other; each result comes when it is known."""
+    """Replay simulations one after the other; results come some at a time."""
     waiting = iter(histories)
+    interrupt = Interrupt()
     while some := [pair for _, pair in zip(range(REPLAYED_AT_ONCE), waiting, strict=False)]:
 
         async def replay_some(some: Sequence[tuple[str, History]] = some) -> list[Replay]:
             async with open_stage(store) as stage:
+                interrupt.watch(stage)
                 replayer = Replayer(stage, program=program, pin=pin)
                 return [await replayer.replay(id, history, until=until, debug=debug) for id, history in some]
 
-        yield from run_trio(replay_some)
+        yield from interrupt.run(replay_some)
 
 
 def resume_shard(
@@ -70,6 +73,7 @@ def resume_shard(
     program: Program | None,
     durability: str | Durability,
     progress: Progress | None,
+    calls: Mapping[str, CallPolicy] | None,
 ) -> list[Resumed]:
     """Let the simulations of one shard go on that were cut off, given as id and ordinal, all at once.
 
@@ -79,7 +83,9 @@ def resume_shard(
 
     async def main() -> list[Resumed]:
         try:
-            async with open_runtime(store, shard=shard, durability=durability, progress=progress) as runtime:
+            async with open_runtime(
+                store, shard=shard, durability=durability, progress=progress, calls=calls
+            ) as runtime:
                 interrupt.watch(runtime)
                 return await _all_resumed(runtime, cut_off, histories, program)
         except ShardBusy:
@@ -119,6 +125,7 @@ def fork_times(
     program: Program | None,
     durability: str | Durability,
     progress: Progress | None,
+    calls: Mapping[str, CallPolicy] | None,
 ) -> list[Outcome]:
     """Fork a simulation once for each seed (None: the parent's), all at once; their outcomes, in that order."""
     if not 1 <= len(seeds) <= FORKS_MAX:
@@ -126,7 +133,7 @@ def fork_times(
     interrupt = Interrupt()
 
     async def main() -> list[Outcome]:
-        async with open_runtime(store, durability=durability, progress=progress) as runtime:
+        async with open_runtime(store, durability=durability, progress=progress, calls=calls) as runtime:
             interrupt.watch(runtime)
             forks = [
                 await fork(runtime, history, parent=parent, at=at, seed=seed, set=set, program=program)
