@@ -17,7 +17,9 @@ opens a scope keeps the lease until it has left it, one that is cancelled keeps 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import types
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -34,6 +36,7 @@ except ImportError:  # seen by has_hook, which every runtime asks before its fir
 
 run_context: Any = getattr(_private, "GLOBAL_RUN_CONTEXT", None)  # the private name; see above
 
+_diagnostics = logging.getLogger("matrix")
 _STOP = object()
 
 
@@ -82,12 +85,24 @@ class Errand:
 class Lease:
     """One parked task, and whose coroutine runs in its name."""
 
-    __slots__ = ("_newest", "_waker", "activity", "base", "foreign", "is_spent", "raise_cancel", "scope", "task")
+    __slots__ = (
+        "_newest",
+        "_waker",
+        "activity",
+        "base",
+        "foreign",
+        "is_spent",
+        "left",
+        "raise_cancel",
+        "scope",
+        "task",
+    )
 
     def __init__(self) -> None:
         self.activity: Activity | None = None  # who keeps it; None while it is shared
         self.raise_cancel: RaiseCancelT | None = None  # a cancellation that arrived and was not delivered yet
         self.foreign: Callable[[RaiseCancelT], Abort] | None = None  # a wait of Trio's own that this park stands for
+        self.left: Coroutine[Any, Any, Any] | None = None  # one that was left inside a raw nursery: unwound at the end
         self.is_spent = False  # its park met a cancellation: it takes no second one until it is parked anew
         self.scope = trio.CancelScope()
         self._newest: RaiseCancelT | None = None  # the newest cancellation, delivered or not
@@ -114,17 +129,18 @@ class Lease:
             while True:
                 result = await acapture(wait_task_rescheduled, self._abort)
                 value = result.value if isinstance(result, Value) else None
-                if value is _STOP:
-                    return
+                if value is _STOP or (self.activity is None and not isinstance(value, Errand)):
+                    break  # or whoever waited in its name was closed meanwhile
                 if isinstance(value, Errand):
                     assert self._waker is not None, "whoever asks for one waits for it"
                     done = capture(value.act)
                     self.raise_cancel, self.is_spent = None, False
                     reschedule(self._waker, done)  # runs in a later batch than this task's next park
                     continue
-                if self.activity is None:
-                    return  # whoever waited in its name was closed meanwhile
+                assert self.activity is not None, "it was just seen"
                 self._foreign_ended(self.activity, result)
+            if self.left is not None:
+                await _unwound(self.left, None if value is _STOP else result)
 
     def _foreign_ended(self, activity: Activity, result: Outcome[Any]) -> None:
         assert self.foreign is not None, "only a foreign wait is woken from outside"
@@ -241,6 +257,13 @@ class LeasePool:
         del self._all[id(lease)]
         lease.scope.cancel()
 
+    def unwind(self, lease: Lease, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """A coroutine inside a raw nursery is nobody's any more: its task leaves the nursery, and ends."""
+        lease.left, is_awaited = coroutine, lease.is_awaited
+        self.leave(lease)
+        if not is_awaited:
+            lease.stop()
+
     def close(self) -> None:
         """Let all parked tasks end."""
         for lease in self._all.values():
@@ -250,6 +273,18 @@ class LeasePool:
 
 def _nothing() -> None:
     """Waking up was all."""
+
+
+@types.coroutine
+def _unwound(coroutine: Coroutine[Any, Any, Any], result: Outcome[Any] | None) -> Generator[Any, Any, None]:
+    """Let Trio itself run a coroutine to its end, which is near: everything around it is cancelled."""
+    try:
+        yielded = coroutine.send(result) if result is not None else coroutine.throw(GeneratorExit)
+        while True:
+            is_trios = yielded is CHECKPOINT or type(yielded) is FOREIGN_WAIT
+            yielded = coroutine.send((yield yielded)) if is_trios else coroutine.throw(GeneratorExit)
+    except BaseException as error:  # also StopIteration, its end; nobody is there to be told
+        _diagnostics.debug("a coroutine that was left in a nursery ended with %r", error)
 
 
 def _caught(raise_cancel: Callable[[], Any]) -> BaseException:

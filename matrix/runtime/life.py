@@ -150,6 +150,10 @@ class Life(Supervision):
         if self.groups:
             self.enter_activity(activity)
         coroutine, context = activity.coroutine, activity.context
+        if coroutine is not None and lease.task.child_nurseries:
+            activity.is_done = True  # only Trio itself can leave a raw nursery
+            self.leases.unwind(lease, coroutine)
+            return
         try:
             if coroutine is not None and context is not None:
                 await self._in_name_of(lease, lambda: context.run(coroutine.close))
@@ -159,7 +163,7 @@ class Life(Supervision):
             error.add_note(f"while {agent!r} was closed at the simulation's end, where cleanup may not wait")
             self.agent_failed(agent, error)
         activity.is_done = True
-        if lease.is_awaited and not lease.task.child_nurseries:
+        if lease.is_awaited:
             self.leases.leave(lease)
         elif activity.lease is not None:
             self.leases.give_back(activity.lease)
