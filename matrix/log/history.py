@@ -108,7 +108,7 @@ class History:
         """Its first event, ``simulation.started``: of a fork, that of the oldest parent."""
         return next(self.events())
 
-    @property
+    @cached_property
     def end(self) -> Event | None:
         """The event that ended it; None when it goes on behind ``last_seq``, or was cut off."""
         last = self.event(self.last_seq)

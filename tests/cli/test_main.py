@@ -46,7 +46,8 @@ def test_the_bare_command_shows_its_help_and_no_error(tmp_path: Path) -> None:
 def test_help_lists_every_verb_in_the_order_a_newcomer_meets_them() -> None:
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
-    assert [line.split()[0] for line in shown.stdout.split("Commands:")[1].splitlines()[1 : 1 + len(VERBS)]] == list(VERBS)
+    listed = shown.stdout.split("Commands:")[1].splitlines()[1:]
+    assert [line.split()[0] for line in listed[: len(VERBS)]] == list(VERBS)
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
