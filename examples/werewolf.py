@@ -337,8 +337,8 @@ CLOSEST = """
 FIRST_VOTE = "events choose where simulation = $it | limit 1 | select seq, time"
 BRANCHES = """
     simulations where id in $branches
-    | select id, seed, first(.whom of died) as dies_first, first(.how of died) as how, first(.votes of died) as votes,
-             first(.role of died) as who_was, last(.side of won) as winner, count(lied) as lies"""
+    | select id, seed, first(.whom of died(.day = 1)) as hanged, first(.role of died(.day = 1)) as who_was,
+             first(.votes of died(.day = 1)) as votes, last(.side of won) as winner, count(lied) as lies"""
 
 
 def fork_at_the_vote(store: matrix.Store, games: list[str], times: int) -> None:
