@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from matrix.runtime.lease import LeasePool
     from matrix.runtime.recorder import Recorder
+    from matrix.runtime.restart import Policy
     from matrix.runtime.simulation import Simulation
 
 _SETTINGS = {"role", "priority", "mailbox_max", "policy"}
@@ -50,6 +51,7 @@ class Population(ABC):
 
     leases: LeasePool
     cancels: list[Activity]
+    policy: Policy  # of agents that have none of their own
 
     def __init__(self, simulation: Simulation, recorder: Recorder, *, seed: int, ordinal: int) -> None:
         self.simulation, self.recorder = simulation, recorder
@@ -88,7 +90,8 @@ class Population(ABC):
         data: dict[str, Any] = {"id": agent._id, "role": agent.role, "class": cls.__qualname__}
         if parameters:
             data["parameters"] = snapshot_payload(parameters, f"spawn {agent._id}")
-        self.supervise(agent, parameters, data)
+        if agent.policy is not None or self.policy != "propagate":
+            self.supervise(agent, parameters, data)
         seq = recorder.add_for(AGENT_STARTED, data, agent=agent._number, cause=recorder.cause)
         self.names[agent._id] = agent
         self.agents.append(agent)

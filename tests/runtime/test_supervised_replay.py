@@ -133,3 +133,14 @@ def test_a_deadlock_and_a_livelock_are_replayed_in_the_same_words(tmp_path: Path
         with matrix.open(tmp_path) as store:
             replay = store.replay(played.outcome.id, program=program)
         assert (replay.status, replay.events) == ("identical", played.outcome.events), replay.divergence
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_both_ways_of_stepping_supervise_in_the_same_order(monkeypatch: pytest.MonkeyPatch, shuffle: bool) -> None:
+    histories = []
+    for engine in ("direct", "handoff"):
+        monkeypatch.setenv("MATRIX_ENGINE", engine)
+        played = play(trouble, seed=5, delivery="ordered", shuffle=shuffle)
+        histories.append([(e.kind, e.agent, e.turn, e.time, e.cause, e.data) for e in played.events[1:]])
+    assert histories[0] == histories[1]
+    assert "agent.restarted" in {event[0] for event in histories[0]}
