@@ -163,8 +163,10 @@ def replay(program: Any, count: int, **options: Any) -> Found:
     with tempfile.TemporaryDirectory(prefix="society_bench_") as folder:
         with Meter() as first:
             outcome = matrix.run(program, store=folder, index=False, count=count, **options)
-        with matrix.open(folder) as store, Meter() as again:
-            replayed = store.replay(outcome.id)
+        with matrix.open(folder) as store:
+            store.query("simulations | count")  # the index is made, if it did not follow
+            with Meter() as again:
+                replayed = store.replay(outcome.id)
         assert replayed.status == "identical", replayed
         found = again.found(outcome.events, run_cpu=first.cpu, run_wall=first.wall)
     return found | {"ratio_cpu": again.cpu / first.cpu, "ratio_wall": again.wall / first.wall}

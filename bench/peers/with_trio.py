@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
 
 import trio
 from measure import Found, Memory, Meter, answer, peak
@@ -80,15 +79,6 @@ def simulations(count: int) -> Found:
         for _ in range(20):
             await trio.sleep(0.02)
 
-    return _all_at_once(count, one)
-
-
-def calls(count: int) -> Found:
-    """Tasks that each wait 50 ms once: requests to the outside, side by side."""
-    return _all_at_once(count, lambda: trio.sleep(0.05))
-
-
-def _all_at_once(count: int, one: Callable[[], Awaitable[None]]) -> Found:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(count):
@@ -109,7 +99,6 @@ if __name__ == "__main__":
             "idle_async_traced": lambda count: idle(count, traced=True),
             "million": million,
             "simulations": simulations,
-            "calls": calls,
         },
         "trio",
     )
