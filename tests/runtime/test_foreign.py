@@ -103,6 +103,7 @@ def test_with_warn_it_waits_is_told_once_a_place_and_its_end_is_a_recorded_input
     assert told.startswith(f"the wait in trio.sleep at test_foreign.py:{line} in a turn of a0 ")
     assert "await self.call(function, ...)" in told
     played.check_replay()
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1  # a replay says nothing new
 
 
 def test_with_off_it_waits_and_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

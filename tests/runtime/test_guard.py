@@ -397,6 +397,40 @@ def test_what_a_log_handler_does_is_not_refused(tmp_path: Path) -> None:
     assert len(seen) == 1
 
 
+INFRASTRUCTURE = ["logging.handlers", "pdb", "bdb", "coverage.collector", "cProfile", "linecache", "_pytest.capture"]
+
+
+@pytest.mark.parametrize("module", [*INFRASTRUCTURE, "hypothesis.internal", "trio._core._run", "tqdm.std"])
+def test_infrastructure_may_look_at_the_clock_in_a_turn_and_others_may_not(module: str, tmp_path: Path) -> None:
+    def uses(name: str) -> Callable[[], float]:
+        there: dict[str, Any] = {"__name__": name, "time": time}
+        exec("def looks():\n    return time.time()\n", there)
+        return there["looks"]  # type: ignore[no-any-return]
+
+    assert in_a_turn(uses(module), tmp_path) > 0
+    with pytest.raises(UnrecordedInput):
+        in_a_turn(uses(f"my_{module}"), tmp_path)
+
+
+def test_with_warn_each_place_is_told_once_and_gets_what_it_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def looks() -> list[float]:
+        return [time.time() for _ in range(3)] + [time.time()] + [random.random()]
+
+    assert in_a_turn(looks, tmp_path, guard="warn")[0] > 1e9
+    told = [r.getMessage() for r in caplog.records if r.name == "matrix" and r.levelno == logging.WARNING]
+    line = looks.__code__.co_firstlineno + 1
+    assert [text.split(" in a turn")[0] for text in told] == [
+        f"time.time at test_guard.py:{line}",
+        f"random.random at test_guard.py:{line}",
+    ]
+    assert "use self.random" in told[1]
+    caplog.clear()
+    in_a_turn(looks, tmp_path, guard="warn")
+    assert len(caplog.records) == 2  # another run is told anew
+
+
 def test_a_debugger_works_in_a_turn(tmp_path: Path) -> None:
     """What is typed there may look at the clock; the program after it may not."""
     (tmp_path / "debugged.py").write_text(
