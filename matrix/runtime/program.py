@@ -77,7 +77,9 @@ def environment(program: Program) -> dict[str, Any]:
     if code := _code_hash(program):
         found["code"] = code
     with contextlib.suppress(TypeError, OSError):
-        found["file"] = str(Path(inspect.getfile(program)).resolve())
+        file = Path(inspect.getfile(program)).resolve()
+        if file.is_file():  # not what was typed into a prompt or a notebook
+            found["file"] = str(file)
     return found
 
 

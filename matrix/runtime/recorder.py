@@ -219,9 +219,9 @@ class Recorder:
         if count < BATCH_ROWS_MIN:
             self._add_few(code, columns, count)
             return count
-        self.commit()
         begin = 0
         while begin < count:  # in one piece, unless a cut lies within
+            self.commit()  # what was said before it, also by the cut
             end = count if self.cut is None else min(count, begin + self.cut + 1 - self.base)
             part = columns if end - begin == count else {name: v[begin:end] for name, v in columns.items()}
             self._write_batch(kind, part, end - begin)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import trio
 
@@ -214,6 +215,27 @@ async def test_a_running_simulation_can_be_forked_in_its_own_runtime(tmp_path: P
     assert {outcome.status for outcome in outcomes} == {"finished"}
     with matrix.open(tmp_path) as store:
         assert [replay.status for replay in store.replay_all()] == ["identical"] * 3
+
+
+async def batches(simulation: matrix.Simulation) -> None:
+    """Events in columns, some of them enough for blocks of their own."""
+    for rows in (1000, 3):
+        simulation.emit_batch("moved", {"x": np.arange(rows), "y": [str(n) for n in range(rows)]})
+        simulation.emit("tick", chance=simulation.random.random())
+        await simulation.sleep(1)
+
+
+@pytest.mark.parametrize("at", [1, 2, 300, 1000, 1001, 1002, 1003, 1004])
+def test_a_fork_in_the_middle_of_a_batch_shares_its_first_rows(tmp_path: Path, at: int) -> None:
+    parent = matrix.run(batches, store=tmp_path, seed=1)
+    with matrix.open(tmp_path) as store:
+        assert store.replay(parent.id, until=at).events == at
+        (fork,) = store.fork(parent.id, at=at, seed=9)
+        assert [e.data["x"] for e in store.events(fork.id) if e.kind == "moved"] == [*range(1000), 0, 1, 2]
+        assert store.query("events moved | count by simulation").rows() == [
+            {"simulation": id, "count": 1003} for id in (parent.id, fork.id)
+        ]
+        assert store.replay(fork.id).digest == fork.digest
 
 
 async def other_office(simulation: matrix.Simulation, clerks: int = 4) -> None:
