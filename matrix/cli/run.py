@@ -63,7 +63,11 @@ ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
     help="Virtual time jumps to what happens next; real time follows the wall clock, for demonstrations.",
 )
 @click.option(
-    "--speed", type=float, default=1.0, show_default=True, help="Seconds of the simulation in one of real time."
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="With --time real: seconds of the simulation in one of the wall clock.",
 )
 @click.option("--shuffle", is_flag=True, help="Let the seed say who goes first among those ready at one time.")
 def command(
@@ -88,6 +92,8 @@ def command(
     """
     from matrix.cli.program import check_parameters, load_program
 
+    if speed != 1 and flow != "real":
+        raise click.UsageError("--speed is of use with --time real only: virtual time waits for nobody")
     parameters = values.pairs(settings, option="--set")
     function = load_program(program)
     check_parameters(function, parameters)

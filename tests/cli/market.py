@@ -44,3 +44,7 @@ async def endless(simulation: matrix.Simulation) -> None:
     while True:
         await simulation.sleep(1)
         simulation.emit("tick")
+
+
+async def traffic(simulation: matrix.Simulation, speed: float = 50) -> None:
+    simulation.emit("drove", speed=speed)

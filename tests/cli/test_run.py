@@ -82,6 +82,10 @@ def test_a_failure_is_shown_at_the_line_of_the_program_that_led_to_it(shell: She
         ("matrix run market.py --simulations 0", "error: Invalid value for '--simulations'"),
         ("matrix run market.py --durability maybe", "error: Invalid value for '--durability'"),
         ("matrix run market.py --seed seven", "error: Invalid value for '--seed'"),
+        ("matrix run market.py --time wall", "error: Invalid value for '--time'"),
+        ("matrix run market.py --time real --speed 0", "error: Invalid value for '--speed'"),
+        ("matrix run market.py --speed 3", "error: --speed is of use with --time real only"),
+        ("matrix run market.py:traffic --set speed=3", 'error: "speed" is an option of every simulation'),
     ],
 )
 def test_a_wrong_run_records_nothing(command: str, message: str, shell: Shell, place: Path) -> None:
@@ -98,6 +102,16 @@ def test_a_folder_of_something_else_is_not_recorded_into(shell: Shell, place: Pa
     assert done.returncode == 1
     assert done.stderr == "error: photos: a folder with other things in it; give a store, or a new folder\n"
     assert [path.name for path in (place / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_time_speed_and_shuffle_are_those_of_the_library(shell: Shell) -> None:
+    done = shell("matrix run market.py --store fresh --seed 7 --time real --speed 600 --shuffle")
+    assert done.returncode == 0, done.stderr
+    assert rows(done.stdout)[0]["duration"] == 90_000_000
+    asked = shell(
+        "matrix query fresh 'events simulation.started | select .options.time, .options.speed, .options.shuffle'"
+    )
+    assert list(rows(asked.stdout)[0].values()) == ["real", 600, True]
 
 
 def test_ctrl_c_stops_in_order_records_it_and_exits_130(shell: Shell, place: Path) -> None:
