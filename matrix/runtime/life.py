@@ -149,6 +149,7 @@ class Life(Supervision):
         assert lease is not None, "whoever closes activities holds a lease"
         if self.groups:
             self.enter_activity(activity)
+            self.recorder.context()  # its goal is another
         coroutine, context = activity.coroutine, activity.context
         if coroutine is not None and lease.task.child_nurseries:
             activity.is_done = True  # only Trio itself can leave a raw nursery
