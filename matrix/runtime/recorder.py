@@ -20,9 +20,9 @@ import numpy as np
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.event import BUILT_IN_KINDS, MESSAGE_SENT, RESERVED_PREFIXES
-from matrix.limits import BLOCK_EVENTS_MAX, KIND_BYTES_MAX
+from matrix.limits import BLOCK_EVENTS_MAX, COMMIT_INTERVAL_US, KIND_BYTES_MAX, SYNC_INTERVAL_US
 from matrix.log.rows import Column, KindRows, Rows, Runs, gaps
-from matrix.runtime.inputs import wall_ns
+from matrix.runtime.inputs import monotonic_ns, wall_ns
 from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RUN_FIELDS = 6  # row, agent, turn, cause, goal, wall in ns
 PLACE_FIELDS = 5  # row, simulation, time, state, base
+COMMIT_INTERVAL_NS = COMMIT_INTERVAL_US * 1000
+COMMIT_INTERVAL_NS_MAX = SYNC_INTERVAL_US * 1000
 CODE_BITS = 16  # a row's number is kind code | receiver << 16
 CODE_MASK = (1 << CODE_BITS) - 1
 _FIRST = np.zeros(1, np.int64)
@@ -102,6 +104,7 @@ class Recorder:
         "payloads",
         "places",
         "position",
+        "rest_ns",
         "runs",
         "send_codes",
         "to_many",
@@ -113,6 +116,7 @@ class Recorder:
         self.full_at = BLOCK_EVENTS_MAX  # waiting events at which whoever adds one commits
         self.cut: int | None = None  # the seq after which ``when_cut`` is called, before anything else is recorded
         self.when_cut: Callable[[], None] = _nothing
+        self.rest_ns = COMMIT_INTERVAL_NS  # how long events may wait for the next commit
         self.is_checking = False  # what is recorded is compared with a history, and not written
         self.agent: Agent | None = None  # whose turn it is
         self.activity: Activity | None = None  # the coroutine that is being stepped
@@ -274,9 +278,12 @@ class Recorder:
             raise self.error
         count = len(self.codes)
         if count:
+            began = monotonic_ns()
             rows = self._rows(count)
             self._restart(count)
             self._write(rows)
+            # On a busy machine ten milliseconds hold few events, and committing them would be most of the work.
+            self.rest_ns = min(max(COMMIT_INTERVAL_NS, 9 * (monotonic_ns() - began)), COMMIT_INTERVAL_NS_MAX)
             self._cut_if_reached()
         elif len(self.runs) > RUN_FIELDS * BLOCK_EVENTS_MAX:
             self._restart(0)  # many turns that emitted nothing

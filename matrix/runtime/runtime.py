@@ -20,7 +20,6 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.limits import (
-    COMMIT_INTERVAL_US,
     HUNG_AFTER_S,
     PROGRESS_INTERVAL_US,
     SYNC_INTERVAL_US,
@@ -318,13 +317,13 @@ class Runtime:
                 await self._closing.wait()
 
     async def _keep(self) -> None:
-        """Commit what waits after at most 10 ms, and sync every 100 ms (or after each commit, at level sync)."""
+        """Commit what waits after about 10 ms, and sync every 100 ms (or after each commit, at level sync)."""
         try:
             synced_at = trio.current_time()
             while True:
                 await self._waiting.wait()
                 self._waiting = trio.Event()
-                await trio.sleep(COMMIT_INTERVAL_US / 1e6)
+                await trio.sleep(max(recorder.rest_ns for recorder in self._recorders) / 1e9)
                 self._commit()
                 if self.durability is Durability.OS:
                     continue

@@ -23,7 +23,7 @@ import trio
 from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 
 from matrix.errors import AskFailed
-from matrix.limits import COMMIT_INTERVAL_US, GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
+from matrix.limits import GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, HANDLER, REACTIVE, Activity
 from matrix.runtime.arrival import Arrival, GraceOver, Stopped
 from matrix.runtime.call import call
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.simulation import Simulation
 
-COMMIT_INTERVAL_NS = COMMIT_INTERVAL_US * 1000
 GRACE_NS = GRACE_US * 1000
 
 
@@ -312,7 +311,7 @@ class Scheduler(Stepping):
             return  # it compares what fills a block
         if not recorder.commit_at:
             if recorder.codes:
-                recorder.commit_at = wall + COMMIT_INTERVAL_NS
+                recorder.commit_at = wall + recorder.rest_ns
                 self.simulation.runtime.events_wait()
         elif wall >= recorder.commit_at:
             recorder.commit()
