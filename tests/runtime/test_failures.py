@@ -312,15 +312,6 @@ def test_mistakes_in_the_arguments_of_run_are_said_before_anything_is_written(tm
             matrix.run(chosen.pop("program"), **chosen)  # type: ignore[arg-type]
 
 
-def test_a_trio_that_cannot_be_scheduled_is_one_clear_error(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.runtime.lease.run_context", None)
-
-    async def program(simulation: matrix.Simulation) -> None: ...
-
-    with pytest.raises(matrix.MatrixError, match="has no GLOBAL_RUN_CONTEXT"):
-        matrix.run(program, store=tmp_path, index=False)  # type: ignore[arg-type]
-
-
 async def test_a_cancelled_trio_program_stops_its_simulations_in_order(tmp_path: object) -> None:
     async def program(simulation: matrix.Simulation) -> None:
         simulation.spawn(Waiter, "w")
