@@ -255,7 +255,7 @@ def test_a_failed_branch_exits_1(place: Path, shell: Shell) -> None:
         "            raise ValueError('it broke')\n"
     )
     shell("matrix run late.py --store fresh")
-    done = shell("matrix fork fresh 1-1 --at 4 --set broken=true")
+    done = shell("matrix fork fresh 1-1 --at 4 --set state.broken=true")
     assert done.returncode == 1
     assert rows(done.stdout)[0]["status"] == "failed"
     assert "error: simulation 1-2 (seed 0) failed: " in done.stderr
