@@ -48,7 +48,8 @@ def command(
 
     The parent's events are shared, not copied, and questions about a branch see all of its history. NAME is
     a parameter of the program, an attribute of an agent (seller.stock) or a key of the simulation's state (phase, or
-    state.phase for a new one). Several branches have seeds of their own. SEQ is the number of an event, TIME a duration such as 2.5s, 5m or 1h.
+    state.phase for a new one). Several branches have seeds of their own. SEQ is the number of an event, TIME
+    a duration such as 2.5s, 5m or 1h.
     """
     from matrix.cli.program import load_program
     from matrix.cli.progress import run_progress
