@@ -194,6 +194,8 @@ class _Places:
 
     def remove(self) -> None:
         """Put everything back as it was."""
+        if sys.is_finalizing():
+            return  # a runtime that was never closed: by now there is nothing to put back
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self._late]
         for undo in reversed(self._undo):
             undo()

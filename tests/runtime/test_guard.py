@@ -427,6 +427,9 @@ def test_with_warn_each_place_is_told_once_and_gets_what_it_asked_for(
     ]
     assert "use self.random" in told[1]
     caplog.clear()
+    in_a_turn(lambda: uuid.uuid1(node=5), tmp_path, guard="warn")
+    assert [record.getMessage().split(" at ")[0] for record in caplog.records] == ["uuid.uuid1"]  # not its clock too
+    caplog.clear()
     in_a_turn(looks, tmp_path, guard="warn")
     assert len(caplog.records) == 2  # another run is told anew
 
