@@ -262,5 +262,8 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _said(failure: BaseException | None) -> str:
-    return mended(f"{type(failure).__name__}: {failure}")
+def _said(failure: Exception) -> str:
+    try:
+        return mended(f"{type(failure).__name__}: {failure}")
+    except Exception as error:  # its own __str__ fails
+        return f"{type(failure).__name__}: its text raises {type(error).__name__}"

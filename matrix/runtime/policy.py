@@ -294,7 +294,10 @@ def _number(seconds: Seconds | None) -> float:
 
 def _retry_after(error: Exception) -> float:
     """What the exception asks for; something else of that name is no request of that kind."""
-    asked = getattr(error, "retry_after", None)
+    try:
+        asked = getattr(error, "retry_after", None)
+    except Exception:  # a property that cannot be had is no request either
+        return 0.0
     if isinstance(asked, timedelta):
         asked = asked.total_seconds()
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not asked > 0:

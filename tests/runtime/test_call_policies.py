@@ -315,6 +315,22 @@ def test_waiting_for_a_thread_is_not_part_of_the_attempt(monkeypatch: pytest.Mon
     assert all(event.data["ms"] < 5_000 for event in played.of("call.completed"))
 
 
+def test_an_exception_that_cannot_even_say_what_it_is_brings_nothing_down() -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise KeyError("text")
+
+        @property
+        def retry_after(self) -> float:
+            raise ValueError("not known")
+
+    async def body(agent: matrix.Agent) -> None:
+        with pytest.raises(matrix.CallFailed, match="Odd: its text raises KeyError"):
+            await agent.call(failing(Odd(), Odd()), policy=CallPolicy(attempts=2, backoff=0))
+
+    assert calling(body).outcome.status == "finished"
+
+
 # -- limits in a runtime ---------------------------------------------------------------------------
 
 
