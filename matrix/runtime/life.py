@@ -18,7 +18,7 @@ from matrix.runtime.activity import ENDED, Activity
 from matrix.runtime.guard import in_turn
 from matrix.runtime.lease import run_context
 from matrix.runtime.supervision import Supervision
-from matrix.runtime.trouble import Unstarted, place_of, text_of
+from matrix.runtime.trouble import Unstarted, place_of, remark, text_of
 from matrix.runtime.waits import Deadlock
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Life(Supervision):
         except LogWriteError:
             raise
         except Exception as error:
-            error.add_note(f"while {agent!r} was closed at the simulation's end, where cleanup may not wait")
+            remark(error, f"while {agent!r} was closed at the simulation's end, where cleanup may not wait")
             self.agent_failed(agent, error)
         activity.is_done = True
         if lease.is_awaited:

@@ -41,7 +41,7 @@ class Group:
         self.activities = [main]  # those that have not ended
         self.current = main  # whose goal is the agent's now
         self.errors: list[BaseException] = []
-        self.cause = self.message = 0  # what led to the first error, and the message that its task had in hand
+        self.cause = self.message = 0  # what led to the first error, and a message that a task did not finish with
         self.is_cancelled = False
         self.started = 0
 

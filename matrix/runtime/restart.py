@@ -7,6 +7,7 @@ numbers. What is done about it stands in supervision.py. Needs no Trio, as defin
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,23 +79,29 @@ def policy_data(policy: Policy) -> str | dict[str, Any]:
 class Restarts:
     """What a new beginning of one agent needs, and when it had some."""
 
-    __slots__ = ("_instants", "_prune_at", "_timers", "parameters", "policy")
+    __slots__ = ("_count", "_instants", "_prune_at", "_timers", "parameters", "policy")
 
     def __init__(self, policy: Restart, parameters: dict[str, Any]) -> None:
         self.policy = policy
         self.parameters = copy.deepcopy(parameters)  # the agent may change what it was given
-        self._instants: tuple[int, ...] = ()  # of the restarts in the window
+        self._count = 0  # of restarts, among those in the window if there is one
+        self._instants: deque[int] | None = None  # of those, oldest first; few agents are ever restarted
         self._timers: list[tuple[int, Timer]] = []
         self._prune_at = 16
 
     def next_attempt(self, now: int) -> int | None:
         """The number of the restart that may be made now, among those in the window; None when they are used up."""
         if self.policy.within is not None:
-            self._instants = tuple(instant for instant in self._instants if instant > now - self.policy.within_us)
-        if len(self._instants) == self.policy.times:
+            instants = self._instants = self._instants or deque()
+            while instants and instants[0] <= now - self.policy.within_us:
+                instants.popleft()
+            self._count = len(instants)
+            if self._count < self.policy.times:
+                instants.append(now)
+        if self._count == self.policy.times:
             return None
-        self._instants = (*self._instants, now)
-        return len(self._instants)
+        self._count += 1
+        return self._count
 
     def keep_timer(self, timer: Timer, instant: int, now: int) -> None:
         """A timer belongs to the life in which it was set."""

@@ -22,7 +22,7 @@ from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
 from matrix.runtime.mailbox import Message, Start
 from matrix.runtime.population import Group, Population
 from matrix.runtime.restart import Policy, Restart, Restarts, policy_data, policy_of
-from matrix.runtime.trouble import absorbable, is_cancellation, place_of, reason_of, text_of
+from matrix.runtime.trouble import absorbable, is_cancellation, place_of, reason_of, remark, text_of
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
@@ -113,8 +113,10 @@ class Supervision(Population):
         self.drop_goals(agent, activity.base_goal, error if is_error else None)
         if error is not None and is_error:
             if not group.errors:
-                group.cause, group.message = self.recorder.cause, activity.message
+                group.cause = self.recorder.cause
             group.errors.append(error)
+        if error is not None and not group.message:
+            group.message = activity.message
         if group.errors and not group.is_cancelled:
             group.is_cancelled = True
             for other in group.activities:
@@ -146,13 +148,13 @@ class Supervision(Population):
         policy = self._policy_for(agent)
         told: dict[str, Any] = {}
         if isinstance(policy, Restart):
-            if self.ending is not None or agent._number in self.leaving:
-                policy = "isolate"  # it was to end anyway
+            if self.ending is not None or agent._number in self.leaving or agent._mode == ENDED:
+                policy = "isolate"  # it was to end anyway, or had
             elif (again := self._restart(agent, trouble, message)) is None:
                 return
             else:
                 trouble, told = again, {"restarts": policy.times}
-                trouble.add_note(f"{agent._id} had been restarted {policy.times} times")
+                remark(trouble, f"{agent._id} had been restarted {policy.times} times")
         seq = self._record_failure(agent, trouble, told)
         if policy != "isolate":
             self.fail(trouble, f"agent {agent._id}: ", cause=seq)
@@ -240,6 +242,8 @@ class Supervision(Population):
                 self._renew(agent, kept, error)
             except Exception as again:
                 error, message = absorbable(again), 0
+                if agent._mode == ENDED:
+                    break  # its hook said finish()
                 continue
             if agent._mode != ENDED:
                 self._begin_anew(agent, seq)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from pathlib import Path
 
@@ -54,12 +55,26 @@ def text_of(error: BaseException) -> str:
     """
     if isinstance(error, BaseExceptionGroup):
         return f"{type(error).__name__}: {mended(error.message)} ({'; '.join(map(text_of, error.exceptions))})"
-    return f"{type(error).__name__}: {mended(str(error))}"
+    return f"{type(error).__name__}: {_said(error)}"
+
+
+def _said(error: BaseException) -> str:
+    """An exception's own text; it may have been written by anybody, and fail itself."""
+    try:
+        return mended(str(error))
+    except Exception as failure:
+        return f"(its text cannot be had: {type(failure).__name__})"
+
+
+def remark(error: BaseException, text: str) -> None:
+    """Add a note to an exception, where it takes any: one that is a frozen dataclass does not."""
+    with contextlib.suppress(Exception):
+        error.add_note(text)
 
 
 def reason_of(error: BaseException) -> str:
     """An exception as the reason for which a goal failed: its text, or its type where it says nothing."""
-    return text_of(error) if isinstance(error, BaseExceptionGroup) else mended(str(error)) or type(error).__name__
+    return text_of(error) if isinstance(error, BaseExceptionGroup) else _said(error) or type(error).__name__
 
 
 def place_of(error: BaseException) -> str:

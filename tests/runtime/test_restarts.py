@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -327,6 +328,56 @@ def test_a_cancelled_agent_is_not_restarted_also_when_its_cleanup_fails() -> Non
     assert played.of("agent.restarted") == []
     assert len(played.of("agent.failed")) == 1
     assert played.outcome.status == "finished"
+
+
+@pytest.mark.parametrize("in_hook", [False, True])
+def test_an_agent_that_finished_and_then_raised_is_not_restarted(in_hook: bool) -> None:
+    class Hasty(matrix.Agent):
+        def on_message(self, message: matrix.Message) -> None:
+            if not in_hook:
+                self.finish()
+            raise ValueError("too late")
+
+        def on_restart(self, error: Exception) -> None:
+            self.finish()
+            raise KeyError("too late as well")
+
+    played = play(sending(Hasty, "go", policy=matrix.Restart(times=3)))
+    assert len(played.of("agent.restarted")) == in_hook
+    assert [e.kind for e in played.events if e.agent == 1][-2:] == ["agent.finished", "agent.failed"]
+    assert played.outcome.status == ("failed" if in_hook else "finished")
+
+
+def test_a_message_that_a_sibling_of_the_failing_task_had_in_hand_is_told_as_lost() -> None:
+    class Pair(matrix.Agent):
+        async def run(self) -> None:
+            self.start(self.failing)
+            async for _ in self.messages():
+                await self.sleep(10)
+
+        async def failing(self) -> None:
+            await self.sleep(1)
+            raise ValueError("bad")
+
+    played = play(sending(Pair, "work", policy=matrix.Restart(times=1)), until=1.5)
+    work = next(event for event in played.events if event.kind == "work")
+    assert played.one("agent.restarted").data["lost"] == work.seq
+
+
+def test_an_exception_that_takes_no_note_and_has_no_text_is_recorded_all_the_same() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):
+        def __str__(self) -> str:
+            raise KeyError("no text")
+
+    class Odd(matrix.Agent):
+        def on_message(self, message: matrix.Message) -> None:
+            self.begin_goal("speak")
+            raise Frozen()
+
+    played = play(sending(Odd, "go", "go", policy=matrix.Restart(times=1)))
+    assert played.one("agent.failed").data["error"] == "Frozen: (its text cannot be had: KeyError)"
+    assert [data["reason"] for data in played.data("goal.failed")] == ["(its text cannot be had: KeyError)"] * 2
 
 
 def test_join_waits_through_restarts() -> None:
