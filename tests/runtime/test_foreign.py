@@ -363,3 +363,15 @@ def test_a_replay_whose_program_does_not_wait_there_any_more_diverges(
 
     monkeypatch.setitem(BODIES, "waits_twice", waits_no_more)
     assert played.replay().status == "diverged"
+
+
+def test_a_fork_goes_on_from_any_place_also_while_somebody_waits(tmp_path: Path) -> None:
+    played = play(tmp_path, "waits_twice", "talks")
+    with matrix.open(tmp_path) as store:
+        for at in range(3, played.outcome.events):
+            (forked,) = store.fork(played.outcome.id, at=at, program=program)
+            assert forked.status == "finished", f"at {at}: {forked.error}"
+            woke = [event for event in store.events(forked.id) if event.kind == "woke"]
+            assert [event.data["n"] for event in woke] == [0, 1]
+            replay = store.replay(forked.id, program=program)
+            assert replay.status == "identical", f"at {at}: {replay}"
