@@ -136,6 +136,15 @@ class LogReader:
 
         return History(self, shard, ordinal).events()
 
+    def make_durable(self, shard: int) -> None:
+        """Have what a shard holds by now reach the disk, whoever writes it: before something else relies on it."""
+        newest = segment_numbers(self._disk, self._log, shard)[-1]  # those before it were synced when they were sealed
+        file = self._disk.open(segment_path(self._log, shard, newest))
+        try:
+            file.sync()
+        finally:
+            file.close()
+
     # -- segments -----------------------------------------------------------------------------
 
     def _info(self, shard: int, number: int, *, is_last: bool) -> SegmentInfo:

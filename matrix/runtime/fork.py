@@ -12,7 +12,10 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from matrix.errors import ReplayRefused
+from matrix.log.reader import LogReader
 from matrix.runtime.agent import Agent
 from matrix.runtime.branch import STATE, apply_fork, go_live
 from matrix.runtime.branching import Branching
@@ -53,6 +56,7 @@ async def fork(
     plain = snapshot_payload(dict(set or {}), f"the changes of a fork of {parent}")
     parameters = {name: value for name, value in plain.items() if name in known}
     changes = {name: value for name, value in plain.items() if name not in known}
+    await _made_durable(runtime, history, at)
     ordinal = runtime.take_ordinal()
     owner = next(part for part in history.parts if part.first_seq <= at <= part.last_seq)
     forked = {
@@ -90,6 +94,13 @@ def _check_place(history: History, parent: str, at: int) -> None:
     if not 1 <= at <= bound:
         said = f"it ended with event {history.last_seq}" if end is not None else f"it has {history.last_seq} events"
         raise ReplayRefused(f"{parent} cannot be forked at event {at}: {said}; choose one from 1 to {bound}")
+
+
+async def _made_durable(runtime: Runtime, history: History, at: int) -> None:
+    """A fork must not outlive its parent's events in a power cut."""
+    reader = LogReader(runtime.store / "log")
+    for shard in sorted({part.shard for part in history.parts if part.first_seq <= at}):
+        await trio.to_thread.run_sync(reader.make_durable, shard)
 
 
 def _newest_seed(history: History, at: int) -> int:

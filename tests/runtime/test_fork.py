@@ -14,6 +14,7 @@ import trio
 import matrix
 from matrix.errors import ReplayRefused
 from matrix.event import Event
+from matrix.log.reader import LogReader
 from matrix.testing.played import history
 
 from .office import Register, office
@@ -250,3 +251,14 @@ def test_another_program_takes_over_at_the_fork(tmp_path: Path) -> None:
         (fork,) = store.fork(parent.id, at=40, program=other_office)
         assert "second register" in {event.data.get("id") for event in store.events(fork.id)}
         assert store.replay(fork.id).digest == fork.digest
+
+
+def test_a_parents_events_are_on_the_disk_before_a_fork_relies_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = matrix.run(walk, store=tmp_path, seed=1)
+    synced: list[int] = []
+    monkeypatch.setattr(LogReader, "make_durable", lambda self, shard: synced.append(shard))
+    with matrix.open(tmp_path) as store:
+        store.fork(parent.id, at=20)
+    assert synced == [parent.shard]
