@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matrix.store import Store
 
 CHANGES_SHOWN: Final = 8
+_REFERENCES: Final = {"cause", "goal", "state"}  # numbers of other events: they follow from what came before
+_MEASURED: Final = {"time", "data.ms", "data.step", "data.arrival"}
 GOAL_STATUSES: Final = ("succeeded", "failed", "cancelled", "running")
 
 
@@ -146,7 +148,7 @@ def diff(store: Store, one: str, other: str) -> Diff:
         other=sides[1],
         shared=histories[0].shared_with(histories[1]),
         first=None if parting is None else _first(parting, histories),
-        first_beyond_time=None if beyond is None else _first(beyond, histories),
+        first_beyond_time=None if beyond is None else _first(beyond, histories, is_timeless=beyond != parting),
     )
 
 
@@ -228,7 +230,7 @@ def _rows(one: Side, other: Side) -> Iterator[tuple[str, Any, Any]]:
 # -- where they part ----------------------------------------------------------------------------
 
 
-def _first(parting: Parting, histories: Sequence[History]) -> First:
+def _first(parting: Parting, histories: Sequence[History], *, is_timeless: bool = False) -> First:
     names = [_Names(history) for history in histories]
     lines = [
         f"{sign} {event.seq:,} {summary(event, name_of)}" if event is not None else f"{sign} (its end)"
@@ -236,7 +238,8 @@ def _first(parting: Parting, histories: Sequence[History]) -> First:
     ]
     if parting.one is not None and parting.other is not None and parting.one.kind == parting.other.kind:
         differing = changes(parting.one, parting.other, *names)
-        told = [change for change in differing if change.path not in ("cause", "goal", "state")] or differing
+        spared = _REFERENCES | (_MEASURED if is_timeless else set())
+        told = [change for change in differing if change.path not in spared] or differing
         lines += [f"    {line}" for change in told[:CHANGES_SHOWN] for line in change.lines()]
     return First(parting.one, parting.other, tuple(lines))
 
