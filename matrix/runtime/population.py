@@ -6,6 +6,7 @@ What always holds: agents are numbered in the order in which they were started, 
 
 from __future__ import annotations
 
+import gc
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matrix.runtime.restart import Policy
     from matrix.runtime.simulation import Simulation
 
+FREEZE_AGENTS_MIN = 20_000  # so many, and twice as many, and so on, are taken out of the garbage collector's sight
 _SETTINGS = {"role", "priority", "mailbox_max", "policy"}
 _TAKEN = frozenset(name for name in dir(Agent) if not name.startswith("_")) - _SETTINGS
 
@@ -64,6 +66,7 @@ class Population(ABC):
         self.groups: dict[int, Group] = {}
         self.joiners: dict[Any, list[Activity]] = {}
         self.asked: dict[int, dict[int, Activity]] = {}  # who waits for an answer: by agent asked, by question's seq
+        self._freeze_at = FREEZE_AGENTS_MIN
         self.alive = 0  # agents that have not ended
         self.open_count = 0  # coroutines that have not ended
 
@@ -95,6 +98,9 @@ class Population(ABC):
         seq = recorder.add_for(AGENT_STARTED, data, agent=agent._number, cause=recorder.cause)
         self.names[agent._id] = agent
         self.agents.append(agent)
+        if len(self.agents) >= self._freeze_at:
+            self._freeze_at *= 2
+            gc.freeze()  # agents live long: a collector need not look at them again and again
         self.alive += 1
         self._begin(agent, seq)
         return agent

@@ -16,7 +16,6 @@ per turn would cost as much as half the turn.
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -66,7 +65,6 @@ class Scheduler(Stepping):
         self.grace_is_over = False
         self.task: Any = None
         self._is_parked = False
-        self._freeze_at = 20_000
         self._turns_then: list[int] = []  # of each agent, half way to a livelock
 
     # -- what others ask -----------------------------------------------------------------------
@@ -298,9 +296,6 @@ class Scheduler(Stepping):
     def _after_slice(self, turns: int, wall: int) -> None:
         self.turns += turns
         recorder = self.recorder
-        if len(self.agents) >= self._freeze_at:
-            self._freeze_at = 2 * len(self.agents)
-            gc.freeze()  # agents live long: a collector need not look at them again and again
         if self.turns_max is not None and self.turns >= self.turns_max:
             self.end("finished", "turns_max")
         elif self.events_max is not None and recorder.next_seq() > self.events_max:
