@@ -22,6 +22,7 @@ import trio
 
 import matrix
 from matrix.log.writer import Durability
+from matrix.runtime import scheduler
 from matrix.runtime.outcome import Outcome
 from matrix.runtime.runtime import Runtime, living
 from matrix.testing.plans import Plan, plan_of
@@ -30,6 +31,7 @@ from tests.reliability.memory import MemoryLog
 from tests.reliability.unsound import UNSOUND
 
 AT_ONCE = 20
+GRACE_NS = 3_600_000_000_000  # how long cleanup took is an input too, and a loaded machine may take its 5 s
 HANGS_AFTER_S = 120
 
 
@@ -50,6 +52,7 @@ class Coin(random.Random):
 
 def set_up(coin: float | None, collector: str | None) -> None:
     """Force Trio's coin, and set the garbage collector, inside an open runtime, which sets it too."""
+    scheduler.GRACE_NS = GRACE_NS
     trio._core._run._r = random.Random() if coin is None else Coin(coin)
     gc.enable()
     if collector == "off":
