@@ -64,7 +64,7 @@ class AskFailed(MatrixError):
     ``agent`` is its id.
     """
 
-    def __init__(self, message: str, agent: str) -> None:
+    def __init__(self, message: str, agent: str = "") -> None:
         super().__init__(message)
         self.agent = agent
 

@@ -122,7 +122,7 @@ class Life(Supervision):
         """Nothing can happen any more: a normal end, unless somebody waits for what cannot come."""
         stuck = [activity for activity in self.live_activities() if activity.waits_for is not None]
         if stuck:
-            self.fail(Deadlock(stuck))
+            self.fail(Deadlock.of(stuck))
         else:
             self.end("finished", "quiescent" if self.alive or self.open_count else "completed")
 

@@ -59,12 +59,25 @@ class Deadlock(ProgramError):
     wait for each other in a ring.
     """
 
-    def __init__(self, stuck: list[Activity]) -> None:
+    def __init__(
+        self,
+        message: str,
+        waits: tuple[tuple[str, str, str], ...] = (),
+        cycles: tuple[tuple[str, ...], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.waits, self.cycles = waits, cycles
+
+    @classmethod
+    def of(cls, stuck: list[Activity]) -> Deadlock:
+        """The deadlock in which these coroutines are."""
         waits = [Wait.of(activity) for activity in stuck]
         cycles = _cycles(waits)
-        self.waits = tuple((wait.who, wait.verb, wait.what) for wait in waits)
-        self.cycles = tuple(tuple(wait.who for wait in cycle) for cycle in cycles)
-        super().__init__(f"nothing can happen any more, but {_report(waits, cycles)}")
+        return cls(
+            f"nothing can happen any more, but {_report(waits, cycles)}",
+            tuple((wait.who, wait.verb, wait.what) for wait in waits),
+            tuple(tuple(wait.who for wait in cycle) for cycle in cycles),
+        )
 
 
 class Livelock(ProgramError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from typing import Any
 
 import pytest
@@ -51,6 +52,8 @@ def test_a_ring_of_questions_is_named_from_the_agent_that_was_started_first() ->
         "idle waits for messages"
     )
     assert error.cycles == (("a", "b"), ("d",))
+    again = pickle.loads(pickle.dumps(error))  # it may cross to another process
+    assert (str(again), again.cycles, again.waits) == (str(error), error.cycles, error.waits)
     assert error.waits[:2] == (("the program", "join", "e"), ("c", "ask", "b"))
 
 
