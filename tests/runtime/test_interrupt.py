@@ -112,10 +112,9 @@ def test_a_second_ctrl_c_ends_it_at_once_whatever_cleanup_does(
     run.interrupt()
     run.wait_for("cleaning")
     time.sleep(0.05)  # another process is at work: there is nothing of ours to wait for
-    begun = time.monotonic()
     run.interrupt()
     assert run.end() == "stopped\n"
-    assert time.monotonic() - begun < 4  # less than the grace
     kinds = run.kinds()
     assert ("note", 0) in kinds  # what was committed is there
+    assert ("simulation.stopped", 0) not in kinds  # it did not wait for the grace to be over
     assert [f for report in verify_log(tmp_path / "runs" / "log") for f in report.findings if f.trouble != "torn"] == []
