@@ -29,7 +29,7 @@ GRACE_US = 5_000_000  # wall time that the cleanup of a stopped simulation may t
 THREADS_MAX = 64  # worker threads for blocking functions called from agents
 CALL_ATTEMPTS_MAX = 100  # attempts that a policy may allow one call
 CALLS_GATHERED_MAX = 1_024  # calls that are begun together, after one commit
-GATHER_CALLS_US = 5_000  # how long a call waits at most for others, as long as more come with each pass of Trio
+GATHER_CALLS_US = 10_000  # how long a call waits at most for others, as long as more come with each pass of Trio
 IDLE_CALL_TASKS_MAX = 1_024  # Trio tasks kept for the next call
 LIMITERS_MAX = 1_000  # names of calls with limits whose state is kept while nothing of theirs is under way
 CARE_INTERVAL_US = 5_000_000  # how often a running runtime lets the index follow, and compacts what was sealed
@@ -47,6 +47,7 @@ QUERY_FIXES_MAX = 6  # rewritten queries tried for one error
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
 assert COMMIT_INTERVAL_US <= SYNC_INTERVAL_US
+assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while calls gather
 
 # -- the index --------------------------------------------------------------------------------
 FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)

@@ -76,6 +76,11 @@ class Outside:
         if len(self._begun) == 1:
             self._start_soon(self._begin)
 
+    @property
+    def commits_soon(self) -> bool:
+        """Whether calls gather: whoever would commit now would do so twice within one interval."""
+        return bool(self._begun)
+
     async def _begin(self) -> None:
         """Let the requests that gathered go, in one go, as soon as no more come with each pass of Trio."""
         limit, count = monotonic_ns() + GATHER_CALLS_US * 1_000, 0

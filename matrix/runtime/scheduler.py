@@ -308,7 +308,7 @@ class Scheduler(Stepping):
             if recorder.codes:
                 recorder.commit_at = wall + recorder.rest_ns
                 self.simulation.runtime.events_wait()
-        elif wall >= recorder.commit_at:
+        elif wall >= recorder.commit_at and not self.simulation.runtime.outside.commits_soon:
             recorder.commit()
 
     def _look_for_livelock(self) -> None:
