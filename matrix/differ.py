@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHANGES_SHOWN: Final = 8
 _REFERENCES: Final = {"cause", "goal", "state"}  # numbers of other events: they follow from what came before
-_MEASURED: Final = {"time", "data.ms", "data.step", "data.arrival"}
+_MEASURED: Final = {"time", "data.ms", "data.waited_ms", "data.step", "data.arrival"}
 GOAL_STATUSES: Final = ("succeeded", "failed", "cancelled", "running")
 
 

@@ -22,7 +22,7 @@ from matrix.log.history import events_of
 
 #: The fixed columns that say what happened: all but ``simulation``, which a replay has of its own, and ``wall``.
 COMPARED: Final = ("seq", "time", "agent", "turn", "goal", "state", "cause", "to")
-_MEASURED: Final = frozenset({"ms", "step", "arrival"})
+_MEASURED: Final = frozenset({"ms", "waited_ms", "tries", "step", "arrival"})
 _MEASURING: Final = frozenset({*CALL_KINDS, SIMULATION_INPUT})
 
 
