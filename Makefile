@@ -7,13 +7,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check bench-quick bench-peers clean
+.PHONY: demo test check bench-quick bench-peers reliability clean
 
 demo: $(VENV)/installed
 	@$(BIN)/matrix demo
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest -n 2 -q
+
+# The whole determinism battery, with the other versions of Python that are there.
+reliability: $(VENV)/installed-test
+	@pythons=; for p in python3.11 python3.12 python3.13; do \
+		"$$p" -c '' 2>/dev/null || { echo "$$p is not here: left out" >&2; continue; }; \
+		test -x $(VENV)/$$p/bin/python || { "$$p" -m venv $(VENV)/$$p && \
+			$(VENV)/$$p/bin/python -m pip --disable-pip-version-check -qq install -e .; } || exit 1; \
+		pythons="$$pythons$${pythons:+:}$(CURDIR)/$(VENV)/$$p/bin/python"; done; \
+	MATRIX_PYTHONS="$$pythons" MATRIX_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/reliability/test_determinism.py
+	@MATRIX_ENGINE=handoff $(BIN)/python -m pytest -n 2 -q tests/runtime
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
