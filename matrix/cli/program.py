@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -52,22 +51,12 @@ def _instead(name: str, names: list[str]) -> str:
 def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise click.UsageError(f"there is no file {path}")
-    # The program may import its neighbours, as a script may; its name must not hide a module of that name.
-    sys.path.insert(0, str(path.parent.resolve()))
-    name = (
-        path.stem
-        if path.stem not in sys.modules and path.stem not in sys.stdlib_module_names
-        else f"program_{path.stem}"
-    )
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    from matrix.runtime.program import module_of_file
+
     try:
-        spec.loader.exec_module(module)
+        return module_of_file(path)
     except Exception as error:
         raise click.ClickException(f"{path} cannot be imported: {output.one_line(error)}") from error
-    return module
 
 
 def _module(name: str) -> ModuleType:

@@ -16,7 +16,7 @@ from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.policy import CallPolicy
-from matrix.runtime.program import Program, check_program, check_seed
+from matrix.runtime.program import Program, check_program, check_seed, stop_if_loading
 from matrix.runtime.runtime import Progress, Runtime, durability_of, open_runtime
 
 T = TypeVar("T")
@@ -82,6 +82,7 @@ def run(
 
     The first Ctrl-C stops them in order and raises ``KeyboardInterrupt``; the second stops at once.
     """
+    stop_if_loading()
     check_program(program)
     check_seed(seed)
     durability_of(durability)

@@ -122,7 +122,7 @@ def test_chance_changes_at_the_fork_for_streams_that_agents_hold_already(tmp_pat
 def test_values_are_changed_at_the_fork(
     tmp_path: Path, changes: Mapping[str, Any], kind: str, field: str, values: set[Any]
 ) -> None:
-    parent = matrix.run(walk, store=tmp_path, seed=1)
+    parent = matrix.run(walk, store=tmp_path, seed=1, delivery="ordered")
     at = [event.seq for event in history(parent) if event.kind == "stepped"][3]
     with matrix.open(tmp_path) as store:
         (fork,) = store.fork(parent.id, at=at, set=changes)
@@ -262,3 +262,24 @@ def test_a_parents_events_are_on_the_disk_before_a_fork_relies_on_them(
     with matrix.open(tmp_path) as store:
         store.fork(parent.id, at=20)
     assert synced == [parent.shard]
+
+
+async def phases(simulation: matrix.Simulation) -> None:
+    """Its state changes twice."""
+    simulation.state["phase"] = "first"
+    await simulation.sleep(1)
+    simulation.state["phase"] = "second"
+    simulation.emit("ended", **dict(simulation.state))
+
+
+def test_a_change_of_state_at_an_event_that_changes_it_keeps_both(tmp_path: Path) -> None:
+    parent = matrix.run(phases, store=tmp_path)
+    changed = [event.seq for event in history(parent) if event.kind == "state.changed"]
+    with matrix.open(tmp_path) as store:
+        for at, phase in zip(changed, ["first", "second"], strict=True):
+            (fork,) = store.fork(parent.id, at=at, set={"state.mood": "wild"})
+            events = {event.seq: event for event in store.events(fork.id)}
+            assert events[at + 2].data == {"phase": phase, "mood": "wild"}
+            ended = next(event for event in events.values() if event.kind == "ended")
+            assert ended.data == {"phase": "second", "mood": "wild"}
+            assert store.replay(fork.id).status == "identical"

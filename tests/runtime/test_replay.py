@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 import trio
 
 import matrix
-from matrix.errors import ReplayRefused, UsageError
+from matrix.errors import ReplayRefused, UnknownAgent, UsageError
 from matrix.testing.played import history
 
 from . import office as society
@@ -208,3 +210,140 @@ def test_a_patched_program_replays_old_histories_the_old_way_and_new_ones_the_ne
     with matrix.open(tmp_path) as store:
         assert [replay.digest for replay in store.replay_all()] == [old.digest, new.digest]
         assert [replay.status for replay in store.replay_all()] == ["identical", "identical"]
+
+
+async def echo(what: str) -> str:
+    """Something outside that gives back what it got."""
+    await trio.sleep(0.005)
+    return what
+
+
+class Caller(matrix.Agent):
+    async def run(self) -> None:
+        self.emit("answered", what=await self.call(echo, "an agent"))
+
+
+async def namesakes(simulation: matrix.Simulation) -> None:
+    """An agent that is named like the program, and both ask the outside."""
+    simulation.spawn(Caller, "program")
+    simulation.emit("answered", what=await simulation.call(echo, "the program"))
+
+
+def test_an_agent_named_program_and_the_program_get_each_its_own_answers(tmp_path: Path) -> None:
+    outcome = matrix.run(namesakes, store=tmp_path)
+    with matrix.open(tmp_path) as store:
+        assert store.replay(outcome.id).status == "identical"
+
+
+async def priced(simulation: matrix.Simulation, price: float = 1.0, is_open: Any = True) -> None:
+    """A program with defaults."""
+    simulation.emit("priced", price=price, is_open=is_open)
+
+
+@pytest.mark.parametrize("given", [{"price": 1}, {"is_open": 1}, {"price": True}], ids=str)
+def test_a_parameter_equal_to_the_default_and_of_another_type_is_not_the_default(
+    tmp_path: Path, given: dict[str, Any]
+) -> None:
+    outcome = matrix.run(priced, store=tmp_path, **given)
+    with matrix.open(tmp_path) as store:
+        assert store.replay(outcome.id).status == "identical"
+
+
+async def reluctant() -> None:
+    """Something outside that takes its time to be given up."""
+    try:
+        await trio.sleep(5)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.1)
+
+
+async def impatient(simulation: matrix.Simulation) -> None:
+    """Nobody waits for its call any more, and it is still being given up when time is over."""
+    with simulation.host.move_on_after(0.01):
+        await simulation.call(reluctant)
+
+
+class Reader(matrix.Agent):
+    async def run(self) -> None:
+        async for message in self.messages():
+            self.emit("read", seq=message.seq)
+
+
+async def lonely(simulation: matrix.Simulation) -> None:
+    """One agent that waits for mail."""
+    simulation.spawn(Reader, "reader")
+
+
+async def test_an_end_by_time_that_only_the_outside_held_off_comes_again(tmp_path: Path) -> None:
+    async with matrix.open_runtime(tmp_path) as runtime:
+        given_up = await runtime.run(impatient, until=0.05)
+        held = await runtime.start(lonely, until=0.05, time="real")
+        with held.hold():
+            ended = await held.wait()
+    assert (given_up.reason, ended.reason) == ("until", "until")
+
+    def replayed() -> list[str]:
+        with matrix.open(tmp_path) as store:
+            return [replay.status for replay in store.replay_all()]
+
+    assert await trio.to_thread.run_sync(replayed) == ["identical", "identical"]
+
+
+async def test_an_input_for_an_agent_that_is_not_there_any_more_is_a_divergence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with matrix.open_runtime(tmp_path) as runtime:
+        for act in ("inject", "cancel"):
+            simulation = await runtime.start(lonely)
+            with simulation.hold():
+                await trio.sleep(0.02)
+                getattr(simulation, act)("reader")
+
+    async def renamed(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Reader, "archive")
+
+    def replayed() -> list[str]:
+        with matrix.open(tmp_path) as store:
+            return [replay.status for replay in store.replay_all(program=renamed)]
+
+    assert await trio.to_thread.run_sync(replayed) == ["diverged", "diverged"]
+
+
+async def test_an_agent_of_another_simulation_is_refused_where_it_is_said(tmp_path: Path) -> None:
+    async with matrix.open_runtime(tmp_path) as runtime:
+        one, other = await runtime.start(lonely), await runtime.start(lonely)
+        with one.hold(), other.hold():
+            await trio.sleep(0.02)
+            reader = other.agent("reader")
+            with pytest.raises(UnknownAgent, match="is not an agent of 1-1"):
+                one.cancel(reader)
+            with pytest.raises(UnknownAgent, match="is not an agent of 1-1"):
+                one.inject(reader)
+            other.cancel(reader)
+    assert one.outcome is not None and one.outcome.status == "finished"
+
+
+SCRIPT = """
+import sys
+import matrix
+
+
+async def shop(simulation):
+    simulation.emit("opened", chance=simulation.random.random())
+
+
+print(matrix.run(shop, store=sys.argv[1], index=False).digest)
+assert __name__ == "__main__", "what stands behind the run is no part of the program"
+"""
+
+
+def test_a_script_that_runs_at_its_top_level_is_not_run_by_a_replay(tmp_path: Path) -> None:
+    script = tmp_path / "shop_script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script, tmp_path / "runs"], capture_output=True, text=True)
+    with matrix.open(tmp_path / "runs") as store:
+        assert [replay.digest for replay in store.replay_all()] == [done.stdout.strip()]
+        assert store.query("simulations | count").rows() == [{"count": 1}]
+        (fork,) = store.fork("1-1", at=1, seed=2)
+        assert fork.status == "finished"
