@@ -14,7 +14,7 @@ import inspect
 import os
 import platform
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from typing import Any
 
 from matrix.errors import ProgramError
 from matrix.limits import SEED_MAX
+from matrix.log.alike import same_value
 from matrix.runtime.values import snapshot_payload
 
 Program = Callable[..., Coroutine[Any, Any, Any]]
@@ -103,7 +104,11 @@ def parameters_of(program: Program, recorded: Mapping[str, Any]) -> dict[str, An
     One that still has the default it had is left to the function: the log has only a plain copy of it.
     """
     defaults = _defaults(program)
-    return {name: value for name, value in recorded.items() if name not in defaults or defaults[name] != value}
+    return {
+        name: value
+        for name, value in recorded.items()
+        if name not in defaults or not same_value(defaults[name], value)  # 1, 1.0 and True are not the same
+    }
 
 
 def parameter_names(program: Program) -> set[str]:
@@ -190,7 +195,8 @@ def _loaded(name: str, file: Any) -> ModuleType:
 def module_of_file(path: Path) -> ModuleType:
     """The module in a Python file, imported under the file's name; imported already, it is that one.
 
-    The program may import its neighbours, as a script may; its name must not hide a module of that name.
+    The program may import its neighbours, as a script may; its name must not hide a module of that name. A script
+    that runs simulations at its top level is read up to the first of them.
     """
     name = path.stem
     if name in sys.modules or name in sys.stdlib_module_names:
@@ -206,11 +212,41 @@ def module_of_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+        with _loading():
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        if not _is_start_of_a_run(error):
+            del sys.modules[name]
+            raise
     return module
+
+
+class ScriptWouldRun(BaseException):
+    """A script that is only loaded, to find its program, has come to where it would run a simulation itself."""
+
+
+def stop_if_loading() -> None:
+    """Called where simulations begin: what a script does when it is run must not happen when it is only loaded."""
+    if _loads:
+        raise ScriptWouldRun
+
+
+_loads: list[bool] = []
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    _loads.append(True)
+    try:
+        yield
+    finally:
+        _loads.pop()
+
+
+def _is_start_of_a_run(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(ScriptWouldRun) is not None
+    return isinstance(error, ScriptWouldRun)
 
 
 def _is_file(module: ModuleType | None, path: Path) -> bool:

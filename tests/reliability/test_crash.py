@@ -18,7 +18,6 @@ import pytest
 
 import matrix
 from matrix.runtime import scheduler
-
 from tests.reliability import payers
 
 KILLS = int(os.environ.get("MATRIX_KILLS", "8"))
