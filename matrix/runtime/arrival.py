@@ -34,6 +34,10 @@ class Arrival(ABC):
         """Whether it changes anything: what nobody waits for any more does not even move virtual time."""
         return True
 
+    def can_land(self, scheduler: Scheduler) -> bool:
+        """Whether the agent is there that it is for; in a replay that went another way it may not be."""
+        return True
+
     @abstractmethod
     def land(self, scheduler: Scheduler) -> None:
         """Take effect, at the top of the loop."""
@@ -46,6 +50,10 @@ class Injected(Arrival):
 
     def __init__(self, to: str, kind: str, data: dict[str, Any]) -> None:
         self.to, self.kind, self.data = to, kind, data
+
+    def can_land(self, scheduler: Scheduler) -> bool:
+        """Whether the receiver is there."""
+        return self.to in scheduler.names
 
     def land(self, scheduler: Scheduler) -> None:
         """Recorded as what it is, and then as a message of the simulation itself, unless the mailbox is full."""
@@ -72,6 +80,10 @@ class AgentCancelled(Arrival):
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
+
+    def can_land(self, scheduler: Scheduler) -> bool:
+        """Whether that agent is there."""
+        return self.agent in scheduler.names
 
     def land(self, scheduler: Scheduler) -> None:
         """Its coroutines meet ``trio.Cancelled`` at their waits."""

@@ -10,9 +10,9 @@ history gets none.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from matrix.event import CALL_FAMILIES, SIMULATION_ENDS, SIMULATION_INPUT, SIMULATION_PATCHED
+from matrix.event import CALL_FAMILIES, SIMULATION_ENDS, SIMULATION_FINISHED, SIMULATION_INPUT, SIMULATION_PATCHED
 from matrix.limits import INT64_MAX
 from matrix.runtime.arrival import Arrival, Resumption, arrival_of
 
@@ -30,10 +30,13 @@ INPUT_KINDS = frozenset(
 )
 
 
+CallKey: TypeAlias = tuple[int, str]  # the number of the agent that asked, and the call_id
+
+
 class Answer(NamedTuple):
     """What the outside answered: ``data`` is that of the call's ``completed`` or ``failed``."""
 
-    call_id: str
+    key: CallKey
     data: dict[str, Any]
 
 
@@ -54,11 +57,13 @@ class Playback:
     def __init__(self, history: History, last_seq: int) -> None:
         self.last_seq = last_seq
         self.turns_max = INT64_MAX
+        self.is_ended_by_time = False  # at its ``until``: what was waited for there may be in no event
         self.is_waiting = False  # the next input is the end of a wait that is really waited for again
         self._patches: dict[int, str] = {}
-        self._answers: dict[str, Answer] = {}
+        # By agent and call_id: an agent may be named like the program, which has the number 0.
+        self._answers: dict[CallKey, Answer] = {}
         self._queue: deque[Input] = deque()
-        self._pending: dict[str, Call] = {}  # requests whose answer has not landed, in the order they were made
+        self._pending: dict[CallKey, Call] = {}  # requests whose answer has not landed, in the order they were made
         self._resumed: dict[tuple[str, int], Resumption] = {}
         self._read(history.events(last_seq=last_seq, kinds=INPUT_KINDS))
 
@@ -69,13 +74,14 @@ class Playback:
                 self._patches[event.seq] = str(event.data.get("name"))
             elif event.kind in SIMULATION_ENDS:
                 self.turns_max = event.data["counts"]["turns"]
+                self.is_ended_by_time = event.kind == SIMULATION_FINISHED and event.data.get("reason") == "until"
             elif event.kind == SIMULATION_INPUT:
                 data = event.data
                 who = str(data.get("agent", "")), int(data.get("task", 0))
                 inputs.append(Input(*_order(data), event.time, arrival_of(event), *who))
             elif not event.data.get("cancelled"):
-                answer = Answer(str(event.data["call_id"]), dict(event.data))
-                self._answers[answer.call_id] = answer
+                answer = Answer((event.agent, str(event.data["call_id"])), dict(event.data))
+                self._answers[answer.key] = answer
                 if "step" in event.data:  # else it has a place of its own in the schedule: a call of fixed latency
                     inputs.append(Input(*_order(event.data), event.time, answer))
         # Answers are recorded in the turns they lead to, which may be in another order than that of their arrival.
@@ -111,12 +117,15 @@ class Playback:
             scheduler.move_to(due.time)
         scheduler.landed = due.arrival
         if isinstance(due.what, Answer):
-            request = self._pending.pop(due.what.call_id, None)
+            request = self._pending.pop(due.what.key, None)
             if request is None:
                 scheduler.halt()  # nobody asked
                 return False
             request.land(scheduler)
         elif due.what is not None:
+            if not due.what.can_land(scheduler):
+                scheduler.halt()  # who it was for is not there
+                return False
             due.what.land(scheduler)
         else:
             who = due.agent, due.task
@@ -139,16 +148,17 @@ class Playback:
 
     def begin(self, request: Call) -> None:
         """Give a request the answer that it got then; it lands, or has its place, as it did then."""
-        answer = self._answers.pop(request.call_id, None)
-        self._pending[request.call_id] = request
+        key = _key(request)
+        answer = self._answers.pop(key, None)
+        self._pending[key] = request
         if answer is not None:
             request.answer(answer.data)
             if request.latency is not None:
-                del self._pending[request.call_id]
+                del self._pending[key]
 
     def drop(self, request: Call) -> None:
         """Nobody waits for the answer any more."""
-        self._pending.pop(request.call_id, None)
+        self._pending.pop(_key(request), None)
         if request.latency is None:
             request.scheduler.inflight -= 1
 
@@ -163,6 +173,10 @@ class Playback:
     def is_patched(self, name: str, seq: int) -> bool:
         """Whether the history says at ``seq`` that the program goes the new way of a patch from there on."""
         return self._patches.get(seq) == name
+
+
+def _key(request: Call) -> CallKey:
+    return request.activity.agent._number, request.call_id
 
 
 def _order(data: Mapping[str, Any]) -> tuple[int, int]:

@@ -363,7 +363,8 @@ class Scheduler(Stepping):
         assert self.playback is not None, "only there"
         if self.playback.is_due(self):
             return
-        if self.until is not None and (self.instants or self.inflight):
+        # With neither it was a hold, or a call that nobody waited for and that took its time to be given up.
+        if self.until is not None and (self.instants or self.inflight or self.playback.is_ended_by_time):
             self.move_to(self.until)
             self.end("finished", "until")
         elif self.inflight:

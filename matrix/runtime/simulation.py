@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.errors import LogWriteError, ProgramError
+from matrix.errors import LogWriteError, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
 from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, mailbox_full, unknown_agent
@@ -237,7 +237,7 @@ class Simulation:
 
     def cancel(self, agent: str | Agent) -> None:
         """Cancel one agent: at once from a turn of this simulation, from outside when the loop sees it."""
-        found = self.agent(agent) if isinstance(agent, str) else agent
+        found = self._own(agent)
         scheduler = self._scheduler
         if scheduler.recorder.owner is scheduler and scheduler.recorder.agent is not None:
             scheduler.cancel_agent(found)
@@ -252,15 +252,20 @@ class Simulation:
         May be called at any time in the runtime's Trio program; it takes its place in the order when the loop sees it.
         Raises ``UnknownAgent`` and ``MailboxFull``; a mailbox that is filled meanwhile refuses it, which is recorded.
         """
-        name = to._id if isinstance(to, Agent) else to
-        if name not in self._scheduler.names:
-            raise unknown_agent(name, self._scheduler.names)
+        agent = self._own(to)
         if kind != MESSAGE_SENT:
             check_kind(kind)
-        agent = self._scheduler.names[name]
         if agent._is_full():
             raise mailbox_full(agent)
-        self._scheduler.arrive(Injected(name, kind, snapshot_payload(data, kind)))
+        self._scheduler.arrive(Injected(agent._id, kind, snapshot_payload(data, kind)))
+
+    def _own(self, agent: str | Agent) -> Agent:
+        """The agent of this simulation that is named, or given as such: not one of another simulation."""
+        if not isinstance(agent, Agent):
+            return self.agent(agent)
+        if self._scheduler.names.get(getattr(agent, "_id", "")) is not agent:
+            raise UnknownAgent(f"{agent!r} is not an agent of {self.id}")
+        return agent
 
     @contextmanager
     def hold(self) -> Iterator[None]:

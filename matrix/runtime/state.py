@@ -40,8 +40,13 @@ class State(MutableMapping[str, Any]):
         self._change({**self._values, **{_text(k): snapshot(v, f"state.{k}") for k, v in new.items()}})
 
     def _change(self, values: dict[str, Any]) -> None:
-        self._record({check_text(k, "a key of the state"): snapshot(v, k) for k, v in values.items()})
-        self._values = values
+        recorded = {check_text(k, "a key of the state"): snapshot(v, k) for k, v in values.items()}
+        before, self._values = self._values, values  # before it is recorded: a fork may begin at that event
+        try:
+            self._record(recorded)
+        except BaseException:
+            self._values = before
+            raise
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
