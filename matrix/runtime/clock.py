@@ -17,9 +17,9 @@ from matrix.errors import ProgramError
 from matrix.limits import INT64_MAX, TURNS_WITHOUT_TIME_MAX
 from matrix.runtime.activity import ACTION, ACTIVITY, ENDED, REACTIVE
 from matrix.runtime.durations import US_PER_SECOND, microseconds
-from matrix.runtime.inputs import Stream, monotonic_ns, stream
+from matrix.runtime.inputs import monotonic_ns, stream
 from matrix.runtime.life import Life
-from matrix.runtime.shuffle import ShuffledLane
+from matrix.runtime.shuffle import Chance, ShuffledLane
 
 if TYPE_CHECKING:
     from matrix.runtime.options import Options
@@ -43,7 +43,7 @@ class Clock(Life):
         self.stop_at = INT64_MAX  # the step at which a recorded input is due, in a replay
         self.playback: Playback | None = None  # feeds recorded inputs; None when they come from outside
         self.turns_without_time_max = TURNS_WITHOUT_TIME_MAX
-        self.chance: Stream | None = None  # who goes first among those ready; None: who came first
+        self.chance: Chance | None = None  # who goes first among those ready; None: who came first
         self.is_real = False  # virtual time follows the wall clock throughout
         self.speed = 1.0  # virtual seconds in a second of the wall clock, where it does
         self._pace = (0, 0)  # virtual and monotonic instant from which virtual time follows the wall clock
@@ -53,7 +53,7 @@ class Clock(Life):
         self.until, self.turns_max, self.events_max = options.until_us, options.turns_max, options.events_max
         self.policy, self.turns_without_time_max = options.policy, options.turns_without_time_max
         self.is_real, self.speed = options.time == "real", options.speed
-        self.chance = stream(self.seed, "", "shuffle") if options.shuffle else None
+        self.chance = Chance(stream(self.seed, "", "shuffle")) if options.shuffle else None
 
     @property
     def step(self) -> int:

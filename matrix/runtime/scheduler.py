@@ -116,7 +116,8 @@ class Scheduler(Stepping):
         self.awaited = call
         self.attention = True
         self.moves -= 1  # it fires again: how often it was too early must not count
-        self.lane(0).appendleft((call, None))
+        lane: Any = self.lane(0)
+        (lane.appendleft if self.chance is None else lane.put_back)((call, None))
 
     def answer_came(self, call: Any) -> None:
         """The answer of a call with fixed latency is there; its turn is when its place is reached."""

@@ -19,17 +19,45 @@ if TYPE_CHECKING:
 Entry = tuple[Any, Any]
 
 
+class Chance:
+    """Who goes next of several; what was drawn last may be put back, and then says who goes next of others."""
+
+    __slots__ = ("_drawn", "_is_kept", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._drawn = 0.0
+        self._is_kept = False
+
+    def seed(self, key: int) -> None:
+        """Go on from another seed."""
+        self._stream.seed(key)
+        self._is_kept = False
+
+    def pick(self, count: int) -> int:
+        """A place among ``count``."""
+        if not self._is_kept:
+            self._drawn = self._stream.random()
+        self._is_kept = False
+        return int(self._drawn * count)
+
+    def put_back(self) -> None:
+        """The newest draw has not been: the next is the same."""
+        self._is_kept = True
+
+
 class ShuffledLane:
     """What the scheduler uses of a deque, in another order.
 
-    >>> lane = ShuffledLane(stream(7, "", "shuffle"))                        # doctest: +SKIP
+    >>> lane = ShuffledLane(Chance(stream(7, "", "shuffle")))                # doctest: +SKIP
     >>> lane.append((agent, message))                                       # doctest: +SKIP
     """
 
-    __slots__ = ("_chance", "_count", "_entries", "_front", "_keys")
+    __slots__ = ("_chance", "_count", "_entries", "_front", "_keys", "_newest")
 
-    def __init__(self, chance: Stream) -> None:
+    def __init__(self, chance: Chance) -> None:
         self._chance = chance
+        self._newest: tuple[int, bool] | None = None  # the place of the newest pick, and whether it was drawn
         self._front: deque[Entry] = deque()
         self._keys: list[Any] = []  # those that have entries, in an order that only chance and arrivals made
         self._entries: dict[Any, deque[Entry]] = {}
@@ -56,9 +84,12 @@ class ShuffledLane:
         """The next one: of any agent, its first."""
         self._count -= 1
         if self._front:
+            self._newest = None
             return self._front.popleft()
         keys = self._keys
-        place = self._chance.below(len(keys)) if len(keys) > 1 else 0
+        is_drawn = len(keys) > 1
+        place = self._chance.pick(len(keys)) if is_drawn else 0
+        self._newest = place, is_drawn
         key = keys[place]
         entries = self._entries[key]
         entry = entries.popleft()
@@ -67,6 +98,20 @@ class ShuffledLane:
             keys[place] = keys[-1]
             keys.pop()
         return entry
+
+    def put_back(self, entry: Entry) -> None:
+        """An action that was picked just now, and was too early, was not: what comes meanwhile may go before it."""
+        if self._newest is None:
+            self.appendleft(entry)
+            return
+        place, is_drawn = self._newest
+        keys, key = self._keys, entry[0]
+        keys.append(key)
+        keys[place], keys[-1] = keys[-1], keys[place]  # the last key had taken its place
+        self._entries[key] = deque((entry,))
+        self._count += 1
+        if is_drawn:
+            self._chance.put_back()
 
     def __len__(self) -> int:
         return self._count

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import matrix
 from matrix.runtime.inputs import stream
-from matrix.runtime.shuffle import ShuffledLane
+from matrix.runtime.shuffle import Chance, ShuffledLane
 from matrix.testing.played import Played, play
 from tests.runtime.society import society
 
@@ -116,7 +116,7 @@ class Target:
 @given(st.lists(st.tuples(st.sampled_from(["append", "front", "pop"]), st.integers(0, 4))), st.integers(0, 3))
 def test_the_queue_gives_everything_once_and_each_ones_own_in_order(steps: list[tuple[str, int]], seed: int) -> None:
     targets = [Target(n) for n in range(5)]
-    lane, expected, front = ShuffledLane(stream(seed, "", "shuffle")), {t: [] for t in targets}, []
+    lane, expected, front = ShuffledLane(Chance(stream(seed, "", "shuffle"))), {t: [] for t in targets}, []
     for count, (what, who) in enumerate(steps):
         entry = (targets[who], count)
         if what == "append":
@@ -137,3 +137,40 @@ def test_the_queue_gives_everything_once_and_each_ones_own_in_order(steps: list[
     assert not lane
     lane.extend(kept)
     assert len(lane) == len(kept)
+
+
+async def slow(n: int) -> int:
+    await trio.sleep(0.02)
+    return n
+
+
+class Asker(matrix.Agent):
+    async def run(self) -> None:
+        for n in range(3):
+            self.emit("answered", n=await self.call(slow, n))
+
+
+class Reader(matrix.Agent):
+    async def run(self) -> None:
+        async for message in self.messages():
+            self.emit("read", n=message["n"])
+
+
+async def interrupted(simulation: matrix.Simulation) -> None:
+    for n in range(3):
+        simulation.spawn(Asker, f"asker-{n}")
+        simulation.spawn(Reader, f"reader-{n}")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_comes_while_an_ordered_answer_is_awaited_comes_there_again(tmp_path: Path, seed: int) -> None:
+    async def main() -> None:
+        async with matrix.open_runtime(tmp_path) as runtime:
+            simulation = await runtime.start(interrupted, seed=seed, shuffle=True, delivery="ordered")
+            for n in range(6):
+                await trio.sleep(0.01)
+                simulation.inject(f"reader-{n % 3}", "news", n=n)
+
+    trio.run(main)
+    with matrix.open(tmp_path) as store:
+        assert store.replay("1-1").status == "identical"
