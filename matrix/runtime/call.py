@@ -66,6 +66,7 @@ class Call(Action, Arrival):
     latency: int | None = None  # microseconds; None: the answer comes as it comes
     seq = 0  # of ``called``
     step = arrival = 0  # at which the answer arrived, and as the how manieth input
+    landed_at: int | None = None  # the virtual time then; None before
     recorded: dict[str, Any] | None = None  # the answer as a history has it, in a replay
     unknown = False  # a crash came between the request and its answer
     is_settled = False
@@ -132,7 +133,7 @@ class Call(Action, Arrival):
         """The answer's place in the order: behind what is ready now."""
         scheduler.inflight -= 1
         if self.is_wanted:
-            self.step, self.arrival = scheduler.step, scheduler.landed
+            self.step, self.arrival, self.landed_at = scheduler.step, scheduler.landed, scheduler.now
             activity = self.activity
             activity.waiting, activity.cause = False, self.seq
             activity.agent._lane.append((activity, None))
@@ -200,8 +201,8 @@ async def call(
     except BaseException as error:
         request.is_stale = True
         scheduler.drop(request)
-        if recorder.agent is agent:  # not when the simulation's end closes this coroutine: its call has no outcome
-            recorder.add(_KINDS[kind][2], {**told, "error": type(error).__name__, "cancelled": True})
+        if recorder.agent is agent:  # not in a simulation that is abandoned
+            recorder.add(_KINDS[kind][2], {**told, **_given_up(request, error)})
         raise
     finally:
         activity.waits_for = None
@@ -237,6 +238,15 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
         ) from request.failure
     # The agent gets a copy: it may change what it got, the log may not change with it.
     return request.result if type(request.result) in SCALARS else snapshot(request.result, request.name)
+
+
+def _given_up(request: Call, error: BaseException) -> dict[str, Any]:
+    """What is said of a call whose answer nobody took: also when it came, if it did, since that has moved time."""
+    why = "the simulation ended" if isinstance(error, GeneratorExit) else type(error).__name__
+    said: dict[str, Any] = {"error": why, "cancelled": True}
+    if request.landed_at is not None:
+        said |= {"step": request.step, "arrival": request.arrival, "arrived": request.landed_at}
+    return said
 
 
 def _about(request: Call) -> dict[str, Any]:

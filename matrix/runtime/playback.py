@@ -79,7 +79,11 @@ class Playback:
                 data = event.data
                 who = str(data.get("agent", "")), int(data.get("task", 0))
                 inputs.append(Input(*_order(data), event.time, arrival_of(event), *who))
-            elif not event.data.get("cancelled"):
+            elif event.data.get("cancelled"):
+                if "step" in event.data:  # it had come, and was not taken any more
+                    came = Answer((event.agent, str(event.data["call_id"])), dict(event.data))
+                    inputs.append(Input(*_order(event.data), int(event.data["arrived"]), came))
+            else:
                 answer = Answer((event.agent, str(event.data["call_id"])), dict(event.data))
                 self._answers[answer.key] = answer
                 if "step" in event.data:  # else it has a place of its own in the schedule: a call of fixed latency

@@ -347,3 +347,24 @@ def test_a_script_that_runs_at_its_top_level_is_not_run_by_a_replay(tmp_path: Pa
         assert store.query("simulations | count").rows() == [{"count": 1}]
         (fork,) = store.fork("1-1", at=1, seed=2)
         assert fork.status == "finished"
+
+
+class Asks(matrix.Agent):
+    async def run(self) -> None:
+        await self.call(society.look_up, 1)
+        await self.sleep(1)
+
+
+async def cut_short(simulation: matrix.Simulation) -> None:
+    simulation.spawn(Asks, "first")
+    simulation.spawn(Asks, "second")
+
+
+@pytest.mark.parametrize("turns_max", range(1, 7))
+def test_an_answer_that_came_and_was_not_taken_any_more_has_moved_time_in_a_replay_too(
+    tmp_path: Path, turns_max: int
+) -> None:
+    outcome = matrix.run(cut_short, store=tmp_path, index=False, turns_max=turns_max)
+    with matrix.open(tmp_path) as store:
+        replay = store.replay(outcome.id)
+    assert (replay.status, replay.digest) == ("identical", outcome.digest)
