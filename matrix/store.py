@@ -8,7 +8,7 @@ before the question was asked, whichever process wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
     from matrix.log.compact import CompactReport
-    from matrix.log.history import Histories
+    from matrix.log.history import Histories, History
     from matrix.log.reader import LogReader
     from matrix.log.verify import VerifyReport
     from matrix.log.writer import Durability
@@ -155,6 +155,8 @@ class Store:
 
         When an id was given to several simulations this is the newest.
         """
+        if not isinstance(id, str):
+            raise UsageError(f"the id of a simulation is a text such as '1-1', not {id!r}")
         self.refresh()
         return self._asked(lambda: self._simulation(id))
 
@@ -209,7 +211,7 @@ class Store:
         from matrix.runtime.again import replay_each
 
         history = self._histories().history(*self._place(simulation))
-        bound = history.seq_at(_microseconds(until)) if isinstance(until, timedelta) else until
+        bound = None if until is None else _seq(history, until, "until")
         some = replay_each(self.path, [(simulation, history)], program=program, until=bound, debug=debug, pin=pin)
         return next(iter(some))
 
@@ -281,14 +283,17 @@ class Store:
         (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
         are policies by the name of a call, as of ``open_runtime``.
         """
-        from matrix.runtime.again import fork_times
+        from matrix.runtime.again import check_times, fork_times
+        from matrix.runtime.program import check_seed
 
         history = self._histories().history(*self._place(simulation))
-        place = history.seq_at(_microseconds(at)) if isinstance(at, timedelta) else at
-        seeds: list[int | None] = [seed]
+        place = _seq(history, at, "at")
+        seeds: Sequence[int | None] = [seed]
+        check_times(times)
         if times != 1:
             first = seed if seed is not None else int(history.started.data["seed"]) + 1
-            seeds = [first + branch for branch in range(times)]
+            check_seed(first)
+            seeds = range(first, first + times)
         return fork_times(
             self.path,
             history,
@@ -353,6 +358,15 @@ class Store:
             return f"{self.path}: there is no simulation {id!r}; the store is empty"
         like = get_close_matches(id, known, n=SIMILAR_IDS_MAX, cutoff=0.5) or known[:SIMILAR_IDS_MAX]
         return f"{self.path}: there is no simulation {id!r} among {len(known):,}, but {', '.join(like)}"
+
+
+def _seq(history: History, place: Any, what: str) -> int:
+    """The event that is meant: one by its number, or the newest that is not later than a virtual time."""
+    if isinstance(place, timedelta):
+        return history.seq_at(_microseconds(place))
+    if type(place) is not int:
+        raise UsageError(f"{what} is the number of an event, or a timedelta of virtual time, not {place!r}")
+    return place
 
 
 def _microseconds(duration: timedelta) -> int:

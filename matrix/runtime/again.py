@@ -114,6 +114,12 @@ async def _all_resumed(
     return [done[ordinal] for _, ordinal in cut_off]
 
 
+def check_times(times: Any) -> None:
+    """Refuse a number of forks that is none, or too many."""
+    if type(times) is not int or not 1 <= times <= FORKS_MAX:
+        raise UsageError(f"times is a whole number from 1 to {FORKS_MAX:,}, not {times!r}")
+
+
 def fork_times(
     store: Path,
     history: History,
@@ -128,8 +134,6 @@ def fork_times(
     calls: Mapping[str, CallPolicy] | None,
 ) -> list[Outcome]:
     """Fork a simulation once for each seed (None: the parent's), all at once; their outcomes, in that order."""
-    if not 1 <= len(seeds) <= FORKS_MAX:
-        raise UsageError(f"times is {len(seeds)}; it is from 1 to {FORKS_MAX:,}")
     interrupt = Interrupt()
 
     async def main() -> list[Outcome]:

@@ -8,13 +8,14 @@ the log begins with ``simulation.forked``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.errors import ReplayRefused
+from matrix.errors import ProgramError, ReplayRefused
 from matrix.log.reader import LogReader
 from matrix.runtime.agent import Agent
 from matrix.runtime.branch import STATE, apply_fork, go_live
@@ -53,7 +54,7 @@ async def fork(
     found = program or find_program(then)
     check_program(found)
     known = parameter_names(found) | then.get("parameters", {}).keys()
-    plain = snapshot_payload(dict(set or {}), f"the changes of a fork of {parent}")
+    plain = snapshot_payload(_checked_changes(set), f"the changes of a fork of {parent}")
     parameters = {name: value for name, value in plain.items() if name in known}
     changes = {name: value for name, value in plain.items() if name not in known}
     await _made_durable(runtime, history, at)
@@ -94,6 +95,14 @@ def _check_place(history: History, parent: str, at: int) -> None:
     if not 1 <= at <= bound:
         said = f"it ended with event {history.last_seq}" if end is not None else f"it has {history.last_seq} events"
         raise ReplayRefused(f"{parent} cannot be forked at event {at}: {said}; choose one from 1 to {bound}")
+
+
+def _checked_changes(changes: Any) -> dict[str, Any]:
+    if changes is None:
+        return {}
+    if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
+        raise ProgramError(f"set maps names to values, as in {{'seller.limit': 40}}, not {changes!r}")
+    return dict(changes)
 
 
 async def _made_durable(runtime: Runtime, history: History, at: int) -> None:
@@ -141,7 +150,15 @@ def _no_such(name: str, simulation: Simulation, parameters: Collection[str]) -> 
 def _attributes(agent: Agent) -> list[str]:
     """What of an agent may be changed: its own values, not what the runtime gives it, nor its methods."""
     names = (name for name in dir(agent) if not name.startswith("_") and not hasattr(Agent, name))
-    return [name for name in names if not callable(getattr(agent, name, None))]
+    return [name for name in names if _is_value(agent, name)]
+
+
+def _is_value(agent: Agent, name: str) -> bool:
+    """Whether an attribute can be set; what a property says is not asked for, in the middle of a turn."""
+    of_class = inspect.getattr_static(type(agent), name, None)
+    if isinstance(of_class, property):
+        return of_class.fset is not None
+    return not callable(getattr(agent, name, None))
 
 
 def _instead(name: str, known: list[str]) -> str:

@@ -51,7 +51,7 @@ def check_names(program: Program, options: Iterable[str]) -> None:
 
 def check_seed(seed: Any) -> None:
     """Refuse a seed that the log and the index could not hold as a number."""
-    if not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
+    if type(seed) is not int or not 0 <= seed <= SEED_MAX:
         raise ProgramError(f"the seed is a whole number from 0 to {SEED_MAX}, not {seed!r}")
 
 

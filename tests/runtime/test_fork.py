@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import matrix
-from matrix.errors import ReplayRefused
+from matrix.errors import MatrixError, ReplayRefused, UsageError
 from matrix.event import Event
 from matrix.log.reader import LogReader
 from matrix.testing.played import history
@@ -283,3 +283,56 @@ def test_a_change_of_state_at_an_event_that_changes_it_keeps_both(tmp_path: Path
             ended = next(event for event in events.values() if event.kind == "ended")
             assert ended.data == {"phase": "second", "mood": "wild"}
             assert store.replay(fork.id).status == "identical"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"at": 1.5}, "at is the number of an event, or a timedelta of virtual time, not 1.5"),
+        ({"at": True}, "at is the number of an event, or a timedelta of virtual time, not True"),
+        ({"at": "3"}, "at is the number of an event, or a timedelta of virtual time, not '3'"),
+        ({"times": 10**9}, "times is a whole number from 1 to 10,000, not 1000000000"),
+        ({"times": 0}, "times is a whole number from 1 to 10,000, not 0"),
+        ({"times": 2.5}, "times is a whole number from 1 to 10,000, not 2.5"),
+        ({"seed": True}, "the seed is a whole number from 0 to 9223372036854775807, not True"),
+        ({"seed": "x", "times": 2}, "the seed is a whole number from 0 to 9223372036854775807, not 'x'"),
+        ({"set": [1]}, "set maps names to values, as in {'seller.limit': 40}, not [1]"),
+        ({"set": {1: 2}}, "set maps names to values, as in {'seller.limit': 40}, not {1: 2}"),
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused_in_one_line(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    parent = matrix.run(phases, store=tmp_path)
+    with matrix.open(tmp_path) as store:
+        with pytest.raises(MatrixError) as refused:
+            store.fork(parent.id, **{"at": 3, **options})
+        assert str(refused.value) == said
+        assert store.query("simulations | count").rows() == [{"count": 1}]
+
+
+@pytest.mark.parametrize(("id", "until"), [("1-1", 1.5), ("1-1", "2"), ("1-1", True), (1, None), (None, None)])
+def test_what_is_no_id_and_no_place_is_refused_by_a_replay(tmp_path: Path, id: Any, until: Any) -> None:
+    matrix.run(phases, store=tmp_path)
+    with matrix.open(tmp_path) as store, pytest.raises(UsageError, match=r"number of an event|id of a simulation"):
+        store.replay(id, until=until)
+
+
+class Proud(matrix.Agent):
+    """Cannot be told what it is worth."""
+
+    @property
+    def worth(self) -> int:
+        return 7
+
+    async def run(self) -> None:
+        self.emit("stood")
+
+
+async def pride(simulation: matrix.Simulation) -> None:
+    simulation.spawn(Proud, "proud")
+
+
+def test_a_property_that_cannot_be_set_is_no_attribute_to_change(tmp_path: Path) -> None:
+    parent = matrix.run(pride, store=tmp_path)
+    with matrix.open(tmp_path) as store, pytest.raises(ReplayRefused, match="proud has no worth at that event"):
+        store.fork(parent.id, at=3, set={"proud.worth": 8})
