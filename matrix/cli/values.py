@@ -55,7 +55,10 @@ def query_value(text: str) -> Any:
     """
     if _DURATION.fullmatch(text):
         amounts = re.findall(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)", text)
-        return timedelta(microseconds=round(sum(float(n) * _MICROSECONDS[unit] for n, unit in amounts)))
+        try:
+            return timedelta(microseconds=round(sum(float(n) * _MICROSECONDS[unit] for n, unit in amounts)))
+        except OverflowError:
+            raise click.UsageError(f'"{text}" is longer than any time that there is') from None
     if text.startswith("@"):
         try:
             moment = datetime.fromisoformat(text[1:])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.errors import ShardBusy, UsageError
+from matrix.errors import LogWriteError, MatrixError, ShardBusy, UsageError
 from matrix.log.writer import Durability
 from matrix.runtime.blocking import Interrupt
 from matrix.runtime.fork import fork
@@ -105,7 +105,9 @@ async def _all_resumed(
         try:
             simulation = await resume(runtime, history, program=program)
             done[ordinal] = Resumed(id, history.last_seq, await simulation.wait())
-        except UsageError as error:
+        except LogWriteError:
+            raise
+        except MatrixError as error:  # the others go on
             done[ordinal] = Resumed(id, history.last_seq, refusal=str(error))
 
     async with trio.open_nursery() as nursery:

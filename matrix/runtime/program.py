@@ -183,13 +183,23 @@ def _loaded(name: str, file: Any) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None and (file is None or _is_file(known, Path(file))):
         return known
-    if isinstance(file, str) and Path(file).is_file():
-        return module_of_file(Path(file))
-    if name not in ("", "__main__"):
-        with contextlib.suppress(ModuleNotFoundError):
+    try:
+        if isinstance(file, str) and Path(file).is_file():
+            return module_of_file(Path(file))
+        if name not in ("", "__main__"):
             return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):  # one that it imports is not there
+            raise _not_importable(file or name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _not_importable(file or name, error) from error
     where = f"its file {file} is not there" if file else f"there is no module {name}"
     raise ProgramError(f"the program of this simulation cannot be found: {where}; say which program to run")
+
+
+def _not_importable(what: Any, error: BaseException) -> ProgramError:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return ProgramError(f"the program of this simulation cannot be found: {what} cannot be imported: {said}")
 
 
 def module_of_file(path: Path) -> ModuleType:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from matrix.cli.values import pairs, plain_value, query_value
+from matrix.cli.values import instant, pairs, plain_value, query_value
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,9 @@ def test_a_name_given_twice_is_a_usage_error() -> None:
 def test_a_bad_clock_time_is_a_usage_error_with_an_example() -> None:
     with pytest.raises(click.UsageError, match="write for example @2026-01-31"):
         query_value("@tomorrow")
+
+
+def test_a_duration_that_no_clock_could_hold_is_refused() -> None:
+    for text in ("99999999999999999999h", "9" * 400 + "s"):
+        with pytest.raises(click.UsageError, match="is longer than any time"):
+            instant(text, option="--at")

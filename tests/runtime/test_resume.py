@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import trio
 
 import matrix
+from matrix.errors import ProgramError
 from matrix.log.reader import LogReader
+from matrix.runtime.program import module_of_file
 from matrix.testing.played import history
 
 from .office import office
@@ -158,3 +161,48 @@ async def test_a_simulation_that_runs_in_another_process_is_left_alone(tmp_path:
         with simulation.hold():
             await runtime.commit()
             assert await trio.to_thread.run_sync(lambda: matrix.open(tmp_path).resume()) == []
+
+
+_ASKING = """
+import trio
+import matrix
+
+async def ask() -> None:
+    await trio.sleep(0.05)
+
+async def asking_{n}(simulation: matrix.Simulation) -> None:
+    await simulation.call(ask, repeatable=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "broken", ["raise RuntimeError('no\\nway')", "def (", "import sys; sys.exit(3)", "import not_there"]
+)
+def test_a_program_that_cannot_be_imported_is_refused_and_others_go_on(
+    tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"asking_{n}.py" for n in range(2)]
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    programs = []
+    for n, file in enumerate(files):
+        file.write_text(_ASKING.format(n=n))
+        programs.append(getattr(module_of_file(file), f"asking_{n}"))
+
+    async def main() -> None:
+        async with matrix.open_runtime(tmp_path / "whole", durability="os", index=False) as runtime:
+            for program in programs:
+                await runtime.start(program)
+
+    trio.run(main)
+    second = list(LogReader(tmp_path / "whole" / "log").blocks(1))[1]
+    place = cut_off(tmp_path / "whole", tmp_path / "cut", second.ref.offset)
+    files[0].write_text(broken)
+    for file in files:
+        del sys.modules[file.stem]
+    with matrix.open(place) as store:
+        refused, gone_on = store.resume()
+        assert "asking_0.py cannot be imported" in refused.refusal and "\n" not in refused.refusal
+        assert gone_on.outcome is not None and gone_on.outcome.status == "finished"
+        with pytest.raises(ProgramError, match="cannot be imported"):
+            store.replay("1-1")
+    sys.modules.pop("asking_1", None)
