@@ -22,6 +22,7 @@ from matrix.runtime.branch import STATE, apply_fork, go_live
 from matrix.runtime.branching import Branching
 from matrix.runtime.program import check_program, check_seed, describe, find_program, parameter_names
 from matrix.runtime.rehearsal import environment_then
+from matrix.runtime.trouble import text_of
 from matrix.runtime.values import snapshot_payload
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ def _placed(
         if owner == STATE or (not owner and name in state):
             found[f"{STATE}.{attribute}"] = value
         elif owner in agents and attribute in _attributes(agents[owner]):
+            try:
+                setattr(agents[owner], attribute, value)  # now, while nothing is written: it may refuse
+            except Exception as error:
+                return {}, f"{name} cannot be set: {text_of(error)}"
             found[name] = value
         else:
             return {}, _no_such(name, simulation, parameters)

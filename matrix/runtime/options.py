@@ -95,8 +95,12 @@ def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ProgramError(f"{name} is one of {', '.join(known)}, not {value!r}")
 
 
-def _at_least_one(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
+def _at_least_one(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if type(value) is not int:
+        raise ProgramError(f"{name} is a whole number, not {value!r}")
+    if value < 1:
         raise ProgramError(f"{name} is {value}; it is at least 1")
 
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import matrix
-from matrix.errors import MatrixError, ReplayRefused, UsageError
+from matrix.errors import MatrixError, ProgramError, ReplayRefused, UsageError
 from matrix.event import Event
 from matrix.log.reader import LogReader
 from matrix.testing.played import history
@@ -326,6 +326,41 @@ class Proud(matrix.Agent):
 
     async def run(self) -> None:
         self.emit("stood")
+
+
+class Strict(matrix.Agent):
+    """Takes no other limit than its own."""
+
+    _limit = 7
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @limit.setter
+    def limit(self, value: int) -> None:
+        raise ValueError(f"not {value}")
+
+    async def run(self) -> None:
+        self.emit("stood")
+
+
+async def strict(simulation: matrix.Simulation) -> None:
+    simulation.spawn(Strict, "strict")
+
+
+def test_a_value_that_an_agent_does_not_take_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    parent = matrix.run(strict, store=tmp_path)
+    with matrix.open(tmp_path) as store:
+        with pytest.raises(ReplayRefused, match=r"^strict\.limit cannot be set: ValueError: not 8$"):
+            store.fork(parent.id, at=3, set={"strict.limit": 8})
+        assert store.query("simulations | count").rows() == [{"count": 1}]
+
+
+@pytest.mark.parametrize("options", [{"turns_max": "3"}, {"turns_max": 1.5}, {"events_max": True}], ids=str)
+def test_a_limit_that_is_no_whole_number_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ProgramError, match=r"(turns|events)_max is a whole number, not"):
+        matrix.run(strict, store=tmp_path, **options)
 
 
 async def pride(simulation: matrix.Simulation) -> None:
