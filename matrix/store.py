@@ -224,7 +224,7 @@ class Store:
         places = self._asked(lambda: lookup.recorded_simulations(self.connection))
         histories = self._histories()
         some = ((id, histories.history(shard, ordinal)) for id, shard, ordinal in places)
-        yield from replay_each(self.path, some, program=program, pin=pin)
+        yield from replay_each(self.path, some, program=program, pin=pin, are_many=True)
 
     def resume(
         self,

@@ -60,7 +60,7 @@ def command(
         told = _tell(_replays(opened, simulation, options), is_one=not everything)
     if everything:
         _summary(told, time.perf_counter() - begun, store)
-    if told["diverged"]:
+    if told["diverged"] or told["refused"]:
         raise click.exceptions.Exit(1)
 
 
@@ -111,5 +111,5 @@ def _summary(told: Counter[str], took: float, store: str) -> None:
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(told.items(), reverse=True))
     output.words(
         f"{counts}; {output.count(events, 'event')} in {took:.1f} s ({events / took:,.0f} events/s)",
-        style="red" if told["diverged"] else "green",
+        style="red" if told["diverged"] or told["refused"] else "green",
     )

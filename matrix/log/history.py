@@ -160,6 +160,10 @@ class History:
                 break
         return found
 
+    def up_to(self, seq: int) -> History:
+        """The same history as if it had ended with this event: forks of it that began later are none."""
+        return self._source.history(self.shard, self.ordinal, last_seq=seq)
+
     def digest(self) -> str:
         """What happened, as 32 hexadecimal digits (see ``matrix.log.digest``)."""
         streams = Streams()

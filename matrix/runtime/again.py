@@ -49,17 +49,29 @@ def replay_each(
     until: int | None = None,
     debug: bool = False,
     pin: bool = False,
+    are_many: bool = False,
 ) -> Iterator[Replay]:
-    """Replay simulations one after the other; results come some at a time."""
+    """Replay simulations one after the other; results come some at a time.
+
+    Of many, one that cannot be run again here is told as "refused", and the others go on.
+    """
     waiting = iter(histories)
     interrupt = Interrupt()
     while some := [pair for _, pair in zip(range(REPLAYED_AT_ONCE), waiting, strict=False)]:
+
+        async def replay_one(replayer: Replayer, id: str, history: History) -> Replay:
+            try:
+                return await replayer.replay(id, history, until=until, debug=debug)
+            except UsageError as error:
+                if not are_many:
+                    raise
+                return Replay(id, "refused", 0, "", notes=(f"{id}: {error}",))
 
         async def replay_some(some: Sequence[tuple[str, History]] = some) -> list[Replay]:
             async with open_stage(store) as stage:
                 interrupt.watch(stage)
                 replayer = Replayer(stage, program=program, pin=pin)
-                return [await replayer.replay(id, history, until=until, debug=debug) for id, history in some]
+                return [await replay_one(replayer, id, history) for id, history in some]
 
         yield from interrupt.run(replay_some)
 

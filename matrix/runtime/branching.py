@@ -73,7 +73,10 @@ class Branching:
     def _over(self, simulation: Simulation) -> None:
         if self._checking.difference is not None:
             return
-        self._refusal = self._leave(simulation)
+        try:
+            self._refusal = self._leave(simulation)
+        except Exception as error:  # not into the agent's turn, in whose middle this is
+            self._refusal = f"{type(error).__name__}: {error}"
         if self._refusal:
             simulation.scheduler.halt()
         else:

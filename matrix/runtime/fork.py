@@ -51,6 +51,7 @@ async def fork(
     Raises ``ReplayRefused`` when the program does not lead to the same history up to ``at``; nothing is written then.
     """
     _check_place(history, parent, at)
+    history = history.up_to(at)
     then = environment_then(history)
     found = program or find_program(then)
     check_program(found)
@@ -68,7 +69,7 @@ async def fork(
         "parent_ordinal": owner.ordinal,
         "at": at,
         **describe(found, {**then.get("parameters", {}), **parameters}),
-        "seed": _newest_seed(history, at) if seed is None else seed,
+        "seed": _newest_seed(history) if seed is None else seed,
     }
     check_seed(forked["seed"])
 
@@ -113,10 +114,9 @@ async def _made_durable(runtime: Runtime, history: History, at: int) -> None:
         await trio.to_thread.run_sync(reader.make_durable, shard)
 
 
-def _newest_seed(history: History, at: int) -> int:
-    """The seed in force at an event: of the newest fork before it, or of the start."""
-    seeds = [history.started.data["seed"], *(event.data["seed"] for event in history.forks if event.seq <= at)]
-    return int(seeds[-1])
+def _newest_seed(history: History) -> int:
+    """The seed in force at the end of a history: of its newest fork, or of the start."""
+    return int([history.started, *history.forks][-1].data["seed"])
 
 
 def _placed(

@@ -80,6 +80,7 @@ class Life(Supervision):
         self.recorder.enter(self)
         cause = self.cause_of_cancellation(activity)
         self.act_as(activity.agent, lambda: self.activity_ended(activity, Unstarted()), cause=cause)
+        self.moves += 1  # inputs before it and after it are told apart
 
     def act_as(self, agent: Agent, act: Callable[[], object], *, cause: int | None = None) -> None:
         """Record something as an agent that has no turn, or in the middle of another's."""

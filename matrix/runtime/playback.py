@@ -162,8 +162,8 @@ class Playback:
 
     def drop(self, request: Call) -> None:
         """Nobody waits for the answer any more."""
-        self._pending.pop(_key(request), None)
-        if request.latency is None:
+        was_pending = self._pending.pop(_key(request), None) is not None  # else it has landed, and is in flight no more
+        if was_pending and request.latency is None:
             request.scheduler.inflight -= 1
 
     def left(self) -> list[Resumption]:

@@ -72,6 +72,7 @@ class Population(ABC):
 
     # Given by the scheduler, which is the other half.
     turns: int
+    moves: int
     attention: bool
 
     @abstractmethod

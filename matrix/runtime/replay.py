@@ -46,7 +46,7 @@ class Replay:
     """
 
     id: str
-    status: str  #: "identical", "diverged", or "stopped" where it was asked to end
+    status: str  #: "identical", "diverged", "stopped" where it was asked to end, or (of many) "refused", as notes say
     events: int  #: events that were found to be the same
     digest: str  #: of those events
     divergence: Divergence | None = None

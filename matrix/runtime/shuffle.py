@@ -65,9 +65,7 @@ class ShuffledLane:
 
     def append(self, entry: Entry) -> None:
         """Put it behind what its agent has there."""
-        target = entry[0]
-        # An agent by its number: its class may say which agents are equal.
-        key = target if target._mode == ACTION else (target.agent if target._mode == ACTIVITY else target)._number
+        key = _key(entry[0])
         entries = self._entries.get(key)
         if entries is None:
             entries = self._entries[key] = deque()
@@ -98,6 +96,16 @@ class ShuffledLane:
             keys[place] = keys[-1]
             keys.pop()
         return entry
+
+    def remove(self, entry: Entry) -> None:
+        """It never came: the others are drawn as if it had not."""
+        key = _key(entry[0])
+        entries = self._entries[key]
+        entries.remove(entry)
+        self._count -= 1
+        if not entries:
+            del self._entries[key]
+            self._keys.remove(key)
 
     def put_back(self, entry: Entry) -> None:
         """An action that was picked just now, and was too early, was not: what comes meanwhile may go before it."""
@@ -132,3 +140,8 @@ class ShuffledLane:
         """Append each."""
         for entry in entries:
             self.append(entry)
+
+
+def _key(target: Any) -> Any:
+    """Whose entry it is: of an agent by its number, since its class may say which agents are equal."""
+    return target if target._mode == ACTION else (target.agent if target._mode == ACTIVITY else target)._number

@@ -202,7 +202,8 @@ class Stepping(Clock):
         if activity.is_cancelled and not lease.scope.cancel_called:
             lease.scope.cancel()  # calls back into cancel_arrived, unless its park met a cancellation before
             self.cancels = [other for other in self.cancels if other is not activity]
-        if not activity.waiting or lease.foreign is not None:
+        is_waiting = activity.waiting or self._takes_back_answer(activity, lease)
+        if not is_waiting or lease.foreign is not None:
             return  # a value is queued, or will come from outside, and goes first; the next wait meets the cancellation
         if lease.raise_cancel is None:
             return
@@ -211,6 +212,21 @@ class Stepping(Clock):
             await self._hand_off()
         if lease.is_spent and lease.foreign is None:
             await self._park_anew(lease)
+
+    def _takes_back_answer(self, activity: Activity, lease: Lease) -> bool:
+        """Whether a value that is queued was an answer, and is one no more.
+
+        That it came is in no event before its turn. If it went before the cancellation, the order would depend on
+        what a history that ends in between does not tell.
+        """
+        waits_for, lane = activity.waits_for, activity.agent._lane
+        if not (type(waits_for) is tuple and waits_for[0] == "call" and lease.is_cancelled):
+            return False
+        if (activity, None) not in lane:
+            return False
+        lane.remove((activity, None))
+        activity.waiting = True
+        return True
 
     def _throw(self, activity: Activity, lease: Lease) -> None:
         """The turn in which a wait raises Cancelled."""

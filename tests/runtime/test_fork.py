@@ -371,3 +371,34 @@ def test_a_property_that_cannot_be_set_is_no_attribute_to_change(tmp_path: Path)
     parent = matrix.run(pride, store=tmp_path)
     with matrix.open(tmp_path) as store, pytest.raises(ReplayRefused, match="proud has no worth at that event"):
         store.fork(parent.id, at=3, set={"proud.worth": 8})
+
+
+class Boom(matrix.Agent):
+    """Its tasks are cancelled while answers to them are on their way."""
+
+    async def run(self) -> None:
+        self.start(self.kid, 1)
+        self.start(self.kid, 2)
+        await self.call(way, 3)
+        raise ValueError("boom")
+
+    async def kid(self, n: int) -> None:
+        """Asks, waits, asks."""
+        await self.call(way, n)
+        await self.sleep(3)
+
+
+async def booms(simulation: matrix.Simulation) -> None:
+    """Some of them."""
+    for n in range(3):
+        simulation.spawn(Boom, f"boom-{n}", policy="isolate")
+    await simulation.sleep(5)
+
+
+@pytest.mark.parametrize("options", [{"pace": "free"}, {"shuffle": True}, {"delivery": "ordered"}], ids=str)
+def test_a_fork_while_an_answer_waits_for_its_turn_knows_nothing_of_it(tmp_path: Path, options: dict[str, Any]) -> None:
+    parent = matrix.run(booms, store=tmp_path, seed=2, **options)
+    with matrix.open(tmp_path) as store:
+        for at in range(1, parent.events, 2):
+            (fork,) = store.fork(parent.id, at=at)
+            assert store.replay(fork.id).digest == fork.digest
