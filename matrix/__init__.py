@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from matrix.query.result import Result as Result
     from matrix.runtime.agent import Agent as Agent
     from matrix.runtime.blocking import run as run
-    from matrix.runtime.call import CallFailed as CallFailed
-    from matrix.runtime.call import UnknownOutcome as UnknownOutcome
+    from matrix.runtime.calls.call import CallFailed as CallFailed
+    from matrix.runtime.calls.call import UnknownOutcome as UnknownOutcome
+    from matrix.runtime.calls.policy import CallPolicy as CallPolicy
+    from matrix.runtime.calls.policy import call_policy as call_policy
     from matrix.runtime.goal import Goal as Goal
     from matrix.runtime.goal import GoalFailed as GoalFailed
     from matrix.runtime.mailbox import Message as Message
     from matrix.runtime.mailbox import Timer as Timer
     from matrix.runtime.outcome import Outcome as Outcome
     from matrix.runtime.outcome import SimulationFailed as SimulationFailed
-    from matrix.runtime.policy import CallPolicy as CallPolicy
-    from matrix.runtime.policy import call_policy as call_policy
-    from matrix.runtime.restart import Restart as Restart
     from matrix.runtime.runtime import Runtime as Runtime
     from matrix.runtime.runtime import open_runtime as open_runtime
+    from matrix.runtime.scheduling.restart import Restart as Restart
+    from matrix.runtime.scheduling.waits import Deadlock as Deadlock
+    from matrix.runtime.scheduling.waits import Livelock as Livelock
     from matrix.runtime.simulation import Simulation as Simulation
     from matrix.runtime.statistics import SimulationStatistics as SimulationStatistics
-    from matrix.runtime.waits import Deadlock as Deadlock
-    from matrix.runtime.waits import Livelock as Livelock
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": ("matrix.runtime.agent", "Agent"),
     "AskFailed": ("matrix.errors", "AskFailed"),
-    "CallFailed": ("matrix.runtime.call", "CallFailed"),
-    "CallPolicy": ("matrix.runtime.policy", "CallPolicy"),
-    "Deadlock": ("matrix.runtime.waits", "Deadlock"),
+    "CallFailed": ("matrix.runtime.calls.call", "CallFailed"),
+    "CallPolicy": ("matrix.runtime.calls.policy", "CallPolicy"),
+    "Deadlock": ("matrix.runtime.scheduling.waits", "Deadlock"),
     "Event": ("matrix.event", "Event"),
     "Goal": ("matrix.runtime.goal", "Goal"),
     "GoalFailed": ("matrix.runtime.goal", "GoalFailed"),
-    "Livelock": ("matrix.runtime.waits", "Livelock"),
+    "Livelock": ("matrix.runtime.scheduling.waits", "Livelock"),
     "MatrixError": ("matrix.errors", "MatrixError"),
     "Message": ("matrix.runtime.mailbox", "Message"),
     "Outcome": ("matrix.runtime.outcome", "Outcome"),
     "QueryError": ("matrix.errors", "QueryError"),
-    "Restart": ("matrix.runtime.restart", "Restart"),
+    "Restart": ("matrix.runtime.scheduling.restart", "Restart"),
     "Result": ("matrix.query.result", "Result"),
     "Runtime": ("matrix.runtime.runtime", "Runtime"),
     "Simulation": ("matrix.runtime.simulation", "Simulation"),
@@ -64,8 +64,8 @@ _HOMES = {
     "SimulationStatistics": ("matrix.runtime.statistics", "SimulationStatistics"),
     "Store": ("matrix.store", "Store"),
     "Timer": ("matrix.runtime.mailbox", "Timer"),
-    "UnknownOutcome": ("matrix.runtime.call", "UnknownOutcome"),
-    "call_policy": ("matrix.runtime.policy", "call_policy"),
+    "UnknownOutcome": ("matrix.runtime.calls.call", "UnknownOutcome"),
+    "call_policy": ("matrix.runtime.calls.policy", "call_policy"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from matrix.event import AGENT_STARTED, SIMULATION_FORKED, Event
 from matrix.query.engine.notation import duration_text
-from matrix.runtime.changes import TEXT_SHOWN, changes, shown, summary
+from matrix.runtime.again.changes import TEXT_SHOWN, changes, shown, summary
 
 if TYPE_CHECKING:
     from matrix.log.history import Histories, History

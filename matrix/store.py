@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from matrix.log.verify import VerifyReport
     from matrix.log.writer import Durability
     from matrix.query.result import Result
-    from matrix.runtime.again import Resumed
+    from matrix.runtime.again.blocking import Resumed
+    from matrix.runtime.again.replay import Replay
+    from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.outcome import Outcome
-    from matrix.runtime.policy import CallPolicy
     from matrix.runtime.program import Program
-    from matrix.runtime.replay import Replay
     from matrix.runtime.runtime import Progress as RunProgress
 
 LOG_FOLDER = "log"
@@ -208,7 +208,7 @@ class Store:
         ``until`` stops it behind an event (its ``seq``) or at a virtual time, and ``debug`` opens the debugger there,
         inside the agent. ``program`` takes the place of the recorded one; ``pin`` refuses another code or version.
         """
-        from matrix.runtime.again import replay_each
+        from matrix.runtime.again.blocking import replay_each
 
         history = self._histories().history(*self._place(simulation))
         bound = None if until is None else _seq(history, until, "until")
@@ -218,7 +218,7 @@ class Store:
     def replay_all(self, *, program: Program | None = None, pin: bool = False) -> Iterator[Replay]:
         """Replay every simulation that a runtime recorded, one after the other, in the order of the log."""
         from matrix.index import lookup
-        from matrix.runtime.again import replay_each
+        from matrix.runtime.again.blocking import replay_each
 
         self.refresh()
         places = self._asked(lambda: lookup.recorded_simulations(self.connection))
@@ -241,7 +241,7 @@ class Store:
         that were given there are in no log.
         """
         from matrix.index import lookup
-        from matrix.runtime.again import resume_shard
+        from matrix.runtime.again.blocking import resume_shard
 
         self.refresh()
         places = self._asked(lambda: lookup.recorded_simulations(self.connection, status="running"))
@@ -283,7 +283,7 @@ class Store:
         (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
         are policies by the name of a call, as of ``open_runtime``.
         """
-        from matrix.runtime.again import check_times, fork_times
+        from matrix.runtime.again.blocking import check_times, fork_times
         from matrix.runtime.program import check_seed
 
         history = self._histories().history(*self._place(simulation))

@@ -14,7 +14,7 @@ import click
 from matrix.cli import output, values
 
 if TYPE_CHECKING:
-    from matrix.runtime.replay import Replay
+    from matrix.runtime.again.replay import Replay
     from matrix.store import Store
 
 

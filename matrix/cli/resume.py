@@ -12,7 +12,7 @@ import click
 from matrix.cli import output
 
 if TYPE_CHECKING:
-    from matrix.runtime.again import Resumed
+    from matrix.runtime.again.blocking import Resumed
 
 
 @click.command(

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from matrix.errors import AskFailed, MailboxFull, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, NOTE, STATE_CHANGED
 from matrix.limits import MAILBOX_MESSAGES_MAX
-from matrix.runtime.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream, numpy_stream, stream, uuid_from
 from matrix.runtime.mailbox import Message, Timer
+from matrix.runtime.scheduling.activity import ENDED, HANDLER, PROCESS, REACTIVE, Activity
 from matrix.runtime.state import State
 from matrix.runtime.values import SCALARS, check_text, snapshot_payload
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from matrix.runtime.policy import CallPolicy
+    from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.recorder import Recorder
-    from matrix.runtime.restart import Policy
-    from matrix.runtime.scheduler import Scheduler
+    from matrix.runtime.scheduling.restart import Policy
+    from matrix.runtime.scheduling.scheduler import Scheduler
     from matrix.runtime.simulation import Simulation
 
 _new_message: Any = tuple.__new__  # a named tuple's own constructor costs twice as much
@@ -467,13 +467,13 @@ class Agent:
 
     def move_on_after(self, duration: float | timedelta) -> AbstractContextManager[Any]:
         """A Trio cancel scope with a virtual timeout: ``with self.move_on_after(5) as scope: ...``."""
-        from matrix.runtime.timeout import move_on_after
+        from matrix.runtime.scheduling.timeout import move_on_after
 
         return move_on_after(self, duration)
 
     def fail_after(self, duration: float | timedelta) -> AbstractContextManager[Any]:
         """Likewise, and raises ``trio.TooSlowError`` when the time is over."""
-        from matrix.runtime.timeout import fail_after
+        from matrix.runtime.scheduling.timeout import fail_after
 
         return fail_after(self, duration)
 

@@ -14,8 +14,8 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
+from matrix.runtime.calls.policy import CallPolicy
 from matrix.runtime.outcome import Outcome, SimulationFailed
-from matrix.runtime.policy import CallPolicy
 from matrix.runtime.program import Program, check_program, check_seed, stop_if_loading
 from matrix.runtime.runtime import Progress, Runtime, durability_of, open_runtime
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from matrix.errors import ProgramError
 from matrix.limits import TURNS_WITHOUT_TIME_MAX
 from matrix.runtime.durations import microseconds
-from matrix.runtime.guard import Guard, check_guard
-from matrix.runtime.restart import Policy, policy_data, policy_of
+from matrix.runtime.guards.guard import Guard, check_guard
+from matrix.runtime.scheduling.restart import Policy, policy_data, policy_of
 
 Pace = Literal["pace", "freeze", "free"]
 PACES = ("pace", "freeze", "free")

@@ -26,9 +26,9 @@ from matrix.runtime.inputs import monotonic_ns, wall_ns
 from matrix.runtime.values import check_text, snapshot_payload
 
 if TYPE_CHECKING:
-    from matrix.runtime.activity import Activity
     from matrix.runtime.agent import Agent
-    from matrix.runtime.life import Life
+    from matrix.runtime.scheduling.activity import Activity
+    from matrix.runtime.scheduling.life import Life
 
 RUN_FIELDS = 6  # row, agent, turn, cause, goal, wall in ns
 PLACE_FIELDS = 5  # row, simulation, time, state, base

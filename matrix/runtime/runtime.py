@@ -27,20 +27,20 @@ from matrix.limits import (
 )
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
+from matrix.runtime.calls.outside import Outside
+from matrix.runtime.calls.policy import CallPolicy, Policies
 from matrix.runtime.caretaker import Caretaker
-from matrix.runtime.guard import Guard
-from matrix.runtime.handoff import Engine, check_engine, engine_for
-from matrix.runtime.lease import LeasePool
+from matrix.runtime.guards.guard import Guard
+from matrix.runtime.guards.standins import cover, guarding
+from matrix.runtime.guards.watchdog import check_hung_after, watching
 from matrix.runtime.options import Delivery, Options, Pace, Time
 from matrix.runtime.outcome import Outcome, SimulationFailed
-from matrix.runtime.outside import Outside
-from matrix.runtime.policy import CallPolicy, Policies
 from matrix.runtime.program import Program, check_names, check_program, check_seed
 from matrix.runtime.recorder import LogWriter, Recorder
-from matrix.runtime.restart import Policy
+from matrix.runtime.scheduling.handoff import Engine, check_engine, engine_for
+from matrix.runtime.scheduling.lease import LeasePool
+from matrix.runtime.scheduling.restart import Policy
 from matrix.runtime.simulation import Simulation
-from matrix.runtime.standins import cover, guarding
-from matrix.runtime.watchdog import check_hung_after, watching
 
 GC_ALLOCATIONS = 50_000  # container objects made between two collections while a runtime is open
 
@@ -176,7 +176,7 @@ class Runtime:
         """
         from matrix.log.history import History
         from matrix.log.reader import LogReader
-        from matrix.runtime.fork import fork
+        from matrix.runtime.again.fork import fork
 
         await self.commit()
         shard = self.shard if isinstance(parent, Simulation) else parent.shard

@@ -16,9 +16,7 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
-from matrix.runtime.activity import PROCESS, Activity
 from matrix.runtime.agent import Agent, mailbox_full, unknown_agent
-from matrix.runtime.arrival import AgentCancelled, Injected
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
 from matrix.runtime.mailbox import Message
@@ -26,7 +24,9 @@ from matrix.runtime.options import Options
 from matrix.runtime.outcome import Outcome
 from matrix.runtime.program import Program, check_program, describe
 from matrix.runtime.recorder import Recorder, check_kind
-from matrix.runtime.scheduler import Scheduler
+from matrix.runtime.scheduling.activity import PROCESS, Activity
+from matrix.runtime.scheduling.arrival import AgentCancelled, Injected
+from matrix.runtime.scheduling.scheduler import Scheduler
 from matrix.runtime.state import State
 from matrix.runtime.statistics import SimulationStatistics, statistics_of
 from matrix.runtime.values import check_text, snapshot_payload
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from matrix.runtime.playback import Playback
+    from matrix.runtime.again.playback import Playback
     from matrix.runtime.runtime import Runtime
 
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix.runtime.activity import ENDED, PROCESS, REACTIVE
-from matrix.runtime.clock import is_stale
 from matrix.runtime.durations import US_PER_SECOND
+from matrix.runtime.scheduling.activity import ENDED, PROCESS, REACTIVE
+from matrix.runtime.scheduling.clock import is_stale
 
 if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
     from matrix.runtime.goal import Goal
-    from matrix.runtime.scheduler import Scheduler
+    from matrix.runtime.scheduling.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from matrix.errors import MailboxFull, MatrixError
 from matrix.runtime.agent import Agent
 from matrix.runtime.goal import Goal, GoalFailed
 from matrix.runtime.mailbox import Message, Timer
-from matrix.runtime.restart import Restart
+from matrix.runtime.scheduling.restart import Restart
 from matrix.runtime.simulation import Simulation
 from matrix.testing.plans import Act, Plan
 

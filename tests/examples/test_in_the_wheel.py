@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matrix
-from matrix.runtime.rehearsal import place_of_turn
+from matrix.runtime.again.rehearsal import place_of_turn
 
 SOURCE = """
 def run(place):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import matrix
-from matrix.runtime import scheduler
+from matrix.runtime.scheduling import scheduler
 from tests.reliability import payers
 
 KILLS = int(os.environ.get("MATRIX_KILLS", "8"))

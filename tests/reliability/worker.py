@@ -22,9 +22,9 @@ import trio
 
 import matrix
 from matrix.log.writer import Durability
-from matrix.runtime import scheduler
 from matrix.runtime.outcome import Outcome
 from matrix.runtime.runtime import Runtime, living
+from matrix.runtime.scheduling import scheduler
 from matrix.testing.plans import Plan, plan_of
 from matrix.testing.programs import generated
 from tests.reliability.memory import MemoryLog

@@ -17,9 +17,9 @@ import trio.testing
 
 import matrix
 from matrix.errors import ProgramError
+from matrix.runtime.calls.outside import is_async
+from matrix.runtime.calls.policy import DEFAULTS, CallPolicy, Policies, call_policy, is_worth_another_try
 from matrix.runtime.inputs import stream
-from matrix.runtime.outside import is_async
-from matrix.runtime.policy import DEFAULTS, CallPolicy, Policies, call_policy, is_worth_another_try
 from matrix.testing.played import Played, history, play
 
 Body = Callable[[matrix.Agent], Any]
@@ -304,7 +304,7 @@ def test_a_plain_function_is_tried_again_too_and_its_coroutine_is_awaited() -> N
 
 
 def test_waiting_for_a_thread_is_not_part_of_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.runtime.outside.THREADS_MAX", 1)
+    monkeypatch.setattr("matrix.runtime.calls.outside.THREADS_MAX", 1)
 
     async def body(agent: matrix.Agent) -> None:
         await agent.call(time.sleep, 0.05, timeout=5)

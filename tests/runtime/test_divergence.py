@@ -13,8 +13,8 @@ from matrix.event import Event
 from matrix.log.alike import same_event, same_value
 from matrix.log.columns import MISSING
 from matrix.log.compare import Difference
-from matrix.runtime.changes import changes, shown, value_changes
-from matrix.runtime.divergence import LINES_SHOWN, Divergence, explain
+from matrix.runtime.again.changes import changes, shown, value_changes
+from matrix.runtime.again.divergence import LINES_SHOWN, Divergence, explain
 
 NAMES = {1: "seller-1", 2: "buyer-1", 3: "buyer-2"}
 THEN = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import matrix
-from matrix.runtime.divergence import Divergence
+from matrix.runtime.again.divergence import Divergence
 
 CHANGE = ""  # what is different from the run
 ASKED = 0  # calls that really reached the outside

@@ -10,7 +10,7 @@ import trio
 
 import matrix
 from matrix.errors import LogWriteError, ProgramError
-from matrix.runtime.waits import Deadlock
+from matrix.runtime.scheduling.waits import Deadlock
 from matrix.testing.played import history, play
 
 
@@ -262,7 +262,7 @@ def test_a_bug_of_the_runtime_leaves_as_itself_and_leaves_nobody_waiting(
     def broken(self: object) -> None:
         raise AssertionError("an invariant of ours")
 
-    monkeypatch.setattr("matrix.runtime.scheduler.Scheduler.record_end", broken)
+    monkeypatch.setattr("matrix.runtime.scheduling.scheduler.Scheduler.record_end", broken)
     with pytest.RaisesGroup(pytest.RaisesExc(AssertionError, match="an invariant of ours"), flatten_subgroups=True):
         matrix.run(breaking, store=tmp_path, index=False)  # type: ignore[arg-type]
 

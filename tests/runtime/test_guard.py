@@ -45,8 +45,8 @@ from numpy.random import default_rng as early_default_rng
 
 import matrix
 from matrix.errors import ProgramError, UnrecordedInput
-from matrix.runtime.guarded import TABLE
-from matrix.runtime.standins import StandIn
+from matrix.runtime.guards.guarded import TABLE
+from matrix.runtime.guards.standins import StandIn
 
 ROOT = Path(__file__).parent.parent.parent
 

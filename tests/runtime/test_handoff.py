@@ -11,7 +11,7 @@ import trio
 
 import matrix
 from matrix.errors import ProgramError, UsageError
-from matrix.runtime.handoff import HandoffLease
+from matrix.runtime.scheduling.handoff import HandoffLease
 from matrix.testing.played import play
 from tests.runtime.society import society
 
@@ -29,7 +29,7 @@ def test_a_trio_without_the_private_name_is_told_once_and_done_without(
 ) -> None:
     expected = play(society, store=tmp_path / "with", seed=3).outcome.digest
     monkeypatch.delenv("MATRIX_ENGINE", raising=False)
-    monkeypatch.setattr("matrix.runtime.lease.run_context", None)
+    monkeypatch.setattr("matrix.runtime.scheduling.lease.run_context", None)
     with caplog.at_level(logging.WARNING, logger="matrix"):
         assert play(society, store=tmp_path / "without", seed=3).outcome.digest == expected
     assert len([r for r in caplog.records if "hand-off" in r.getMessage()]) == 1
@@ -38,7 +38,7 @@ def test_a_trio_without_the_private_name_is_told_once_and_done_without(
 async def test_the_first_engine_can_be_insisted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with matrix.open_runtime(tmp_path / "a", index=False, engine="direct"):
         pass
-    monkeypatch.setattr("matrix.runtime.lease.run_context", None)
+    monkeypatch.setattr("matrix.runtime.scheduling.lease.run_context", None)
     with pytest.raises(UsageError, match="has no GLOBAL_RUN_CONTEXT"):
         async with matrix.open_runtime(tmp_path / "b", index=False, engine="direct"):
             pass

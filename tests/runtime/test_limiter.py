@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from matrix.runtime.limiter import Limiter, Limiters, Place
-from matrix.runtime.policy import DEFAULTS, CallPolicy
+from matrix.runtime.calls.limiter import Limiter, Limiters, Place
+from matrix.runtime.calls.policy import DEFAULTS, CallPolicy
 
 
 class Bench:

@@ -92,7 +92,7 @@ async def test_what_comes_from_outside_comes_at_its_wall_instant_and_is_replayed
         outcome = await simulation.wait()
     heard = next(event for event in history(outcome) if event.kind == "heard")
     assert 0 < heard.time < 120_000_000
-    monkeypatch.setattr("matrix.runtime.clock.monotonic_ns", lambda: 0)  # a wall clock that stands
+    monkeypatch.setattr("matrix.runtime.scheduling.clock.monotonic_ns", lambda: 0)  # a wall clock that stands
     with matrix.open(tmp_path) as store:
         replay = store.replay(outcome.id, program=office)
     assert (replay.status, replay.events) == ("identical", outcome.events)

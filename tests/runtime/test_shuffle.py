@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import matrix
 from matrix.runtime.inputs import stream
-from matrix.runtime.shuffle import Chance, ShuffledLane
+from matrix.runtime.scheduling.shuffle import Chance, ShuffledLane
 from matrix.testing.played import Played, play
 from tests.runtime.society import society
 

@@ -337,7 +337,7 @@ def test_shielded_cleanup_that_waits_for_what_cannot_come_is_closed_there() -> N
 
 
 def test_cleanup_that_waits_beyond_the_grace_is_closed_and_that_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.runtime.scheduler.GRACE_NS", 50_000_000)
+    monkeypatch.setattr("matrix.runtime.scheduling.scheduler.GRACE_NS", 50_000_000)
 
     async def cleanup(agent: matrix.Agent) -> None:
         with trio.CancelScope(shield=True):
@@ -353,7 +353,7 @@ def test_cleanup_that_waits_beyond_the_grace_is_closed_and_that_is_recorded(monk
 
 
 def test_cleanup_that_never_stops_taking_turns_is_closed_at_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.runtime.scheduler.GRACE_NS", 50_000_000)
+    monkeypatch.setattr("matrix.runtime.scheduling.scheduler.GRACE_NS", 50_000_000)
 
     async def cleanup(agent: matrix.Agent) -> None:
         with trio.CancelScope(shield=True):

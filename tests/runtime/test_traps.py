@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "matrix/runtime/TRAPS.md").read_text()
+PAGE = (ROOT / "matrix/runtime/guards/TRAPS.md").read_text()
 TRAP = re.compile(r"^```python\n# (\w+)\.py\n(.*?)^```\n```text\n(.*?)^```$", re.M | re.S)
 BETTER = re.compile(r"^( *)\S.*# better: (.*)$", re.M)
 
@@ -73,4 +73,4 @@ def test_a_program_that_is_mended_as_the_page_says_is_replayed_identically(name:
 
 
 def test_readme_leads_to_the_page() -> None:
-    assert "(matrix/runtime/TRAPS.md)" in (ROOT / "README.md").read_text()
+    assert "(matrix/runtime/guards/TRAPS.md)" in (ROOT / "README.md").read_text()

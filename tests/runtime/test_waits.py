@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 import matrix
+from matrix.runtime.scheduling.waits import Deadlock, Livelock
 from matrix.runtime.statistics import SimulationStatistics
-from matrix.runtime.waits import Deadlock, Livelock
 from matrix.testing.played import play
 
 

@@ -14,7 +14,7 @@ import trio
 
 import matrix
 from matrix.errors import ProgramError
-from matrix.runtime.guard import in_turn
+from matrix.runtime.guards.guard import in_turn
 
 LIMIT = 0.05
 
