@@ -1,0 +1,1 @@
+"""Recorded simulations run again: replayed, resumed after a crash, forked."""
