@@ -325,7 +325,8 @@ async def test_an_agent_of_another_simulation_is_refused_where_it_is_said(tmp_pa
 
 
 SCRIPT = """
-import sys
+from pathlib import Path
+
 import matrix
 
 
@@ -333,7 +334,7 @@ async def shop(simulation):
     simulation.emit("opened", chance=simulation.random.random())
 
 
-print(matrix.run(shop, store=sys.argv[1], index=False).digest)
+print(matrix.run(shop, store=Path(__file__).parent / "runs", index=False).digest)
 assert __name__ == "__main__", "what stands behind the run is no part of the program"
 """
 
@@ -341,7 +342,7 @@ assert __name__ == "__main__", "what stands behind the run is no part of the pro
 def test_a_script_that_runs_at_its_top_level_is_not_run_by_a_replay(tmp_path: Path) -> None:
     script = tmp_path / "shop_script.py"
     script.write_text(SCRIPT)
-    done = subprocess.run([sys.executable, script, tmp_path / "runs"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     with matrix.open(tmp_path / "runs") as store:
         assert [replay.digest for replay in store.replay_all()] == [done.stdout.strip()]
         assert store.query("simulations | count").rows() == [{"count": 1}]
