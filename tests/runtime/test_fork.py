@@ -395,7 +395,9 @@ async def booms(simulation: matrix.Simulation) -> None:
     await simulation.sleep(5)
 
 
-@pytest.mark.parametrize("options", [{"pace": "free"}, {"shuffle": True}, {"delivery": "ordered"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"pace": "free"}, {"shuffle": True, "delivery": "ordered"}, {"delivery": "ordered"}], ids=str
+)
 def test_a_fork_while_an_answer_waits_for_its_turn_knows_nothing_of_it(tmp_path: Path, options: dict[str, Any]) -> None:
     parent = matrix.run(booms, store=tmp_path, seed=2, **options)
     with matrix.open(tmp_path) as store:
