@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +110,7 @@ def _filled(world: World, frame: Frame) -> Frame:
     """The few rows that were chosen, with the columns that the rest of the query needs."""
     frame = narrowed_table(frame)
     assert isinstance(frame.table, EventTable), "only events bring their columns later"
-    return Frame(filled(world, frame.table), frame.rows, frame.seen, frame.columns)
+    return replace(frame, table=filled(world, frame.table))
 
 
 def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage], early: Needs | None) -> Frame:
@@ -151,7 +152,7 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
             return frame.keep(evaluator.holds(condition, Scope((frame,)))), is_ordered
         case q.Select(columns=columns):
             values = {column.name: evaluator.value(column.expr, Scope((frame,))) for column in columns}
-            return Frame(frame.table, frame.rows, frame.seen, values), is_ordered
+            return replace(frame, columns=values), is_ordered
         case q.Aggregate():
             return grouped(evaluator, stage, frame), True
         case q.Sort(keys=keys):

@@ -197,19 +197,19 @@ class Evaluator:
 
     def field(self, field: q.Field, scope: Scope) -> Value:
         """A field of each row; over several agents the values are joined, ``[*]`` gives the list."""
-        if field.step:
-            raise refuse(field, self.world.text)
-        frame = scope.frames[field.up]
+        frame = scope.frame_of(field)
         if not field.links and field.name in ("sent", "received"):
             assert frame.seen is not None, "sent and received are asked of messages reached from agents"
             return as_lanes(frame.seen.sent if field.name == "sent" else frame.seen.received)
+        if field.name == "turn" and not field.links and frame.seen is not None and frame.seen.turns is not None:
+            return Value.of(Type.INT, frame.seen.turns)
         if any(link in q.MANY_LINKS for link in field.links):
             return read_joined(ends_of(frame, field.links), field, frame.count)
         return read_end(end_of(frame, links_of(field)), field)
 
     def _each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
         """Every value of a many-valued field: (the row each belongs to, the values)."""
-        frame = scope.frames[field.up]
+        frame = scope.frame_of(field)
         ends = ends_of(frame, field.links)
         if not field.has_wildcard:
             return ends.owners, read_end(ends.end, field)

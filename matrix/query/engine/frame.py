@@ -17,7 +17,7 @@ import numpy as np
 
 from matrix.query.engine.paths import walk_path
 from matrix.query.engine.value import Array, Value
-from matrix.query.syntax import PathPart, Relation
+from matrix.query.syntax import Field, PathPart, Relation
 
 
 class Linked(NamedTuple):
@@ -102,26 +102,33 @@ class NoTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Messages reached from agents: whether one of those agents sent, or received, each of them."""
+    """Events reached from agents: whether one of those agents sent, or received, each of them.
+
+    ``turns`` is there when each row is seen by one agent, in its stream: how many turns that agent had begun by then.
+    """
 
     sent: Array
     received: Array
+    turns: Array | None = None
 
     def take(self, rows: Array) -> Seen:
-        return Seen(self.sent[rows], self.received[rows])
+        return Seen(self.sent[rows], self.received[rows], None if self.turns is None else self.turns[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Rows of a table, and the columns that stages made of them.
 
-    ``seen`` is there when the rows were reached from agents.
+    ``seen`` is there when the rows were reached from agents; ``steps`` are the events of a sequence that have a name,
+    one for each row; ``agents`` are the rows of those agents that the rows were last reached from, if they were.
     """
 
     table: Table
     rows: Array | None = None  # None: all rows of the table, in its order
     seen: Seen | None = None
     columns: Mapping[str, Value] = field(default_factory=dict)
+    steps: Mapping[str, Frame] = field(default_factory=dict)
+    agents: Array | None = None
 
     @property
     def count(self) -> int:
@@ -138,6 +145,8 @@ class Frame:
             rows if self.rows is None else self.rows[rows],
             None if self.seen is None else self.seen.take(rows),
             {name: value.take(rows) for name, value in self.columns.items()},
+            {name: step.take(rows) for name, step in self.steps.items()},
+            self.agents,
         )
 
     def keep(self, mask: Array) -> Frame:
@@ -182,6 +191,12 @@ class Scope:
     @property
     def count(self) -> int:
         return self.frames[0].count
+
+    def frame_of(self, field: Field) -> Frame:
+        """The rows that a field begins at: so many scopes out, or the events of the innermost step of its name."""
+        if not field.step:
+            return self.frames[field.up]
+        return next(frame.steps[field.step] for frame in self.frames if field.step in frame.steps)
 
     def take(self, rows: Array) -> Scope:
         return Scope(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,10 @@ def followed(evaluator: Evaluator, outer: Frame, to: q.Source) -> Frame:
     is_reached[joined.outer] = True
     is_reached[-1] = False  # the place of -1: no hub
     frame = inner.take(distinct(joined.inner[is_reached[joined.hubs]]))
-    if outer.table.relation is q.Relation.AGENTS and _is_event(to.relation):
-        frame = Frame(frame.table, frame.rows, seen_by_any(frame, outer.index()))
+    is_from_agents = outer.table.relation is q.Relation.AGENTS
+    frame = replace(frame, agents=distinct(outer.index()) if is_from_agents else outer.agents)
+    if is_from_agents and _is_event(to.relation):
+        frame = replace(frame, seen=seen_by_any(frame, outer.index()))
     return keep_all(evaluator, frame, [item for item in items if item not in first])
 
 

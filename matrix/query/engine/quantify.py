@@ -7,6 +7,7 @@ or a message's other party), it is tried on pairs of outer and inner rows, some 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ def narrowed_table(frame: Frame) -> Frame:
         return frame
     rows = np.sort(frame.rows)
     places = None if np.array_equal(rows, frame.rows) else np.searchsorted(rows, frame.rows)
-    return Frame(frame.table.narrow(rows), places, frame.seen, frame.columns)
+    return replace(frame, table=frame.table.narrow(rows), rows=places)
 
 
 def _on_pairs(
@@ -115,5 +116,5 @@ def _pair_scope(related: q.Related, scope: Scope, inner: Frame, owners: Array, r
     outer = scope.take(owners)
     sent = related.relation in (q.Relation.MESSAGES, q.Relation.EVENTS)
     if related.source is q.Relation.AGENTS and sent:
-        frame = Frame(frame.table, frame.rows, seen_by(frame, outer.frames[0].index()), frame.columns)
+        frame = replace(frame, seen=seen_by(frame, outer.frames[0].index()))
     return outer.inside(frame)
