@@ -25,14 +25,18 @@ from matrix.query.language.context import Context
 from matrix.query.language.parse import parse
 from matrix.query.language.stages import StageChecker
 from matrix.query.language.suggest import Refusal, apply
+from matrix.query.language.watching import check_watch
 from matrix.query.syntax import Query
 
 
-def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
-    """The checked form of a query, or a ``QueryError`` with place, cause, hint and fix."""
+def check(text: str, params: Mapping[str, Any] | None = None, *, is_watch: bool = False) -> Query:
+    """The checked form of a query, or a ``QueryError`` with place, cause, hint and fix.
+
+    ``is_watch`` says that it will be watched, although it need not begin with ``watch``.
+    """
     given = params or {}
     try:
-        return _check(text, given)
+        return _check(text, given, is_watch=is_watch)
     except Refusal as refusal:
         start, end = refusal.span
         raise QueryError(
@@ -42,31 +46,34 @@ def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
             start=start,
             end=end,
             hint=refusal.hint,
-            fix=_first_that_passes(text, refusal, given),
+            fix=_first_that_passes(text, refusal, given, is_watch=is_watch),
         ) from None
 
 
-def _check(text: str, params: Mapping[str, Any], *, is_trial: bool = False) -> Query:
+def _check(text: str, params: Mapping[str, Any], *, is_watch: bool, is_trial: bool = False) -> Query:
     tree = parse(text, is_trial=is_trial)
     explain, watch, source_tree, *stage_trees = cast(list[Any], tree.children)
     context = Context(text, params)
-    checker = StageChecker(context, is_watch=watch is not None)
+    is_watch = is_watch or watch is not None
+    checker = StageChecker(context, is_watch=is_watch)
     source = checker.source(source_tree)
     stages = tuple(checker.stage(cast(Tree[Any], stage)) for stage in stage_trees)
+    if is_watch:
+        check_watch(source, stages)
     span = (tree.meta.start_pos, tree.meta.end_pos)
     columns = default_columns(checker.scope, span)
     relation = checker.scope.relation
-    return Query(span, text, source, stages, columns, relation, explain is not None, watch is not None)
+    return Query(span, text, source, stages, columns, relation, explain is not None, is_watch)
 
 
-def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any]) -> str:
+def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any], *, is_watch: bool) -> str:
     """The first proposed fix that is itself a right query."""
     for edits in refusal.fixes[:QUERY_FIXES_MAX]:
         candidate = apply(text, edits)
         if candidate == text:
             continue
         try:
-            _check(candidate, params, is_trial=True)
+            _check(candidate, params, is_watch=is_watch, is_trial=True)
         except Refusal:
             continue
         return candidate

@@ -55,7 +55,7 @@ def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Res
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
         try:
-            with _one_moment(source.connection):
+            with one_moment(source.connection):
                 entities = kept_entities(source, entity_columns(nodes))
                 world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
                 world.notices.others.extend(unknown_names(source.connection, nodes))
@@ -67,7 +67,7 @@ def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Res
 
 
 @contextlib.contextmanager
-def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
     """One read transaction: what other processes write to the index meanwhile is not seen."""
     is_ours = not connection.in_transaction
     if is_ours:
@@ -89,12 +89,12 @@ def _answer(query: q.Query, world: World) -> Result:
     for stage in stages[is_ordered:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
-        frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+        frame, is_ordered = staged(evaluator, stage, frame, is_ordered)
         if early is not None and isinstance(stage, (q.Limit, q.Sample)):
             frame, early = _filled(world, frame), None
     if not is_ordered:
         frame = frame.ordered()
-    return _result(evaluator, query, frame)
+    return result_of(evaluator, query, frame)
 
 
 def _stages(query: q.Query) -> list[q.Stage]:
@@ -145,7 +145,7 @@ def _keeps_order(stage: q.Stage) -> bool:
     )
 
 
-def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool) -> tuple[Frame, bool]:
+def staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool) -> tuple[Frame, bool]:
     """The rows after one stage, and whether they are in order."""
     match stage:
         case q.Where(condition=condition):
@@ -167,7 +167,7 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
     return frame, is_ordered
 
 
-def _result(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
+def result_of(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
     scope = Scope((frame,))
     columns = [arrow_column(column, evaluator.value(column.expr, scope)) for column in query.columns]
     schema = pa.schema([column.field for column in columns])

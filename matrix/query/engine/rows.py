@@ -70,16 +70,18 @@ def read_rows(
     simulations: Array | None = None,
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     needs: Needs | None = None,
+    after: Mapping[int, int] | None = None,
 ) -> Frame:
     """The rows that meet a condition which needs no outer row, in no particular order.
 
-    Events may be limited to those of some ``simulations``, and to blocks within ``bounds``.
+    Events may be limited to those of some ``simulations``, to blocks within ``bounds``, and to those written ``after``
+    some positions.
     """
     if relation not in (q.Relation.EVENTS, q.Relation.MESSAGES):
         frame = Frame(evaluator.world.entities(relation))
         return keep_all(evaluator, frame, conjuncts(condition))
     items = conjuncts(condition)
-    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
+    wanted = Wanted((kinds,) if kinds else (), dict(bounds), after=after)
     if simulations is not None:
         wanted = wanted.with_simulations(simulations)
     wanted, items = _narrowed(evaluator, wanted, items)

@@ -8,7 +8,7 @@ nobody named beforehand is still found (the block is opened again), so `Needs` i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -18,7 +18,7 @@ import numpy as np
 from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_BLOCKS_KEPT_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 from matrix.query.engine.events import EventTable, Part
-from matrix.query.engine.forks import Forks
+from matrix.query.engine.forks import NO_FORKS, Forks
 from matrix.query.engine.frame import expand
 from matrix.query.engine.keys import pair_rows
 from matrix.query.engine.value import Array, distinct
@@ -80,12 +80,14 @@ class Needs:
 class Wanted:
     """Which events to look for: kinds (none: any), and bounds that zone maps can use.
 
-    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table.
+    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; ``after`` are
+    positions by shard, and only events written behind them are wanted, as events of those who wrote them.
     """
 
     kinds: tuple[tuple[KindPattern, ...], ...] = ()  # an event meets one pattern of each
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     simulations: Array | None = None
+    after: Mapping[int, int] | None = None
 
     def is_wanted(self, kind: str) -> bool:
         return all(any(pattern.matches(kind) for pattern in patterns) for patterns in self.kinds)
@@ -142,6 +144,20 @@ def zones(world: World) -> list[Zone]:
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
 
+def zones_behind(connection: sqlite3.Connection, after: Mapping[int, int]) -> Iterator[Zone]:
+    """The zone maps of the blocks that hold a position behind ``after``, in the order of the log."""
+    holder = "SELECT coalesce(max(number), 0) FROM segments WHERE shard = ? AND first_position <= ?"
+    sql = (
+        f"SELECT {_ZONE_COLUMNS} FROM blocks WHERE shard = ? AND segment >= ? AND last_position > ? "
+        'ORDER BY segment, "offset"'
+    )
+    for (shard,) in connection.execute("SELECT shard FROM witnesses ORDER BY shard").fetchall():
+        position = after.get(shard, 0)
+        (segment,) = connection.execute(holder, (shard, position + 1)).fetchone()
+        for row in connection.execute(sql, (shard, segment, position)).fetchall():
+            yield Zone(BlockRef(*row[:4]), *row[4:])
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A block that may hold what is wanted: kinds to read there, whether for those who wrote them, for which forks."""
@@ -154,10 +170,11 @@ class Choice:
 
 def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     """The blocks that may hold what is wanted."""
-    gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
-    forks = world.forks.of(wanted.simulations)
+    everything = world.simulations.array("gid") if world.subset is not None else None
+    gids = everything if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
+    forks = world.forks.of(wanted.simulations) if wanted.after is None else NO_FORKS
     decided: dict[str, bool] = {}
-    for zone in zones(world):
+    for zone in zones(world) if wanted.after is None else zones_behind(world.connection, wanted.after):
         kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
         if kinds and zone.meets(wanted.bounds):
             is_own = gids is None or _holds_any(zone, gids)
@@ -217,7 +234,7 @@ def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[
         block = world.reader.block(choice.zone.ref)
         sent = block.to > 0 if relation is Relation.MESSAGES else None
         if choice.is_own:
-            batch.extend(_parts(block, choice, sent))
+            batch.extend(_parts(block, choice, _own_rows(world, wanted, block, sent)))
             events += block.count
         for part in _shared_parts(block, choice, sent) if choice.forks.count else ():
             if batch and events + part.count > QUERY_BATCH_EVENTS_MAX:
@@ -232,12 +249,24 @@ def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[
         yield batch
 
 
-def _parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
-    """The events of a block, of those who wrote them."""
+def _own_rows(world: World, wanted: Wanted, block: Block, sent: Array | None) -> Array | None:
+    """Which rows of a block are to be read as events of those who wrote them; None: all."""
+    rows = sent
+    if world.subset is not None:
+        mine = world.subset.rows(block)
+        rows = mine if rows is None else rows & mine
+    if wanted.after is not None:
+        behind = block.positions > wanted.after.get(block.ref.shard, 0)
+        rows = behind if rows is None else rows & behind
+    return rows
+
+
+def _parts(block: Block, choice: Choice, chosen: Array | None) -> Iterator[Part]:
+    """The chosen events of a block, of those who wrote them."""
     for kind in choice.kinds:
         part = Part(choice.zone.ref, kind, block.kind_counts[kind], None, block)
-        if sent is not None:
-            part = part.narrow(np.flatnonzero(sent[block.kind_rows(kind)]))
+        if chosen is not None:
+            part = part.narrow(np.flatnonzero(chosen[block.kind_rows(kind)]))
         if part.count:
             yield part
 
@@ -328,8 +357,13 @@ def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
 
 def _rows_of_pairs(world: World, block: Block, pairs: Array) -> tuple[Array, Array | None]:
     """The rows of the block that are asked for, and of which simulation each is to be an event."""
-    simulations = world.simulations.rows_in_shard(block.ref.shard, block.simulation)
-    found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
+    here = slice(None) if world.subset is None else np.flatnonzero(world.subset.has(block))
+    simulations = world.simulations.rows_in_shard(block.ref.shard, block.simulation[here])
+    found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq[here])
+    if world.subset is not None:
+        everywhere = np.full(block.count, -1, np.int64)
+        everywhere[here] = found
+        found = everywhere
     rows = np.flatnonzero(found >= 0)
     if pairs.shape[1] == 2:
         return rows, None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matrix.log.block import Block, BlockRef
     from matrix.log.reader import LogReader
     from matrix.query.engine.events import EventTable
+    from matrix.query.engine.subset import Subset
 
 
 @dataclass(slots=True)
@@ -48,8 +49,18 @@ class Notices:
 class World:
     """The store as one execution of a query sees it."""
 
-    def __init__(self, entities: Entities, reader: LogReader, *, text: str, now_us: int, needs: Needs) -> None:
-        self.tables, self.reader = entities, reader
+    def __init__(
+        self,
+        entities: Entities,
+        reader: LogReader,
+        *,
+        text: str,
+        now_us: int,
+        needs: Needs,
+        subset: Subset | None = None,
+    ) -> None:
+        """``subset`` is there when ``entities`` hold only some simulations, or those as they were."""
+        self.tables, self.reader, self.subset = entities, reader, subset
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
         self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()

@@ -16,6 +16,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
+from matrix.query.language.watching import keys_of_one_run
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -176,6 +177,8 @@ class StageChecker:
         keys = () if by is None else self._items(by.children, can_star=False)
         per = None if per_tree is None else self._per(per_tree)
         bucket = () if per is None else (Column(per.span, "time", per.value, _bucket_type(per)),)
+        if self.is_watch:
+            keys = keys_of_one_run(keys, values, span_of(tree))
         columns = (*keys, *bucket, *values)
         check_unique(columns)
         self._rows_become(columns)
