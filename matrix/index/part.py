@@ -120,9 +120,7 @@ def _write_own(connection: sqlite3.Connection, reader: LogReader, shard: int, la
         entities.write(connection, Batch.of_rows(shard, blocks, keeps))
 
 
-def _blocks(
-    connection: sqlite3.Connection, reader: LogReader, shard: int, lasts: Mapping[int, int]
-) -> Iterator[Block]:
+def _blocks(connection: sqlite3.Connection, reader: LogReader, shard: int, lasts: Mapping[int, int]) -> Iterator[Block]:
     """The blocks that may hold events of these simulations up to those, in the order of the log."""
     sql = """SELECT segment, generation, "offset", simulation_min, simulation_max FROM main.blocks
              WHERE shard = ? AND simulation_max >= ? AND simulation_min <= ? AND seq_min <= ?

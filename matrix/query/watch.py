@@ -181,7 +181,12 @@ class Watch:
         """The rows between two moments. What the watch knows changes only when all has gone well."""
         place = self._position(*moments)
         found = look.rows_between(moments, taken=self._taken, there=self._there, progress=self._progress)
-        self._taken, self._before, self._clock, self._resumed = found.taken, dict(moments.after), moments.clocks[1], None
+        self._taken, self._before, self._clock, self._resumed = (
+            found.taken,
+            dict(moments.after),
+            moments.clocks[1],
+            None,
+        )
         self._remember(found.there)
         self._keep_progress(found.progress)
         self._note(found.result.notices)

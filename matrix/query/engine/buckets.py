@@ -15,8 +15,8 @@ import numpy as np
 
 from matrix.event import SIMULATION_ENDS
 from matrix.query import syntax as q
-from matrix.query.engine.fresh import gids_of
 from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.fresh import gids_of
 from matrix.query.engine.groups import bucket, grouped
 from matrix.query.engine.order import ranks
 from matrix.query.engine.reach import simulation_rows

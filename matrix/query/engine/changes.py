@@ -54,9 +54,7 @@ class Changes:
 
     def changed(self) -> list[int]:
         """The simulations that wrote something between the two moments, ascending."""
-        return sorted(
-            gid for gid, seq in self.behind_first.items() if seq < self.behind_second.get(gid, _ALL)
-        )
+        return sorted(gid for gid, seq in self.behind_first.items() if seq < self.behind_second.get(gid, _ALL))
 
     def last_seqs(self, gids: list[int], *, at_first: bool) -> dict[int, int]:
         """The last event of some simulations at the first or the second moment; a number behind all for the newest."""

@@ -118,14 +118,9 @@ def identities(evaluator: Evaluator, frame: Frame) -> dict[int, list[tuple[Ident
     return found
 
 
-def new_places(
-    found: Mapping[int, list[tuple[Identity, int]]], before: Mapping[int, frozenset[Identity]]
-) -> list[int]:
+def new_places(found: Mapping[int, list[tuple[Identity, int]]], before: Mapping[int, frozenset[Identity]]) -> list[int]:
     """The places of rows that were not there before, in order."""
     nothing: frozenset[Identity] = frozenset()
     return sorted(
-        place
-        for gid, rows in found.items()
-        for identity, place in rows
-        if identity not in before.get(gid, nothing)
+        place for gid, rows in found.items() for identity, place in rows if identity not in before.get(gid, nothing)
     )

@@ -143,7 +143,9 @@ class Look:
 
     # -- what both are made of --------------------------------------------------------------------
 
-    def _through_rest(self, evaluator: Evaluator, frame: Frame, taken: tuple[int, ...]) -> tuple[Result, tuple[int, ...]]:
+    def _through_rest(
+        self, evaluator: Evaluator, frame: Frame, taken: tuple[int, ...]
+    ) -> tuple[Result, tuple[int, ...]]:
         """New rows through the other stages; a limit lets through what is left of it."""
         plan, counts, limit = self.asked.plan, list(taken), 0
         if not frame.count:

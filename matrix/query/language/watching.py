@@ -60,7 +60,7 @@ def _refuse(message: str, span: Span, hint: str) -> NoReturn:
 
 
 def keys_of_one_run(keys: tuple[Column, ...], others: Sequence[Column], span: Span) -> tuple[Column, ...]:
-    """The keys of a watched aggregate: its buckets are of one run, so ``simulation`` is the first unless it is named."""
+    """The keys of a watched aggregate: a bucket is of one run, so the first is ``simulation``."""
     if any(column.name == "simulation" for column in (*keys, *others)):
         return keys
     return (Column(span, "simulation", ColumnRef(span, "@simulation", Type.TEXT), Type.TEXT), *keys)
