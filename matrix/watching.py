@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.limits import WATCH_INTERVAL_MAX_US, WATCH_INTERVAL_MIN_US, WATCH_SHARE_MAX
+from matrix.limits import WATCH_INTERVAL_MAX_US, WATCH_INTERVAL_MIN_US, WATCH_ROWS_AT_ONCE, WATCH_SHARE_MAX
 from matrix.log.growth import Growth
 from matrix.query.watch import Watch, WatchedRow
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from matrix.index.index import Index
     from matrix.log.reader import LogReader
+    from matrix.query.syntax import Type
 
 
 LOG_FOLDER = "log"
@@ -157,16 +159,29 @@ class WatchedRows:
 
     def __iter__(self) -> Iterator[WatchedRow]:
         """The rows, waiting for each in this thread."""
+        for told in self.looks():
+            yield from told
+
+    def looks(self) -> Iterator[list[WatchedRow]]:
+        """The rows of one look after the other, and none for each glance that saw nothing new."""
         try:
             while not self._is_closed:
-                yield from self._told
+                while told := list(islice(self._told, WATCH_ROWS_AT_ONCE)):
+                    yield told
                 if self._watch.is_done:
                     break
                 time.sleep(self._rest_s)
                 if self._should_look():
                     self._look()
+                else:
+                    yield []
         finally:
             self._let_go()
+
+    @property
+    def columns(self) -> list[tuple[str, Type]]:
+        """The names of a row's values, and what is known of their types."""
+        return [(column.name, column.type) for column in self._watch.query.columns]
 
     def close(self) -> None:
         """End the watch and let go of its files; twice is nothing. A task that waits for a row gets no more."""

@@ -78,13 +78,13 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
     for column in columns:
         column.width = max(map(cell_len, (column.name, *(row[column.index] for row in sample))))
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
-    shown = columns if width is None else _fitted(columns, width)
+    shown = columns if width is None else fitted(columns, width)
     if table.num_columns:
-        click.secho(indent + _line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
+        click.secho(indent + line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
         click.secho(indent + GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
         cells = [_padded(c, row[c.index]) if width is None else c.fit(row[c.index]) for c in shown]
-        out.write((indent + _line(cells)).rstrip() + "\n")
+        out.write((indent + line(cells)).rstrip() + "\n")
     return [c.name for c in columns if c not in shown]
 
 
@@ -95,10 +95,11 @@ def _column(field: pa.Field, index: int) -> Column:
         return Column(field.name, index, number_text, is_right=True, is_whole=True)
     if pa.types.is_boolean(field.type):
         return Column(field.name, index, lambda value: "true" if value else "false", is_whole=True)
-    return Column(field.name, index, _safe, is_whole=pa.types.is_timestamp(field.type))
+    return Column(field.name, index, safe, is_whole=pa.types.is_timestamp(field.type))
 
 
-def _safe(value: object) -> str:
+def safe(value: object) -> str:
+    """A value as text that stays in its cell."""
     return str(value).translate(_SAFE)
 
 
@@ -108,7 +109,7 @@ def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
         yield from map(list, zip(*texts))
 
 
-def _fitted(columns: list[Column], width: int) -> list[Column]:
+def fitted(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, each with its final width: the least telling go first, then text is cut."""
     shown, gone = list(columns), []
     while _total(map(_floor, shown)) > width and len(shown) > 1:
@@ -161,5 +162,6 @@ def _padded(column: Column, text: str) -> str:
     return text if cell_len(text) > column.width else column.fit(text)
 
 
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """Cells side by side."""
     return GAP.join(cells).rstrip()

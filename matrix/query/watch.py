@@ -106,6 +106,7 @@ class Watch:
         self._there: OrderedDict[int, frozenset[Identity]] = OrderedDict()
         self._there_count = 0
         self._progress: OrderedDict[int, Progress] = OrderedDict()
+        self._has_looked = False
         self.notices: list[str] = []
 
     @property
@@ -138,6 +139,9 @@ class Watch:
         raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the watch read it; look again")
 
     def _look(self, look: Look) -> Told:
+        if not self._has_looked:
+            self._note(unknown_names(look.connection, self._nodes))
+            self._has_looked = True
         if self._resumed is not None:
             return self._look_again(look, self._resumed)
         if self._before is None:
@@ -149,7 +153,6 @@ class Watch:
 
     def _begin(self, look: Look) -> None:
         """From now on: what runs at this moment is looked at once, which is quicker than run by run later."""
-        self._note(unknown_names(look.connection, self._nodes))
         if self._asked.plan.per is None and not self._asked.plan.tells_events:
             running = look.connection.execute("SELECT gid FROM simulations WHERE status = 'running'").fetchall()
             self._remember(look.rows_there([gid for (gid,) in running]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from matrix.event import SIMULATION_ENDS, Event
@@ -24,7 +25,7 @@ def told_by_rules(query: q.Query, shards: Shards, moments: Sequence[Moment]) -> 
     """The rows of each look but the first, which only begins."""
     stages, limits = list(query.stages), [stage.count for stage in query.stages if isinstance(stage, q.Limit)]
     looks = []
-    for before, after in zip(moments, moments[1:]):
+    for before, after in pairwise(moments):
         world = World({shard: events[: after.get(shard, 0)] for shard, events in shards.items()})
         evaluator = Evaluator(world, 0)
         first, per, rest = _parts(stages)
