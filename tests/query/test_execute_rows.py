@@ -174,7 +174,6 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
         ("events where caused by offer", "caused by"),
         ("events where led to offer", "led to"),
         ("agents as of 5s", "as of"),
-        ("watch events", "watch"),
         ("explain agents", "explain"),
         ("conversations | as chat", "as chat"),
         ("agents where count(did offer then accept) > 1", "counting matches"),

@@ -127,7 +127,7 @@ PLAIN = (
     "messages where cause.kind = offer | limit 7",
     "agents where any goal (status = succeeded)",
     "agents where count(message.sent) > 2 | goals",
-    "goals succeeded | select id, name | limit 3",
+    "goals where succeeded | select id, name | limit 3",
     "simulations where status != running",
     "conversations where messages > 2 | messages",
     "events | count by kind per 1s",

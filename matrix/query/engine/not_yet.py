@@ -47,10 +47,19 @@ def _error(name: str, span: q.Span, text: str) -> QueryError:
 
 def refuse_unexecuted(query: q.Query, nodes: Sequence[q.Node]) -> None:
     """Raise for the first construct of a query that is not executed, before anything is read."""
-    for flag, name in ((query.is_explain, "explain"), (query.is_watch, "watch")):
-        if flag:
-            start = max(query.text.find(name), 0)
-            raise _error(name, (start, start + len(name)), query.text)
+    if query.is_explain:
+        start = max(query.text.find("explain"), 0)
+        raise _error("explain", (start, start + len("explain")), query.text)
+    if query.is_watch:
+        start = max(query.text.find("watch"), 0)
+        raise QueryError(
+            "a watch has no last row, so it is no query with an answer",
+            code="watch-here",
+            text=query.text,
+            start=start,
+            end=start + len("watch"),
+            hint='say store.watch(...) in a program, matrix watch on the command line; or leave out "watch"',
+        )
     found = [node for node in nodes if _is_refused(node)]
     if found:
         raise refuse(min(found, key=lambda node: node.span[0]), query.text)
