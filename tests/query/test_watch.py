@@ -56,12 +56,12 @@ def _is_open(fd: str) -> bool:
 
 async def test_rows_come_as_another_task_writes_them(tmp_path: Path) -> None:
     store = part_of_the_deal(tmp_path, 6)
-    async with store.watch("events offer, counter | select kind, agent, .price as price") as rows:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.to_thread.run_sync, write, tmp_path, DEAL[6:9])
-            first = await take(rows, 1)
-            nursery.start_soon(trio.to_thread.run_sync, write, tmp_path, DEAL[9:])
-            second = await take(rows, 1)
+    text = "events offer, counter | select kind, agent, .price as price"
+    async with store.watch(text) as rows, trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, write, tmp_path, DEAL[6:9])
+        first = await take(rows, 1)
+        nursery.start_soon(trio.to_thread.run_sync, write, tmp_path, DEAL[9:])
+        second = await take(rows, 1)
     assert first == [{"kind": "offer", "agent": "alice", "price": 40}]
     assert second == [{"kind": "counter", "agent": "bob", "price": 50}]
 
