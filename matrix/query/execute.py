@@ -38,6 +38,7 @@ from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
 from matrix.query.engine.world import World
+from matrix.query.explain import explain
 from matrix.query.result import Result
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Res
                 world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
                 world.notices.others.extend(unknown_names(source.connection, nodes))
                 world.notices.others.extend(entities.incomplete_forks)
-                return _answer(query, world)
+                return explain(query, world, answer) if query.is_explain else answer(query, Evaluator(world))
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
     raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
@@ -79,17 +80,21 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _answer(query: q.Query, world: World) -> Result:
-    evaluator = Evaluator(world)
+def answer(query: q.Query, evaluator: Evaluator) -> Result:
+    """The rows of a query in the world of an evaluator."""
+    world = evaluator.world
     counts = kind_counts(query, world.connection)
     stages = _stages(query)
     early = early_needs(query, stages)
-    frame = _first_rows(evaluator, query, stages, early) if counts is None else counts
+    with evaluator.at(query.source):
+        frame = _first_rows(evaluator, query, stages, early) if counts is None else counts
     is_ordered = counts is not None
     for stage in stages[is_ordered:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
-        frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+        with evaluator.at(stage, frame) as done:
+            frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+            done(frame)
         if early is not None and isinstance(stage, (q.Limit, q.Sample)):
             frame, early = _filled(world, frame), None
     if not is_ordered:

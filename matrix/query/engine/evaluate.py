@@ -6,7 +6,8 @@ A condition is a mask with a truth for every row. A predicate over a many-valued
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from matrix.query import syntax as q
 from matrix.query.engine.arithmetic import arithmetic, negate
 from matrix.query.engine.combine import first_present, merge
 from matrix.query.engine.compare import Match, compare, contains, ends_with, is_in, matches, starts_with
-from matrix.query.engine.frame import Scope, any_of
+from matrix.query.engine.frame import Frame, Scope, any_of
 from matrix.query.engine.functions import call
 from matrix.query.engine.links import end_of, ends_of, links_of, read_end, read_joined
 from matrix.query.engine.not_yet import refuse
@@ -36,6 +37,11 @@ class Evaluator:
 
     def __init__(self, world: World) -> None:
         self.world = world
+
+    @contextlib.contextmanager
+    def at(self, node: q.Node, before: Frame | None = None) -> Iterator[Callable[[Frame], None]]:
+        """Work on a source or a stage, told the rows it made; who explains a query listens here."""
+        yield lambda after: None
 
     # -- conditions ---------------------------------------------------------------------------
 

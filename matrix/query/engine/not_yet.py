@@ -47,10 +47,9 @@ def _error(name: str, span: q.Span, text: str) -> QueryError:
 
 def refuse_unexecuted(query: q.Query, nodes: Sequence[q.Node]) -> None:
     """Raise for the first construct of a query that is not executed, before anything is read."""
-    for flag, name in ((query.is_explain, "explain"), (query.is_watch, "watch")):
-        if flag:
-            start = max(query.text.find(name), 0)
-            raise _error(name, (start, start + len(name)), query.text)
+    if query.is_watch and not query.is_explain:
+        start = query.text.index("watch")
+        raise _error("watch", (start, start + len("watch")), query.text)
     found = [node for node in nodes if _is_refused(node)]
     if found:
         raise refuse(min(found, key=lambda node: node.span[0]), query.text)

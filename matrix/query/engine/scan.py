@@ -184,6 +184,7 @@ def _holds_any(zone: Zone, gids: Array) -> bool:
 
 def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, needs: Needs | None = None) -> EventTable:
     """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
+    world.on_scan(wanted)
     needs = world.needs if needs is None else needs
     survivors: list[EventTable] = []
     for parts in _batches(world, relation, wanted):

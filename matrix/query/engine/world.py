@@ -7,6 +7,7 @@ one moment of the store however long it takes.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class World:
         self.tables, self.reader = entities, reader
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
+        self.on_scan: Callable[[Wanted], None] = lambda wanted: None  # who explains a query listens here
         self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()
 
     @property
