@@ -37,6 +37,7 @@ from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.walks import walked
 from matrix.query.engine.world import World
 from matrix.query.explain import explain
 from matrix.query.result import Result
@@ -145,7 +146,7 @@ def _first_events(evaluator: Evaluator, count: int, needs: Needs | None) -> Fram
 
 def _keeps_order(stage: q.Stage) -> bool:
     """Whether a stage can take rows before they are ordered."""
-    return isinstance(stage, (q.Where, q.Select, q.Follow)) or (
+    return isinstance(stage, (q.Where, q.Select, q.Follow, q.Causes, q.Effects)) or (
         isinstance(stage, q.Aggregate) and not needs_order(stage)
     )
 
@@ -168,6 +169,8 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
             return sampled(frame, count, seed), True
         case q.Follow(to=source):
             return followed(evaluator, frame, source), False
+        case q.Causes() | q.Effects():
+            return walked(evaluator, stage, frame), True
     assert isinstance(stage, q.Shape), f"{type(stage).__name__} was refused before"
     return frame, is_ordered
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from matrix.errors import QueryError
 from matrix.query import syntax as q
 from matrix.query.engine.arithmetic import arithmetic, negate
+from matrix.query.engine.caused import caused
 from matrix.query.engine.combine import first_present, merge
 from matrix.query.engine.compare import Match, compare, contains, ends_with, is_in, matches, starts_with
 from matrix.query.engine.frame import Frame, Scope, any_of
@@ -56,7 +57,9 @@ class Evaluator:
                 return ~self.holds(item, scope)
             case q.Quantified():
                 return quantified(self, expr, scope)
-            case q.Sequence() | q.Caused():
+            case q.Caused():
+                return caused(self, expr, scope)
+            case q.Sequence():
                 raise refuse(expr, self.world.text)
             case q.Compare() | q.KindIs() | q.In() | q.Range() | q.Contains() | q.StartsWith() | q.EndsWith():
                 return self._predicate(expr, scope)

@@ -5,6 +5,7 @@ entities, so that each table is read in one pass. What is not foreseen here is r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from matrix.query import syntax as q
 from matrix.query.engine.groups import needs_order
@@ -32,6 +33,16 @@ _EVENTS = (q.Relation.EVENTS, q.Relation.MESSAGES)
 
 def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
     """The columns that survivors of a scan should bring along; ``nodes`` are all of the query's."""
+    needs = _columns(nodes)
+    return replace(needs, identity=_needs_identity(query, nodes, needs.raw))
+
+
+def pattern_needs(pattern: q.Pattern) -> Needs:
+    """What the events that meet a pattern should bring along: where they are, and what is asked of them."""
+    return _columns(list(q.walk(pattern)))
+
+
+def _columns(nodes: Sequence[q.Node]) -> Needs:
     raw: set[str] = set()
     payload: set[str] = set()
     whole_data = False
@@ -52,7 +63,7 @@ def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
     if "to" in raw:
         raw.add("agent")
     fields = frozenset({"data"} if whole_data else ())
-    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw, _needs_identity(query, nodes, raw))
+    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw)
 
 
 def early_needs(query: q.Query, stages: Sequence[q.Stage]) -> Needs | None:
@@ -74,7 +85,7 @@ def _needs_identity(query: q.Query, nodes: Sequence[q.Node], raw: Collection[str
     first = next((stage for stage in query.stages if not isinstance(stage, q.Where)), None)
     if not isinstance(first, q.Aggregate) or needs_order(first):
         return True
-    if any(isinstance(node, (q.Related, q.Follow)) for node in nodes):
+    if any(isinstance(node, (q.Related, q.Follow, q.Caused)) for node in nodes):
         return True
     links = {"agent", "goal", "to", "state", "cause"}
     return bool(links & set(raw)) or any(
@@ -134,6 +145,8 @@ def _for_joins(nodes: Sequence[q.Node]) -> set[str]:
                 found |= _joining(source, relation)
             case q.Follow(source=source, to=to):
                 found |= _joining(source, to.relation)
+            case q.Caused() | q.Causes():
+                found.add("cause")
             case q.Source(relation=relation) if relation is q.Relation.CONVERSATIONS:
                 found |= {"agent", "to", "time", "goal"}
     return found

@@ -12,8 +12,6 @@ _NAMES: dict[type[q.Node], str] = {
     q.MatchCount: "counting matches of a sequence",
     q.Match: "match",
     q.Funnel: "funnel",
-    q.Causes: "causes",
-    q.Effects: "effects",
     q.AsOf: "as of",
 }
 
@@ -25,10 +23,6 @@ def refuse(node: q.Node, text: str) -> QueryError:
 
 def name_of(node: q.Node) -> str:
     """What the language calls a construct."""
-    if isinstance(node, q.Caused):
-        return node.direction
-    if isinstance(node, q.Shape):
-        return f"as {node.name}"
     if isinstance(node, q.Field):
         return "the steps of a sequence"
     return _NAMES[type(node)]
@@ -50,12 +44,6 @@ def refuse_unexecuted(query: q.Query, nodes: Sequence[q.Node]) -> None:
     if query.is_watch and not query.is_explain:
         start = query.text.index("watch")
         raise _error("watch", (start, start + len("watch")), query.text)
-    found = [node for node in nodes if _is_refused(node)]
+    found = [node for node in nodes if isinstance(node, tuple(_NAMES))]
     if found:
         raise refuse(min(found, key=lambda node: node.span[0]), query.text)
-
-
-def _is_refused(node: q.Node) -> bool:
-    if isinstance(node, q.Shape):
-        return node.name != "table"
-    return isinstance(node, (*_NAMES, q.Caused))

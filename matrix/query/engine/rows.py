@@ -13,11 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from matrix.query import syntax as q
 from matrix.query.engine.frame import Frame, Scope
 from matrix.query.engine.scan import Needs, Wanted, scan
-from matrix.query.engine.value import Array
+from matrix.query.engine.value import Array, plain
 
 if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _FAR_LINKS = frozenset({"cause", "state", "conversation"})
 _BOUNDED = frozenset({"time", "wall", "seq"})
+_SEQ_DIGITS_MAX = 19  # more than any seq has
 
 
 def conjuncts(condition: q.Expr | None) -> list[q.Expr]:
@@ -46,7 +49,7 @@ def _is_local(node: q.Node) -> bool:
         is_seen = node.seen_by_agent and (node.name in ("sent", "received") or "peer" in node.links)
         is_far = bool(_FAR_LINKS & set(node.links)) or node.name == "reply_to"
         return node.up == 0 and not node.step and not is_seen and not is_far
-    return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef))
+    return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Caused))
 
 
 def mentions_outer(expr: q.Node, depth: int = 0) -> bool:
@@ -56,7 +59,7 @@ def mentions_outer(expr: q.Node, depth: int = 0) -> bool:
             return True
         needs_viewer = expr.name in ("sent", "received") or expr.links[:1] == ("peer",)
         return expr.up == depth and expr.seen_by_agent and needs_viewer
-    if isinstance(expr, q.Related):
+    if isinstance(expr, (q.Related, q.Pattern)):
         depth += 1
     return any(mentions_outer(child, depth) for child in q.children(expr))
 
@@ -110,12 +113,56 @@ def _narrowed(evaluator: Evaluator, wanted: Wanted, items: Sequence[q.Expr]) -> 
             wanted = replace(wanted, kinds=(*wanted.kinds, item.kinds))
             continue
         left.append(item)
+        ids = _ids(item)
+        if ids is not None:
+            wanted = _looked_up(evaluator, wanted, ids)
         if _only_simulation(item):
             wanted = wanted.with_simulations(_simulations(evaluator, item))
         for name, low, high in _bounds(evaluator, item):
-            old = wanted.bounds.get(name, (-np.inf, np.inf))
-            wanted = replace(wanted, bounds={**wanted.bounds, name: (max(low, old[0]), min(high, old[1]))})
+            wanted = _within(wanted, name, low, high)
     return wanted, left
+
+
+def _within(wanted: Wanted, name: str, low: float, high: float) -> Wanted:
+    old = wanted.bounds.get(name, (-np.inf, np.inf))
+    return replace(wanted, bounds={**wanted.bounds, name: (max(low, old[0]), min(high, old[1]))})
+
+
+def _ids(item: q.Expr) -> list[Any] | None:
+    """The only ids that events may have which meet a condition; None when it does not say."""
+    match item:
+        case q.Compare(op="=", left=q.Field() as field, right=q.Literal(value=value)) if _is_id(field):
+            return [value]
+        case q.Compare(op="=", left=q.Literal(value=value), right=q.Field() as field) if _is_id(field):
+            return [value]
+        case q.In(item=q.Field() as field, members=members) if _is_id(field):
+            values = [member.value for member in members if isinstance(member, q.Literal)]
+            return values if len(values) == len(members) else None
+        case q.Caused(patterns=patterns) if all(pattern.event is not None for pattern in patterns):
+            return [_simulation_of(pattern.event) for pattern in patterns]
+    return None
+
+
+def _is_id(field: q.Field) -> bool:
+    return _is_own(field) and field.name == "id"
+
+
+def _simulation_of(event: str | None) -> str:
+    """The id without its seq: any event of that simulation."""
+    return f"{event}".rpartition(":")[0] + ":"
+
+
+def _looked_up(evaluator: Evaluator, wanted: Wanted, ids: Sequence[Any]) -> Wanted:
+    """Only what may have these ids: simulations by their ids (several may share one), and the range of the seqs."""
+    parts = [id.rpartition(":") for id in ids if isinstance(id, str)]
+    known = evaluator.world.simulations.field("id").only
+    names = pa.array([name for name, _, _ in parts], pa.string())
+    is_named = pc.is_in(plain(known.values), names) if known is not None else pa.array([], pa.bool_())
+    wanted = wanted.with_simulations(np.flatnonzero(np.asarray(is_named)))
+    seqs = [seq for _, _, seq in parts]
+    if not all(seq.isdecimal() and len(seq) < _SEQ_DIGITS_MAX for seq in seqs) or not seqs:
+        return wanted
+    return _within(wanted, "seq", min(map(int, seqs)), max(map(int, seqs)))
 
 
 def _is_own(node: q.Expr) -> bool:
@@ -125,7 +172,7 @@ def _is_own(node: q.Expr) -> bool:
 def _only_simulation(item: q.Expr) -> bool:
     """Whether a condition is about the event's simulation alone."""
     fields = [node for node in q.walk(item) if isinstance(node, q.Field)]
-    others = (q.Quantified, q.RelatedAggregate, q.ColumnRef)
+    others = (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Caused)
     return (
         bool(fields)
         and all(field.links[:1] == ("simulation",) and field.up == 0 and not field.step for field in fields)

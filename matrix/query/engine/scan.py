@@ -260,11 +260,15 @@ def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
 # -- single events ------------------------------------------------------------------------------
 
 
-def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTable, Array]:
+def find_events(
+    world: World, simulations: Array, seqs: Array, *, needs: Needs | None = None
+) -> tuple[EventTable, Array]:
     """The events with these (simulation row, seq), and for each the row in that table or -1."""
+    needs = world.needs if needs is None else needs
     asked = np.flatnonzero(seqs > 0)
     pairs = _where_written(world, _different(simulations[asked], seqs[asked].astype(np.int64)))
     parts: list[Part] = []
+    pieces: list[EventTable] = []
     left = len(pairs)
     for zone in zones(world) if left else ():
         mine = _pairs_in(world, zone, pairs)
@@ -274,11 +278,22 @@ def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTab
         rows, owners = _rows_of_pairs(world, block, mine)
         left -= len(rows)
         parts.extend(_split_by_kind(zone.ref, block, rows, owners))
+        if len(parts) >= _PARTS_AT_ONCE:
+            pieces.append(_with_columns(world, parts, needs))
+            parts = []
         if not left:
             break
-    table = EventTable(world, Relation.EVENTS, parts)
-    world.needs.read(table)
+    table = EventTable.joined(world, Relation.EVENTS, [*pieces, _with_columns(world, parts, needs)])
     return table, _placed(table, simulations, seqs, asked)
+
+
+_PARTS_AT_ONCE = 1_024  # of blocks that are open at once while single events are looked up
+
+
+def _with_columns(world: World, parts: list[Part], needs: Needs) -> EventTable:
+    table = EventTable(world, Relation.EVENTS, parts)
+    needs.read(table)
+    return table
 
 
 def _where_written(world: World, pairs: Array) -> Array:

@@ -8,7 +8,13 @@ from typing import Any, NoReturn, cast
 from lark import Token, Tree
 
 from matrix.query.language.aggregates import aggregate_of, check_argument, result_type
-from matrix.query.language.columns import aggregate_name, check_unique, column_name, default_columns
+from matrix.query.language.columns import (
+    aggregate_name,
+    check_unique,
+    column_name,
+    default_columns,
+    shape_columns,
+)
 from matrix.query.language.context import Context, condition, handles, span_of, value
 from matrix.query.language.context import expression as any_expression
 from matrix.query.language.fields import SHAPES
@@ -302,7 +308,12 @@ class StageChecker:
             )
         if name == "timeline" and relation is None:
             raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span)
+        if name == "tree" and self.is_watch:
+            message = "a watch cannot be a tree: what stands under an event may come at any time"
+            raise refusal("not-in-watch", message, span_of(tree), f'leave out "as {name}"')
         self.shape = Shape(span_of(tree), cast(Any, name))
+        if name != "table":
+            self._rows_become(shape_columns(name, relation, span_of(tree)))
         return self.shape
 
 
