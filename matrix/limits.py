@@ -72,6 +72,7 @@ QUERY_CAUSE_ROWS_MAX = 20_000_000  # rows that `causes` or `effects` may have, o
 QUERY_CAUSE_PAIRS_MAX = 50_000_000  # pairs of a row and an ancestor that a condition on both is tried on
 QUERY_CAUSE_LOOKUPS_MAX = 16  # links of few events that are looked up one by one, before their simulation is read
 QUERY_TREE_CHARS_MAX = 64 * 1024 * 1024  # characters of a tree drawn
+QUERY_CHAT_BYTES_MAX = 1024 * 1024 * 1024  # text in one piece of a column of chats; Arrow can number 2 GiB
 QUERY_BLOCKS_KEPT_MAX = 64  # blocks kept open for columns that were not read while scanning
 QUERY_RETRIES_MAX = 16  # times a query starts again because segments were compacted under it
 QUERY_TABLES_KEPT_MAX = 32  # entity tables kept between queries while the index does not change

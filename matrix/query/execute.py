@@ -37,6 +37,7 @@ from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.shapes import SHAPES
 from matrix.query.engine.walks import walked
 from matrix.query.engine.world import World
 from matrix.query.explain import explain
@@ -171,6 +172,8 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
             return followed(evaluator, frame, source), False
         case q.Causes() | q.Effects():
             return walked(evaluator, stage, frame), True
+        case q.Shape(name=name) if name != "table":
+            return SHAPES[name](evaluator, stage, frame), True
     assert isinstance(stage, q.Shape), f"{type(stage).__name__} was refused before"
     return frame, is_ordered
 

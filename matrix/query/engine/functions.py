@@ -171,6 +171,14 @@ def as_json(value: Any) -> str:
         return json.dumps(_finite(value), ensure_ascii=False, default=_not_json, allow_nan=False)
 
 
+def compact_json(value: Any) -> str:
+    """The same without spaces."""
+    try:
+        return _COMPACT.encode(value)
+    except ValueError:
+        return _COMPACT.encode(_finite(value))
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -182,6 +190,8 @@ def _finite(value: Any) -> Any:
 def _not_json(value: Any) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, (bytes, bytearray)) else str(value)
 
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, default=_not_json, allow_nan=False, separators=(",", ":"))
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "len": _len,

@@ -60,6 +60,7 @@ def _columns(nodes: Sequence[q.Node]) -> Needs:
             else:
                 whole_data = True
     raw.update(_for_joins(nodes))
+    whole_data |= any(isinstance(node, q.Shape) and node.name == "tree" for node in nodes)
     if "to" in raw:
         raw.add("agent")
     fields = frozenset({"data"} if whole_data else ())
@@ -147,6 +148,10 @@ def _for_joins(nodes: Sequence[q.Node]) -> set[str]:
                 found |= _joining(source, to.relation)
             case q.Caused() | q.Causes():
                 found.add("cause")
+            case q.Shape(name="tree"):
+                found |= {"agent", "cause", "time"}
+            case q.Shape(name="timeline"):
+                found |= {"agent", "time"}
             case q.Source(relation=relation) if relation is q.Relation.CONVERSATIONS:
                 found |= {"agent", "to", "time", "goal"}
     return found

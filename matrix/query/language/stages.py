@@ -308,9 +308,6 @@ class StageChecker:
             )
         if name == "timeline" and relation is None:
             raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span)
-        if name == "tree" and self.is_watch:
-            message = "a watch cannot be a tree: what stands under an event may come at any time"
-            raise refusal("not-in-watch", message, span_of(tree), f'leave out "as {name}"')
         self.shape = Shape(span_of(tree), cast(Any, name))
         if name != "table":
             self._rows_become(shape_columns(name, relation, span_of(tree)))
