@@ -65,7 +65,8 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
 # -- executing queries --------------------------------------------------------------------------
-QUERY_BATCH_EVENTS_MAX = 262_144  # events that a scan holds at once, beside those that its filter keeps
+QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
+QUERY_THREADS_MAX = 8  # threads that read blocks for one query
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
 QUERY_BLOCKS_KEPT_MAX = 64  # blocks kept open for columns that were not read while scanning
 QUERY_RETRIES_MAX = 16  # times a query starts again because segments were compacted under it
