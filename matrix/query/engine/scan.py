@@ -186,7 +186,6 @@ def _holds_any(zone: Zone, gids: Array) -> bool:
 
 def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, needs: Needs | None = None) -> EventTable:
     """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
-    world.on_scan(wanted)
     needs = world.needs if needs is None else needs
 
     def kept(table: EventTable) -> EventTable:
@@ -196,13 +195,16 @@ def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, need
         needs.read(table)
         return table
 
-    return EventTable.joined(world, relation, [table for table in each_batch(world, relation, wanted, kept) if table.count])
+    return EventTable.joined(
+        world, relation, [table for table in each_batch(world, relation, wanted, kept) if table.count]
+    )
 
 
 def each_batch(
     world: World, relation: Relation, wanted: Wanted, work: Callable[[EventTable], Result]
 ) -> Iterator[Result]:
     """What ``work`` makes of each batch of the wanted events, in the order of the log; threads do it side by side."""
+    world.on_scan(wanted)
 
     def worked(choices: list[Choice]) -> list[Result]:
         tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, choices))
@@ -238,7 +240,7 @@ def _batches(world: World, wanted: Wanted) -> Iterator[list[Choice]]:
 
 
 def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterator[list[Part]]:
-    """The parts of a batch of blocks; in several lists where forks share so many events that they must not be held at once."""
+    """The parts of a batch of blocks; in several lists where forks share more events than may be held at once."""
     batch: list[Part] = []
     events = 0
     for choice in choices:

@@ -45,7 +45,7 @@ class Notices:
             self.counts[key] = self.counts.get(key, 0) + count
 
     def as_texts(self) -> list[str]:
-        counts = sorted(self.counts.items())
+        counts = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
         texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in counts]
         return texts + list(dict.fromkeys(self.others))
 
