@@ -65,7 +65,8 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
 # -- executing queries --------------------------------------------------------------------------
-QUERY_BATCH_EVENTS_MAX = 262_144  # events that a scan holds at once, beside those that its filter keeps
+QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
+QUERY_THREADS_MAX = 8  # threads that read blocks for one query
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
 QUERY_FOREST_EVENTS_MAX = 32 * 1024 * 1024  # events whose causes are held at once, 20 bytes each while they are walked
 QUERY_CAUSE_ROWS_MAX = 20_000_000  # rows that `causes` or `effects` may have, one per row and ancestor (descendant)

@@ -32,6 +32,7 @@ from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.needs import early_needs, entity_columns, needs_of
 from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
+from matrix.query.engine.pieces import grouped_while_read
 from matrix.query.engine.pipeline import followed, sampled, sorted_rows
 from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
@@ -88,10 +89,13 @@ def answer(query: q.Query, evaluator: Evaluator) -> Result:
     counts = kind_counts(query, world.connection)
     stages = _stages(query)
     early = early_needs(query, stages)
+    grouped = (counts, 1) if counts is not None else None
     with evaluator.at(query.source):
-        frame = _first_rows(evaluator, query, stages, early) if counts is None else counts
-    is_ordered = counts is not None
-    for stage in stages[is_ordered:]:
+        if grouped is None and not evaluator.tells_rows:
+            grouped = grouped_while_read(evaluator, query.source, stages)
+        frame, done_before = grouped or (_first_rows(evaluator, query, stages, early), 0)
+    is_ordered = done_before > 0
+    for stage in stages[done_before:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
         with evaluator.at(stage, frame) as done:

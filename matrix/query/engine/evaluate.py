@@ -36,6 +36,8 @@ _FEW = 0.5  # when fewer rows than this are left, the rest of a conjunction look
 class Evaluator:
     """Evaluates expressions in one world."""
 
+    tells_rows = False  # whether someone wants to be told the rows of every stage, so that none is skipped
+
     def __init__(self, world: World) -> None:
         self.world = world
 

@@ -96,6 +96,11 @@ def _unique_dense(values: Array, width: int) -> tuple[Array, Array]:
     return renumbered[values], firsts[known]
 
 
+def first_rows(keys: Array) -> Array:
+    """The first row of each different whole number, in the order of the numbers."""
+    return _unique(keys)[1] if len(keys) else np.empty(0, np.int64)
+
+
 def _unique_objects(values: Sequence[Any]) -> tuple[Array, Array]:
     """Ranks of Python numbers; NaN is one value, after all others."""
     order = sorted(

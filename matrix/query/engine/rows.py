@@ -7,10 +7,10 @@ and waits until the survivors are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,14 @@ import pyarrow.compute as pc
 
 from matrix.query import syntax as q
 from matrix.query.engine.frame import Frame, Scope
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Needs, Wanted, each_batch, scan
 from matrix.query.engine.value import Array, plain
 
 if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
     from matrix.query.engine.events import EventTable
+
+Result = TypeVar("Result")
 
 _FAR_LINKS = frozenset({"cause", "state", "conversation"})
 _BOUNDED = frozenset({"time", "wall", "seq"})
@@ -49,7 +51,7 @@ def _is_local(node: q.Node) -> bool:
         is_seen = node.seen_by_agent and (node.name in ("sent", "received") or "peer" in node.links)
         is_far = bool(_FAR_LINKS & set(node.links)) or node.name == "reply_to"
         return node.up == 0 and not node.step and not is_seen and not is_far
-    return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Caused))
+    return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Sequence, q.MatchCount, q.Caused))
 
 
 def mentions_outer(expr: q.Node, depth: int = 0) -> bool:
@@ -81,14 +83,37 @@ def read_rows(
     if relation not in (q.Relation.EVENTS, q.Relation.MESSAGES):
         frame = Frame(evaluator.world.entities(relation))
         return keep_all(evaluator, frame, conjuncts(condition))
-    items = conjuncts(condition)
-    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
-    if simulations is not None:
-        wanted = wanted.with_simulations(simulations)
-    wanted, items = _narrowed(evaluator, wanted, items)
+    wanted, items = _wanted(evaluator, kinds, condition, simulations, bounds)
     local = [item for item in items if is_local(item)]
     table = scan(evaluator.world, relation, wanted, lambda batch: _keep(evaluator, batch, local), needs=needs)
     return keep_all(evaluator, Frame(table), [item for item in items if not is_local(item)])
+
+
+def each_frame(
+    evaluator: Evaluator,
+    relation: q.Relation,
+    kinds: tuple[q.KindPattern, ...],
+    condition: q.Expr | None,
+    work: Callable[[Frame], Result],
+) -> Iterator[Result]:
+    """What ``work`` makes of the events, batch by batch, that meet a condition which one event decides."""
+    wanted, items = _wanted(evaluator, kinds, condition)
+    keep = lambda batch: work(keep_all(evaluator, Frame(batch), items))  # noqa: E731  # a thread's work on a batch
+    return each_batch(evaluator.world, relation, wanted, keep)
+
+
+def _wanted(
+    evaluator: Evaluator,
+    kinds: tuple[q.KindPattern, ...],
+    condition: q.Expr | None,
+    simulations: Array | None = None,
+    bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> tuple[Wanted, list[q.Expr]]:
+    """Which events to look for, and the conditions that are left to try on them."""
+    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
+    if simulations is not None:
+        wanted = wanted.with_simulations(simulations)
+    return _narrowed(evaluator, wanted, conjuncts(condition))
 
 
 def _keep(evaluator: Evaluator, batch: EventTable, local: Sequence[q.Expr]) -> Array | None:

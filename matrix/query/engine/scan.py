@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from matrix.query.engine.events import EventTable, Part
 from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import expand
 from matrix.query.engine.keys import pair_rows
+from matrix.query.engine.parallel import in_order, thread_count
 from matrix.query.engine.value import Array, distinct
 from matrix.query.syntax import KindPattern, Relation
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.engine.world import World
 
 Filter = Callable[[EventTable], "Array | None"]  # which rows to keep; None: all
+Result = TypeVar("Result")
 
 
 class Source(Protocol):
@@ -184,19 +186,32 @@ def _holds_any(zone: Zone, gids: Array) -> bool:
 
 def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, needs: Needs | None = None) -> EventTable:
     """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
-    world.on_scan(wanted)
     needs = world.needs if needs is None else needs
-    survivors: list[EventTable] = []
-    for parts in _batches(world, relation, wanted):
-        table = EventTable(world, relation, parts)
-        table = _in_simulations(table, wanted)
+
+    def kept(table: EventTable) -> EventTable:
         rows = keep(table)
         if rows is not None and len(rows) < table.count:
             table = table.narrow(rows)
         needs.read(table)
-        if table.count:
-            survivors.append(table)
-    return EventTable.joined(world, relation, survivors)
+        return table
+
+    return EventTable.joined(
+        world, relation, [table for table in each_batch(world, relation, wanted, kept) if table.count]
+    )
+
+
+def each_batch(
+    world: World, relation: Relation, wanted: Wanted, work: Callable[[EventTable], Result]
+) -> Iterator[Result]:
+    """What ``work`` makes of each batch of the wanted events, in the order of the log; threads do it side by side."""
+    world.on_scan(wanted)
+
+    def worked(choices: list[Choice]) -> list[Result]:
+        tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, choices))
+        return [work(_in_simulations(table, wanted)) for table in tables]
+
+    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+        yield from results
 
 
 def filled(world: World, table: EventTable) -> EventTable:
@@ -210,11 +225,25 @@ def filled(world: World, table: EventTable) -> EventTable:
     return EventTable.joined(world, relation, pieces)
 
 
-def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[Part]]:
-    """The parts to read, as many at once as a scan may hold."""
-    batch: list[Part] = []
+def _batches(world: World, wanted: Wanted) -> Iterator[list[Choice]]:
+    """The blocks to read, as many at once as a scan may hold."""
+    batch: list[Choice] = []
     events = 0
     for choice in chosen_zones(world, wanted):
+        if batch and events + choice.zone.count > QUERY_BATCH_EVENTS_MAX:
+            yield batch
+            batch, events = [], 0
+        batch.append(choice)
+        events += choice.zone.count
+    if batch:
+        yield batch
+
+
+def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterator[list[Part]]:
+    """The parts of a batch of blocks; in several lists where forks share more events than may be held at once."""
+    batch: list[Part] = []
+    events = 0
+    for choice in choices:
         block = world.reader.block(choice.zone.ref)
         sent = block.to > 0 if relation is Relation.MESSAGES else None
         if choice.is_own:
@@ -226,9 +255,6 @@ def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[
                 batch, events = [], 0
             batch.append(part)
             events += part.count
-        if events >= QUERY_BATCH_EVENTS_MAX:
-            yield batch
-            batch, events = [], 0
     if batch:
         yield batch
 

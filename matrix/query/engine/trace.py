@@ -87,6 +87,8 @@ class Trace:
 class TracingEvaluator(Evaluator):
     """An evaluator that tells a trace what every condition and every stage let pass."""
 
+    tells_rows = True
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.trace = Trace()

@@ -6,6 +6,7 @@ one moment of the store however long it takes.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,14 +36,17 @@ class Notices:
 
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def unlike(self, rows: str, kind: str, place: str, count: int) -> None:
         """``count`` rows held a value of a kind that could not be used there."""
         key = (rows, kind, place)
-        self.counts[key] = self.counts.get(key, 0) + count
+        with self._lock:  # the threads of a scan tell at once, in an order that is chance
+            self.counts[key] = self.counts.get(key, 0) + count
 
     def as_texts(self) -> list[str]:
-        texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in self.counts.items()]
+        counts = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in counts]
         return texts + list(dict.fromkeys(self.others))
 
 
