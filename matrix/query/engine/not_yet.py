@@ -8,10 +8,6 @@ from matrix.errors import QueryError
 from matrix.query import syntax as q
 
 _NAMES: dict[type[q.Node], str] = {
-    q.Sequence: "sequences (did … then …)",
-    q.MatchCount: "counting matches of a sequence",
-    q.Match: "match",
-    q.Funnel: "funnel",
     q.Causes: "causes",
     q.Effects: "effects",
     q.AsOf: "as of",
@@ -29,8 +25,6 @@ def name_of(node: q.Node) -> str:
         return node.direction
     if isinstance(node, q.Shape):
         return f"as {node.name}"
-    if isinstance(node, q.Field):
-        return "the steps of a sequence"
     return _NAMES[type(node)]
 
 
