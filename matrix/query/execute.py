@@ -27,6 +27,7 @@ from matrix.query.engine.entities import TABLES
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.needs import early_needs, entity_columns, needs_of
@@ -38,6 +39,7 @@ from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.sequences import matched
 from matrix.query.engine.shapes import SHAPES
 from matrix.query.engine.walks import walked
 from matrix.query.engine.world import World
@@ -151,7 +153,7 @@ def _first_events(evaluator: Evaluator, count: int, needs: Needs | None) -> Fram
 
 def _keeps_order(stage: q.Stage) -> bool:
     """Whether a stage can take rows before they are ordered."""
-    return isinstance(stage, (q.Where, q.Select, q.Follow, q.Causes, q.Effects)) or (
+    return isinstance(stage, (q.Where, q.Select, q.Follow, q.Causes, q.Effects, q.Funnel)) or (
         isinstance(stage, q.Aggregate) and not needs_order(stage)
     )
 
@@ -172,6 +174,10 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
             return (frame.take(np.arange(count)) if count < frame.count else frame), True
         case q.Sample(count=count, seed=seed):
             return sampled(frame, count, seed), True
+        case q.Match():
+            return matched(evaluator, stage.sequence, frame), True
+        case q.Funnel():
+            return funnelled(evaluator, stage, frame), True
         case q.Follow(to=source):
             return followed(evaluator, frame, source), False
         case q.Causes() | q.Effects():

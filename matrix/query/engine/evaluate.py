@@ -25,6 +25,7 @@ from matrix.query.engine.links import end_of, ends_of, links_of, read_end, read_
 from matrix.query.engine.not_yet import refuse
 from matrix.query.engine.paths import elements
 from matrix.query.engine.quantify import quantified, related_aggregate
+from matrix.query.engine.sequences import match_counts, sequence_holds
 from matrix.query.engine.value import NAMES, Array, Type, Value, as_lanes
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Evaluator:
             case q.Caused():
                 return caused(self, expr, scope)
             case q.Sequence():
+                return sequence_holds(self, expr, scope)
                 raise refuse(expr, self.world.text)
             case q.Compare() | q.KindIs() | q.In() | q.Range() | q.Contains() | q.StartsWith() | q.EndsWith():
                 return self._predicate(expr, scope)
@@ -95,7 +97,7 @@ class Evaluator:
         """A predicate over values: for any of the values that its many-valued operands have."""
         for operand in operands(expr):
             if isinstance(operand, q.Field) and operand.is_many and id(operand) not in scope.given:
-                owners, values = self._each(operand, scope)
+                owners, values = self.each(operand, scope)
                 wide = scope.take(owners)
                 tried = Scope(wide.frames, {**wide.given, id(operand): values})
                 return any_of(owners, self._predicate(expr, tried), scope.count)
@@ -197,8 +199,8 @@ class Evaluator:
                 return call(name, [self.value(argument, scope) for argument in arguments])
             case q.RelatedAggregate():
                 return related_aggregate(self, expr, scope)
-            case q.MatchCount():
-                raise refuse(expr, self.world.text)
+            case q.MatchCount(sequence=sequence):
+                return match_counts(self, sequence, scope)
         assert not isinstance(expr, q.AggregateCall), "aggregates of a group are computed by their stage"
         return as_lanes(self.holds(expr, scope))
 
@@ -218,7 +220,7 @@ class Evaluator:
             return read_joined(ends_of(frame, field.links), field, frame.count)
         return read_end(end_of(frame, links_of(field)), field)
 
-    def _each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
+    def each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
         """Every value of a many-valued field: (the row each belongs to, the values)."""
         frame = scope.frame_of(field)
         ends = ends_of(frame, field.links)

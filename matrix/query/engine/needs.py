@@ -4,7 +4,7 @@ entities, so that each table is read in one pass. What is not foreseen here is r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from matrix.query import syntax as q
@@ -43,6 +43,17 @@ def pattern_needs(pattern: q.Pattern) -> Needs:
 
 
 def _columns(nodes: Sequence[q.Node]) -> Needs:
+    raw, payload, whole_data = columns_named(nodes)
+    raw.update(_for_joins(nodes))
+    whole_data |= any(isinstance(node, q.Shape) and node.name == "tree" for node in nodes)
+    if "to" in raw:
+        raw.add("agent")
+    fields = frozenset({"data"} if whole_data else ())
+    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw)
+
+
+def columns_named(nodes: Iterable[q.Node]) -> tuple[set[str], set[str], bool]:
+    """The fixed columns and the payload columns of events that these nodes read, and whether all of the data."""
     raw: set[str] = set()
     payload: set[str] = set()
     whole_data = False
@@ -59,12 +70,7 @@ def _columns(nodes: Sequence[q.Node]) -> Needs:
                 payload.add(field.path[0])
             else:
                 whole_data = True
-    raw.update(_for_joins(nodes))
-    whole_data |= any(isinstance(node, q.Shape) and node.name == "tree" for node in nodes)
-    if "to" in raw:
-        raw.add("agent")
-    fields = frozenset({"data"} if whole_data else ())
-    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw)
+    return raw, payload, whole_data
 
 
 def early_needs(query: q.Query, stages: Sequence[q.Stage]) -> Needs | None:
@@ -86,7 +92,7 @@ def _needs_identity(query: q.Query, nodes: Sequence[q.Node], raw: Collection[str
     first = next((stage for stage in query.stages if not isinstance(stage, q.Where)), None)
     if not isinstance(first, q.Aggregate) or needs_order(first):
         return True
-    if any(isinstance(node, (q.Related, q.Follow, q.Caused)) for node in nodes):
+    if any(isinstance(node, (q.Related, q.Follow, q.Sequence, q.Caused)) for node in nodes):
         return True
     links = {"agent", "goal", "to", "state", "cause"}
     return bool(links & set(raw)) or any(
@@ -131,7 +137,7 @@ def _add_columns(found: dict[str, set[str]], field: q.Field) -> None:
         found["goals"].add(field.links[0])
 
 
-def _fields(nodes: Sequence[q.Node]) -> Iterator[q.Field]:
+def _fields(nodes: Iterable[q.Node]) -> Iterator[q.Field]:
     for node in nodes:
         if isinstance(node, q.Field) and (node.relation in _EVENTS or node.owner in _EVENTS):
             yield node

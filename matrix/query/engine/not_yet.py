@@ -8,10 +8,6 @@ from matrix.errors import QueryError
 from matrix.query import syntax as q
 
 _NAMES: dict[type[q.Node], str] = {
-    q.Sequence: "sequences (did … then …)",
-    q.MatchCount: "counting matches of a sequence",
-    q.Match: "match",
-    q.Funnel: "funnel",
     q.AsOf: "as of",
 }
 

@@ -161,7 +161,7 @@ def group_key(value: Any) -> Any:
     if isinstance(value, list):
         return ("list", tuple(group_key(item) for item in value))
     if isinstance(value, dict):
-        return ("map", frozenset((key, group_key(item)) for key, item in value.items()))
+        return ("map", frozenset((key, group_key(item)) for key, item in value.items() if item is not None))
     return (type(value).__name__, value)
 
 

@@ -54,16 +54,30 @@ def _is_local(node: q.Node) -> bool:
     return not isinstance(node, (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Sequence, q.MatchCount, q.Caused))
 
 
-def mentions_outer(expr: q.Node, depth: int = 0) -> bool:
-    """Whether a condition on an inner row needs the row it was reached from."""
+def mentions_outer(expr: q.Node, depth: int = 0, steps: frozenset[str] = frozenset()) -> bool:
+    """Whether a condition on an inner row needs the row it was reached from; ``steps`` are named inside of it."""
     if isinstance(expr, q.Field):
+        if expr.step:
+            return expr.step not in steps
         if expr.up > depth:
             return True
         needs_viewer = expr.name in ("sent", "received") or expr.links[:1] == ("peer",)
         return expr.up == depth and expr.seen_by_agent and needs_viewer
+    if isinstance(expr, q.Sequence):
+        return _sequence_mentions_outer(expr, depth, steps)
     if isinstance(expr, (q.Related, q.Pattern)):
         depth += 1
-    return any(mentions_outer(child, depth) for child in q.children(expr))
+    return any(mentions_outer(child, depth, steps) for child in q.children(expr))
+
+
+def _sequence_mentions_outer(sequence: q.Sequence, depth: int, steps: frozenset[str]) -> bool:
+    """Likewise of a sequence: the names of its steps are known to the steps behind them; its keys are of its events."""
+    for step in sequence.steps:
+        if any(mentions_outer(pattern, depth, steps) for pattern in step.patterns):
+            return True
+        steps |= {step.name}
+    others = [*sequence.without, *([sequence.absent] if sequence.absent else [])]
+    return any(mentions_outer(part, depth, steps) for part in others)
 
 
 def read_rows(
@@ -197,7 +211,7 @@ def _is_own(node: q.Expr) -> bool:
 def _only_simulation(item: q.Expr) -> bool:
     """Whether a condition is about the event's simulation alone."""
     fields = [node for node in q.walk(item) if isinstance(node, q.Field)]
-    others = (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Caused)
+    others = (q.Quantified, q.RelatedAggregate, q.ColumnRef, q.Sequence, q.MatchCount, q.Caused)
     return (
         bool(fields)
         and all(field.links[:1] == ("simulation",) and field.up == 0 and not field.step for field in fields)

@@ -62,6 +62,16 @@ class Needs:
     receivers: bool = False
     identity: bool = True  # simulation and seq: to order the rows, and to join them with others
 
+    def with_others(self, others: Needs) -> Needs:
+        """These columns, and those of others."""
+        return Needs(
+            self.raw | others.raw,
+            self.payload | others.payload,
+            self.fields | others.fields,
+            self.receivers or others.receivers,
+            self.identity or others.identity,
+        )
+
     def read(self, table: EventTable) -> None:
         """Read the columns named, and let the blocks go."""
         for name in self.raw:
