@@ -14,7 +14,6 @@ _NAMES: dict[type[q.Node], str] = {
     q.Funnel: "funnel",
     q.Causes: "causes",
     q.Effects: "effects",
-    q.AsOf: "as of",
 }
 
 
