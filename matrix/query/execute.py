@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from matrix.query.engine.frame import Frame, Scope
 from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
+from matrix.query.engine.moment import cut_at, cut_at_positions
 from matrix.query.engine.needs import early_needs, entity_columns, needs_of
 from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
@@ -52,24 +53,49 @@ if TYPE_CHECKING:
     from matrix.query.engine.scan import Source
 
 
-def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Result:
-    """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock."""
+def execute(
+    query: q.Query, source: Source, *, now_us: int | None = None, positions: Mapping[int, int] | None = None
+) -> Result:
+    """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock.
+
+    With ``positions`` the store is seen as it was when each shard had got to that position; a shard that is not among
+    them had not begun.
+    """
     nodes = list(q.walk(query))
     refuse_unexecuted(query, nodes)
-    needs = needs_of(query, nodes)
     moment = time.time_ns() // 1000 if now_us is None else now_us
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
         try:
             with _one_moment(source.connection):
-                entities = kept_entities(source, entity_columns(nodes))
-                world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
-                world.notices.others.extend(unknown_names(source.connection, nodes))
-                world.notices.others.extend(entities.incomplete_forks)
+                world = _world(query, nodes, source, moment, positions)
                 return explain(query, world, answer) if query.is_explain else answer(query, Evaluator(world))
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
     raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
+
+
+def _world(
+    query: q.Query, nodes: Sequence[q.Node], source: Source, now_us: int, positions: Mapping[int, int] | None
+) -> World:
+    """The store as the query sees it: whole, or cut at a moment."""
+    columns = entity_columns(nodes)
+    as_of = query.source.as_of
+    is_whole = as_of is None and positions is None
+    entities = kept_entities(source, columns if is_whole else {})
+    cut = None
+    if positions is not None:
+        assert as_of is None, "who gives positions looks at one moment already"
+        cut = cut_at_positions(positions, entities, source.reader)
+    elif as_of is not None:
+        cut = cut_at(as_of, entities, source.reader)
+    needs = needs_of(query, nodes)
+    world = World(entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=columns)
+    world.notices.others.extend(unknown_names(source.connection, nodes))
+    world.notices.others.extend(entities.incomplete_forks)
+    if as_of is not None and as_of.by == "event" and cut is not None and not len(cut.rows):
+        world.notices.others.append(f'no event "{as_of.value}" in this store: nothing is left of it')
+    return world
 
 
 @contextlib.contextmanager
@@ -88,7 +114,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 def answer(query: q.Query, evaluator: Evaluator) -> Result:
     """The rows of a query in the world of an evaluator."""
     world = evaluator.world
-    counts = kind_counts(query, world.connection)
+    counts = kind_counts(query, world.connection) if world.cut is None else None
     stages = _stages(query)
     early = early_needs(query, stages)
     grouped = (counts, 1) if counts is not None else None
@@ -129,6 +155,8 @@ def _filled(world: World, frame: Frame) -> Frame:
 def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage], early: Needs | None) -> Frame:
     """The rows of the query's first relation: chosen by SQLite alone where it can decide the condition."""
     first = query.source
+    if evaluator.world.cut is not None:  # the index knows only how things are now
+        return read_rows(evaluator, first.relation, first.kinds, first.where, needs=early)
     kind = TABLES.get(first.relation)
     if kind is not None and first.where is not None and is_closed(query):
         only = restriction(first.relation, first.where)

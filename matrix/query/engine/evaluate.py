@@ -22,7 +22,6 @@ from matrix.query.engine.compare import Match, compare, contains, ends_with, is_
 from matrix.query.engine.frame import Frame, Scope, any_of
 from matrix.query.engine.functions import call
 from matrix.query.engine.links import end_of, ends_of, links_of, read_end, read_joined
-from matrix.query.engine.not_yet import refuse
 from matrix.query.engine.paths import elements
 from matrix.query.engine.quantify import quantified, related_aggregate
 from matrix.query.engine.sequences import match_counts, sequence_holds

@@ -92,12 +92,14 @@ class Needs:
 class Wanted:
     """Which events to look for: kinds (none: any), and bounds that zone maps can use.
 
-    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table.
+    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; ``may_be_in`` leaves out
+    blocks of which it says no.
     """
 
     kinds: tuple[tuple[KindPattern, ...], ...] = ()  # an event meets one pattern of each
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     simulations: Array | None = None
+    may_be_in: Callable[[Zone], bool] | None = None
 
     def is_wanted(self, kind: str) -> bool:
         return all(any(pattern.matches(kind) for pattern in patterns) for patterns in self.kinds)
@@ -123,6 +125,9 @@ class Zone:
     wall_min: int
     wall_max: int
     kinds: str
+    position_min: int
+    position_max: int
+    agent_max: int
 
     def gids(self) -> tuple[int, int]:
         """The smallest and the largest gid of those who wrote in the block."""
@@ -144,13 +149,14 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 _ZONE_COLUMNS = (
     'shard, segment, generation, "offset", "count", simulation_min, simulation_max, seq_min, seq_max, '
-    "time_min, time_max, wall_min, wall_max, kinds"
+    "time_min, time_max, wall_min, wall_max, kinds, first_position, last_position, "
+    "agent_max"
 )
 
 
-def zones(world: World) -> list[Zone]:
+def zones(connection: sqlite3.Connection) -> list[Zone]:
     """The zone maps of all blocks, in the order of the log."""
-    rows = world.connection.execute(f'SELECT {_ZONE_COLUMNS} FROM blocks ORDER BY shard, segment, "offset"')
+    rows = connection.execute(f'SELECT {_ZONE_COLUMNS} FROM blocks ORDER BY shard, segment, "offset"')
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
 
@@ -169,10 +175,10 @@ def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
     forks = world.forks.of(wanted.simulations)
     decided: dict[str, bool] = {}
-    for zone in zones(world):
+    for zone in zones(world.connection):
         kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
-        if kinds and zone.meets(wanted.bounds):
-            is_own = gids is None or _holds_any(zone, gids)
+        if kinds and zone.meets(wanted.bounds) and (wanted.may_be_in is None or wanted.may_be_in(zone)):
+            is_own = (gids is None or _holds_any(zone, gids)) and (world.cut is None or world.cut.may_have(zone))
             near = forks.within(*zone.gids(), zone.seq_min, zone.seq_max) if forks.count else forks
             if is_own or near.count:
                 yield Choice(zone, kinds, is_own, near)
@@ -257,9 +263,10 @@ def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterat
         block = world.reader.block(choice.zone.ref)
         sent = block.to > 0 if relation is Relation.MESSAGES else None
         if choice.is_own:
-            batch.extend(_parts(block, choice, sent))
+            batch.extend(_parts(block, choice, _left(world, choice.zone, block, sent)))
             events += block.count
-        for part in _shared_parts(block, choice, sent) if choice.forks.count else ():
+        shared = _left_of_shared(world, block, sent) if choice.forks.count else None
+        for part in _shared_parts(block, choice, shared) if choice.forks.count else ():
             if batch and events + part.count > QUERY_BATCH_EVENTS_MAX:
                 yield batch
                 batch, events = [], 0
@@ -269,20 +276,36 @@ def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterat
         yield batch
 
 
-def _parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
-    """The events of a block, of those who wrote them."""
+def _left(world: World, zone: Zone, block: Block, rows: Array | None) -> Array | None:
+    """Those of a block's rows (a mask; None: all) that the query's moment leaves for who wrote them."""
+    if world.cut is None or world.cut.has_all(zone):
+        return rows
+    mask = world.cut.mask(block)
+    return mask if rows is None else mask & rows
+
+
+def _left_of_shared(world: World, block: Block, rows: Array | None) -> Array | None:
+    """Those that it leaves for forks, within what they share: a cut by turn is the same for all who have an event."""
+    if world.cut is None or world.cut.turn is None:
+        return rows
+    mask = world.cut.mask(block)
+    return mask if rows is None else mask & rows
+
+
+def _parts(block: Block, choice: Choice, chosen: Array | None) -> Iterator[Part]:
+    """The chosen rows of a block (a mask; None: all), as events of those who wrote them."""
     for kind in choice.kinds:
         part = Part(choice.zone.ref, kind, block.kind_counts[kind], None, block)
-        if sent is not None:
-            part = part.narrow(np.flatnonzero(sent[block.kind_rows(kind)]))
+        if chosen is not None:
+            part = part.narrow(np.flatnonzero(chosen[block.kind_rows(kind)]))
         if part.count:
             yield part
 
 
-def _shared_parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
-    """The events of a block that forks share, as theirs."""
+def _shared_parts(block: Block, choice: Choice, rows: Array | None) -> Iterator[Part]:
+    """The chosen rows of a block that forks share, as theirs."""
     for kind in choice.kinds:
-        chosen = None if sent is None else np.flatnonzero(sent[block.kind_rows(kind)])
+        chosen = None if rows is None else np.flatnonzero(rows[block.kind_rows(kind)])
         yield from choice.forks.parts(choice.zone.ref, kind, block, chosen)
 
 
@@ -306,7 +329,7 @@ def find_events(
     parts: list[Part] = []
     pieces: list[EventTable] = []
     left = len(pairs)
-    for zone in zones(world) if left else ():
+    for zone in zones(world.connection) if left else ():
         mine = _pairs_in(world, zone, pairs)
         if not len(mine):
             continue
@@ -333,12 +356,19 @@ def _with_columns(world: World, parts: list[Part], needs: Needs) -> EventTable:
 
 
 def _where_written(world: World, pairs: Array) -> Array:
-    """The pairs with those who wrote the events in place of the forks that share them, and these as a third column."""
+    """The pairs with those who wrote the events, as rows of the writers; where these differ, who asks is a third column.
+
+    Events that a moment leaves out are not looked for.
+    """
+    cut = world.cut
+    if cut is not None:
+        pairs = pairs[cut.allows(pairs[:, 0], pairs[:, 1])]
     sources = world.forks.sources_of(pairs[:, 0], pairs[:, 1]) if world.forks.count and len(pairs) else _NO_SOURCES
-    if not (sources >= 0).any():
+    if cut is None and not (sources >= 0).any():
         return pairs
-    writers = pairs[:, 0].copy()
-    writers[sources >= 0] = world.simulations.rows_of(sources[sources >= 0])
+    writers = pairs[:, 0].copy() if cut is None else cut.rows[pairs[:, 0]]
+    if len(sources):
+        writers[sources >= 0] = world.writers.rows_of(sources[sources >= 0])
     return np.stack((writers, pairs[:, 1], pairs[:, 0]), axis=1)[np.lexsort((pairs[:, 1], writers))]
 
 
@@ -370,7 +400,7 @@ def _placed(table: EventTable, simulations: Array, seqs: Array, asked: Array) ->
 
 def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
     """Those of the ascending pairs that may lie in the block."""
-    gids = world.simulations.array("gid")
+    gids = world.writers.array("gid")
     base = zone.ref.shard << 32
     low, high = np.searchsorted(gids, [base | zone.simulation_min, base | zone.simulation_max])
     first, last = np.searchsorted(pairs[:, 0], low), np.searchsorted(pairs[:, 0], high, side="right")
@@ -380,9 +410,12 @@ def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
 
 def _rows_of_pairs(world: World, block: Block, pairs: Array) -> tuple[Array, Array | None]:
     """The rows of the block that are asked for, and of which simulation each is to be an event."""
-    simulations = world.simulations.rows_in_shard(block.ref.shard, block.simulation)
+    simulations = world.writers.rows_in_shard(block.ref.shard, block.simulation)
     found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
-    rows = np.flatnonzero(found >= 0)
+    is_found = found >= 0
+    if world.cut is not None and world.cut.turn is not None:
+        is_found &= world.cut.mask(block)
+    rows = np.flatnonzero(is_found)
     if pairs.shape[1] == 2:
         return rows, None
     is_first = np.append(True, (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1))
