@@ -128,6 +128,15 @@ def _kind_after_star(failure: Failure) -> Refusal | None:
     )
 
 
+def _doubled_dot(failure: Failure) -> Refusal | None:
+    """``agent..started``."""
+    found = re.compile(r"(?<=[\w\]])\.\.(?=[^\W\d])").search(failure.plain, max(0, failure.span[0] - 1))
+    if failure.is_end or found is None or found.start() > failure.span[0]:
+        return None
+    fix = Edit(*found.span(), ".")
+    return refusal("unexpected", "two dots", found.span(), "one dot is enough", fix)
+
+
 # -- stages ------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +272,8 @@ def _goal_in_brackets(failure: Failure) -> Refusal | None:
     if last is None or last.type != "GOAL" or failure.word[:1] != "(":
         return None
     span = (last.start_pos or 0, last.end_pos or 0)
+    if [token.type for token in failure.tokens[-3:-1]] == ["COUNT", "LPAR"]:
+        return refusal("nothing-to-count", 'say "goals" here', span, "for example: count(goals (failed))", Edit(*span, "goals"))
     hint = "say: any goal (…), every goal (…), no goal (…), or: goal succeeded"
     return refusal("no-quantity", '"goal (…)" needs a quantity', span, hint, Edit(*span, "any goal"))
 
@@ -306,6 +317,7 @@ HABITS: tuple[Habit, ...] = (
     _then_after_absent,
     _comma_between_steps,
     _kind_after_star,
+    _doubled_dot,
     _whole_number,
     foreign.number,
     foreign.moment,

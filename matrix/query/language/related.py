@@ -11,7 +11,7 @@ from matrix.query.language.context import Context, condition, expression, handle
 from matrix.query.language.fields import FIELDS, REACHED, RELATION_OF_WORD
 from matrix.query.language.literals import parameter, unquote
 from matrix.query.language.scope import Scope, columns_only
-from matrix.query.language.suggest import Edit, distance, listed, refusal
+from matrix.query.language.suggest import Edit, did_you_mean, distance, likeness, listed, refusal
 from matrix.query.language.types import NAMES
 from matrix.query.language.values import needs_quantity
 from matrix.query.language.words import duration, event_id, kind_pattern, size
@@ -268,11 +268,11 @@ def refuse_thing_as_kind(tree: TokenTree, scope: Scope) -> None:
     token = cast(Token, tree.children[0])
     if token.type != "NAME" or str(token) in RELATION_OF_WORD:
         return
-    for word in RELATION_OF_WORD:
-        if distance(str(token), word) == 1:
-            span = span_of(token)
-            hint = f'did you mean "{word}"?'
-            raise refusal("unknown-kind", f'no event of kind "{token}" is known', span, hint, Edit(*span, word))
+    near = [word for word in RELATION_OF_WORD if distance(str(token), word) == 1]
+    if near:
+        word, span = min(near, key=lambda choice: likeness(str(token), choice)), span_of(token)
+        message = f'no event of kind "{token}" is known'
+        raise refusal("unknown-kind", message, span, did_you_mean(word), Edit(*span, word))
 
 
 # -- counting ------------------------------------------------------------------------------------------

@@ -217,9 +217,14 @@ def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoR
     first = parts[0]
     name = str(first.value)
     steps = _steps_around(scope)
+    aliases = _aliases_around(scope)
+    if len(parts) > 1 and parts[1].is_name and not steps and (near := nearest(name, aliases)):
+        message = f'{scope.what()} have no field "{name}"'
+        raise refusal("unknown-field", message, first.span, did_you_mean(near), Edit(*first.span, near))
     if len(parts) > 1 and parts[1].is_name and (scope.is_step or steps):
-        near = nearest(name, steps) or (steps[0] if len(steps) == 1 else "")
-        hint = f"steps so far: {listed(steps)}" if steps else 'name a step with "as", for example: did offer as o'
+        near = nearest(name, [*steps, *aliases]) or (steps[0] if len(steps) == 1 else "")
+        so_far = f"steps so far: {listed(steps)}" if steps else 'name a step with "as", for example: did offer as o'
+        hint = joined(did_you_mean(near) if len(near) > 1 else "", so_far)
         raise refusal(
             "unknown-step", f'no step is named "{name}"', span, hint, *([Edit(*first.span, near)] if near else [])
         )
@@ -265,6 +270,16 @@ def _steps_around(scope: Scope) -> list[str]:
         steps.extend(inner.steps)
         inner = inner.outer
     return steps
+
+
+def _aliases_around(scope: Scope) -> list[str]:
+    """Every alias that can be used here."""
+    aliases = []
+    inner: Scope | None = scope
+    while inner is not None:
+        aliases.append(inner.alias)
+        inner = inner.outer
+    return [alias for alias in aliases if alias]
 
 
 def field_info(item: object, scope: Scope) -> FieldInfo | None:

@@ -73,9 +73,21 @@ def _word_or_field(left: Expr, token: Token, scope: Scope) -> Expr:
             )
         return word
     is_known = first in scope.names() or find_origin(first, scope) is not None
+    if is_plain and is_known and is_kind_field(left, scope):
+        return _kind_or_path(text, span, scope)
     if is_plain and not is_known and (is_kind_field(left, scope) or not scope.is_step):
         return word
     return resolve(text, span, scope)
+
+
+def _kind_or_path(text: str, span: Span, scope: Scope) -> Expr:
+    """``kind = cause.kind`` is a path, ``kind = goal.suceeded`` a kind that is misspelt."""
+    try:
+        return resolve(text, span, scope)
+    except Refusal:
+        if nearest(text, BUILT_IN_KINDS):
+            check_kind(text, span)
+        raise
 
 
 def _outcome_word(tree: Any) -> Token | None:
