@@ -123,7 +123,8 @@ class StageChecker:
             child, name = (*item.children, None)[:2]
             if isinstance(child, Token):
                 if not can_star:
-                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child))
+                    hint = "name the columns to group by"
+                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child), hint)
                 columns.extend(replace(c, span=span_of(child)) for c in default_columns(self.scope, span_of(child)))
                 continue
             read = any_expression if can_star else value
@@ -224,7 +225,8 @@ class StageChecker:
                 seen = self.scope.seen_by_agent
                 return Field(span, relation, (), relation, candidate, (), type_, seen_by_agent=seen)
         kind = {"time": "time inside the simulation", "wall": "wall-clock time", "turn": "turn"}[name]
-        hint = "say: per 1h of wall" if self.scope.relation is Relation.SIMULATIONS and name == "time" else ""
+        has_wall = self.scope.relation is Relation.SIMULATIONS and name == "time"
+        hint = "say: per 1h of wall" if has_wall else "group by a column instead: | count by …, or keep one called time"
         raise refusal("no-buckets", f"{self.scope.what()} have no {kind} to cut into buckets", span, hint)
 
     # -- sequences and causes ------------------------------------------------------------------------
@@ -307,7 +309,8 @@ class StageChecker:
                 "wrong-shape", "a tree is made of events", span, "for example: events goal.failed | causes | as tree"
             )
         if name == "timeline" and relation is None:
-            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span)
+            hint = "put it before the stage that made columns of the rows, or leave it out"
+            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span, hint)
         self.shape = Shape(span_of(tree), cast(Any, name))
         if name != "table":
             self._rows_become(shape_columns(name, relation, span_of(tree)))

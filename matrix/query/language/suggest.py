@@ -54,19 +54,21 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
+def likeness(word: str, choice: str) -> tuple[int, bool, int, bool, str]:
+    """How unlike a choice is: letters that differ, then others than swapped ones, then shorter, then begun otherwise."""
+    lower = choice.lower()
+    return (distance(word, lower), sorted(word) != sorted(lower), -len(choice), word[:1] != lower[:1], choice)
+
+
 def nearest(word: str, choices: Collection[str]) -> str:
     """The choice a hand most likely meant, or "" when none is near enough."""
     word = word.lower()[:64]
-    if len(word) < 3:  # of so few letters only their order or case can be wrong
-        return next((choice for choice in sorted(choices) if sorted(choice.lower()) == sorted(word)), "")
-    best, best_distance = "", 1 + max(1, len(word) // 3)
-    for choice in sorted(choices):
-        if abs(len(choice) - len(word)) >= best_distance:
-            continue
-        far = distance(word, choice.lower())
-        if far < best_distance and far < len(choice):
-            best, best_distance = choice, far
-    return best or _longest_common_start(word, choices)
+    far_max = max(1, len(word) // 3)
+    near = [choice for choice in choices if abs(len(choice) - len(word)) <= far_max]
+    best = min((likeness(word, choice) for choice in near), default=(far_max + 1, True, 0, True, ""))
+    if best[0] <= far_max and best[0] < len(best[-1]):
+        return best[-1]
+    return _longest_common_start(word, choices)
 
 
 def _longest_common_start(word: str, choices: Collection[str]) -> str:
