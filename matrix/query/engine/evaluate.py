@@ -63,7 +63,6 @@ class Evaluator:
                 return caused(self, expr, scope)
             case q.Sequence():
                 return sequence_holds(self, expr, scope)
-                raise refuse(expr, self.world.text)
             case q.Compare() | q.KindIs() | q.In() | q.Range() | q.Contains() | q.StartsWith() | q.EndsWith():
                 return self._predicate(expr, scope)
             case q.Matches() | q.Exists():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matrix.query import syntax as q
-from matrix.query.engine.aggregate import aggregate, counted
+from matrix.query.engine.aggregate import aggregate, number_of
 from matrix.query.engine.chains import first_chains
 from matrix.query.engine.frame import Frame, Scope
 from matrix.query.engine.groups import Groups
@@ -49,7 +49,7 @@ def funnelled(evaluator: Evaluator, stage: q.Funnel, frame: Frame) -> Frame:
     medians: list[int | None] = []
     for is_reached, durations in zip(*found, strict=True):
         mask = is_reached[read.of_row]
-        reached.append(counted(mask, codes, count).lanes[0].values)
+        reached.append(number_of(mask, codes, count).lanes[0].values)
         took = Value.of(Type.DURATION, durations[read.of_row], mask)
         medians.extend(aggregate("median", took, codes, count).objects() if mask.any() else [None] * count)
     numbers = np.concatenate(reached)[order]
