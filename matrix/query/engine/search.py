@@ -52,7 +52,7 @@ class Search:
     # -- step by step -------------------------------------------------------------------------
 
     def _step(self, number: int) -> None:
-        step, tests, hits = self.plan.sequence.steps[number], self.plan.steps[number], self._step_hits[number]
+        tests, hits = self.plan.steps[number], self._step_hits[number]
         before = self.levels[-1] if self.levels else None
         if before is None or self._is_plain(before, tests):
             self._plain_step(before, number, together(hits))

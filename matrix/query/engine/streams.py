@@ -78,8 +78,7 @@ def _sees_receivers(plan: Plan) -> bool:
     """Whether it matters to whom events were sent."""
     if plan.sequence.source is not q.Relation.AGENTS:
         return False
-    asked = any(isinstance(node, q.Field) and node.name == "received" for node in q.walk(plan.sequence))
-    return asked or plan.counts_events or any(test.role != "did" for test in plan.tests)
+    return plan.counts_events or any(test.role != "did" for test in plan.tests)
 
 
 # -- entries -------------------------------------------------------------------------------------------
