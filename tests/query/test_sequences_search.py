@@ -34,7 +34,7 @@ STREAMS = int(os.environ.get("MATRIX_STREAMS", "3000"))
 RUNS, AGENTS = 6, 3
 QUERIES_PER_STORE = 8
 STORES = max(1, STREAMS // (RUNS * AGENTS * QUERIES_PER_STORE))
-KINDS = ("a", "b", "c", "d")
+KINDS = ("a", "b", "c")
 KEYS = (1, 1.0, 2, True, "1", "x", None, [1], [1.0], {"n": 1}, {"n": 1, "m": None}, float("nan"))
 SECOND = 1_000_000
 
@@ -48,14 +48,14 @@ def story(chance: random.Random, number: int) -> list[Event]:
     telling.start({"id": f"r{number}", "name": "random"})
     for agent in range(AGENTS):
         telling.spawn(0, "x", f"agent{agent + 1}")
-    for _ in range(chance.randint(0, 14)):
+    for _ in range(chance.randint(0, 18)):
         telling.time += chance.choice((0, 0, 1, 1, 2)) * SECOND
         actor = chance.randint(1, AGENTS)
         telling.agents[actor].turn += chance.choice((0, 1, 1, 2))
-        data: dict[str, Any] = {"v": chance.randint(0, 3)}
+        data: dict[str, Any] = {"v": chance.randint(0, 2)}
         if chance.random() < 0.8:
             data["k"] = chance.choice(KEYS)
-        receivers = chance.sample(range(AGENTS), chance.choice((0, 1, 1, 1, 2, 3)))
+        receivers = chance.sample(range(AGENTS), chance.choice((0, 1, 1, 2, 2, 3)))
         if receivers:
             telling.send(actor, chance.choice(KINDS), receivers, data)
         else:
@@ -94,23 +94,23 @@ class Maker:
     def sequence(self) -> tuple[str, Asked]:
         """The text, and its meaning."""
         words, steps = [], []
-        for number in range(self.chance.choice((1, 2, 2, 3, 3))):
+        for number in range(self.chance.choice((1, 2, 2, 3, 3, 4))):
             text, step = self.step(number)
             words.append(text)
             steps.append(step)
         text, made = " then ".join(words), Asked(tuple(steps))
         within = absent = absent_within = None
-        if self.chance.random() < 0.35:
+        if self.chance.random() < 0.25:
             text_of, absent = self.meets(can_look_back=True, default="saw")
             text += f" then no {text_of}"
             if self.chance.random() < 0.7:
                 text_of, absent_within = self.limit()
                 text += f" within {text_of}"
-        elif self.chance.random() < 0.4:
+        elif self.chance.random() < 0.6:
             text_of, within = self.limit()
             text += f" within {text_of}"
         without = []
-        while self.chance.random() < 0.3:
+        while self.chance.random() < 0.2:
             text_of, meets = self.meets(can_look_back=True, default="saw")
             text += f" without {text_of}"
             without.append(meets)
@@ -124,7 +124,7 @@ class Maker:
             text, gap = self.limit()
             prefix = f"within {text} "
         text, meets = self.meets(can_look_back=True, default="did")
-        times = self.chance.choice((1, 1, 1, 1, 2, 3))
+        times = self.chance.choice((1, 1, 1, 1, 1, 2, 3))
         text += {1: "", 2: " 2 times", 3: " at least 3 times"}[times]
         name = f"s{number}" if self.chance.random() < 0.6 else ""
         if name:
@@ -133,7 +133,7 @@ class Maker:
         return prefix + text, AskedStep(meets, times, name, gap)
 
     def limit(self) -> tuple[str, Limit]:
-        amount = self.chance.randint(0, 5)
+        amount = self.chance.randint(0, 6)
         unit = self.chance.choice(("time", "turns", "events") if self.is_of_agents else ("time", "events"))
         return (
             (f"{amount}s", Limit(amount * SECOND, unit))
@@ -142,8 +142,8 @@ class Maker:
         )
 
     def meets(self, *, can_look_back: bool, default: str) -> tuple[str, Meets]:
-        role = self.chance.choice(("did", "got", "saw", "")) if self.is_of_agents else ""
-        kinds = tuple(self.chance.sample(KINDS, self.chance.choice((0, 1, 1, 1, 2))))
+        role = self.chance.choice(("did", "got", "saw", "saw", "")) if self.is_of_agents else ""
+        kinds = tuple(self.chance.sample(KINDS, self.chance.choice((0, 1, 1, 1, 2, 2))))
         text, condition = self.condition(can_look_back)
         where = f"({text})" if text else ""
         patterns = [f"{kind}{where}" for kind in kinds or ("event",)]
@@ -153,7 +153,7 @@ class Maker:
 
     def condition(self, can_look_back: bool) -> tuple[str, Callable[[Entry, Chosen], bool]]:
         chance = self.chance
-        if can_look_back and self.names and chance.random() < 0.45:
+        if can_look_back and self.names and chance.random() < 0.6:
             return look_back(chance, chance.choice(self.names), self.is_of_agents)
         least = chance.randint(0, 3)
         plain: list[tuple[str, Callable[[Entry, Chosen], bool]]] = [
@@ -170,7 +170,7 @@ class Maker:
     def keys(self) -> tuple[str, tuple[Callable[[Entry], list[Any]], ...]]:
         ways: list[tuple[str, tuple[Callable[[Entry], list[Any]], ...]]] = [
             (".k", (key_of_data,)),
-            (".v", (lambda entry: present([entry.value("v")]),)),
+            ("kind", (lambda entry: [entry.event.kind],)),
             ("to", (lambda entry: list(entry.event.to),)),
             (
                 "(agent, .v)",
@@ -180,7 +180,7 @@ class Maker:
         if self.is_of_agents:
             ways.append(("peer", (lambda entry: [peer for peer in entry.peers() if peer],)))
             ways.append(("turn", (lambda entry: [entry.turns],)))
-        if self.chance.random() < 0.6:
+        if self.chance.random() < 0.5:
             return "", ()
         text, keys = self.chance.choice(ways)
         return f" with same {text}", keys

@@ -60,9 +60,11 @@ class Search:
             self._joined_step(before, number, hits)
 
     def _is_plain(self, before: Level, tests: tuple[Test, ...]) -> bool:
-        """Whether the latest chain before an event is always the one to take."""
-        is_unique = not (before.places[1:] == before.places[:-1]).any()
-        return not before.refs and is_unique and not any(test.on_steps for test in tests)
+        """Whether the latest chain before an event is always the one to take: no later one starts earlier."""
+        if before.refs or any(test.on_steps for test in tests):
+            return False
+        is_unique = bool((before.places[1:] > before.places[:-1]).all())
+        return is_unique and bool((before.starts[1:] >= before.starts[:-1]).all())
 
     def _plain_step(self, before: Level | None, number: int, hits: Array) -> None:
         step, begins = self.plan.sequence.steps[number], self.entries.begins
