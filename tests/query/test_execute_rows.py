@@ -166,9 +166,6 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("agents where did offer then accept", "sequences"),
-        ("agents | match offer as o then accept", "match"),
-        ("agents | funnel offer then accept", "funnel"),
         ("events | causes", "causes"),
         ("events | effects", "effects"),
         ("events where caused by offer", "caused by"),
@@ -177,7 +174,6 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
         ("watch events", "watch"),
         ("explain agents", "explain"),
         ("conversations | as chat", "as chat"),
-        ("agents where count(did offer then accept) > 1", "counting matches"),
     ],
 )
 def test_what_is_not_executed_yet_says_so_by_name(tmp_path: Path, query: str, name: str) -> None:

@@ -52,7 +52,7 @@ class Search:
     # -- step by step -------------------------------------------------------------------------
 
     def _step(self, number: int) -> None:
-        step, tests, hits = self.plan.sequence.steps[number], self.plan.steps[number], self._step_hits[number]
+        tests, hits = self.plan.steps[number], self._step_hits[number]
         before = self.levels[-1] if self.levels else None
         if before is None or self._is_plain(before, tests):
             self._plain_step(before, number, together(hits))
@@ -60,9 +60,11 @@ class Search:
             self._joined_step(before, number, hits)
 
     def _is_plain(self, before: Level, tests: tuple[Test, ...]) -> bool:
-        """Whether the latest chain before an event is always the one to take."""
-        is_unique = not (before.places[1:] == before.places[:-1]).any()
-        return not before.refs and is_unique and not any(test.on_steps for test in tests)
+        """Whether the latest chain before an event is always the one to take: no later one starts earlier."""
+        if before.refs or any(test.on_steps for test in tests):
+            return False
+        is_unique = bool((before.places[1:] > before.places[:-1]).all())
+        return is_unique and bool((before.starts[1:] >= before.starts[:-1]).all())
 
     def _plain_step(self, before: Level | None, number: int, hits: Array) -> None:
         step, begins = self.plan.sequence.steps[number], self.entries.begins

@@ -22,7 +22,7 @@ from matrix.query.engine.reach import simulation_rows
 from matrix.query.engine.rows import mentions_outer
 from matrix.query.engine.scan import Needs
 from matrix.query.engine.search import Search
-from matrix.query.engine.streams import Entries, find, stream_needs
+from matrix.query.engine.streams import Entries, Finder, stream_needs
 from matrix.query.engine.value import Array, Type, Value, distinct
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ class StreamReader:
         of_stream = simulation_rows(self.scope.frames[0])
         for simulations in _groups(self.evaluator.world, distinct(of_stream)):
             streams = np.flatnonzero(np.isin(of_stream, simulations))
-            found = find(self.evaluator, self.plan, simulations, needs)
-            entries = Entries(self.evaluator, self.plan, self.scope.take(streams), found, all_turns=all_turns)
+            scope = self.scope.take(streams)
+            found = Finder(self.evaluator, self.plan, scope.frames[0]).find(simulations, needs)
+            entries = Entries(self.evaluator, self.plan, scope, found, all_turns=all_turns)
             yield streams, Search(entries, keeps_all=keeps_all)
 
     def matches(self, streams: Array, search: Search) -> Array:

@@ -31,33 +31,35 @@ if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
 
 
-class Found(NamedTuple):
-    """The events of a scan, and which of them meet each test as far as one event decides."""
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """Entries in no order: rows of a table, the stream of each, whether its agent did and got it.
 
-    table: EventTable
-    masks: list[Array]
+    ``met`` has a bit for each test that an entry meets as far as its event and role decide, eight to a column.
+    """
 
+    rows: Array
+    streams: Array
+    did: Array
+    got: Array
+    met: Array
 
-def find(evaluator: Evaluator, plan: Plan, simulations: Array, needs: Needs) -> Found:
-    """The events of some simulations that the patterns of a sequence could use."""
-    tests = plan.tests
-    kept: list[list[Array]] = [[] for _ in tests]
+    def take(self, places: Array) -> Loose:
+        return Loose(self.rows[places], self.streams[places], self.did[places], self.got[places], self.met[places])
 
-    def keep(table: EventTable) -> Array | None:
-        masks = [test.meets(evaluator, table) for test in tests]
-        rows = None if plan.counts_events else np.flatnonzero(np.logical_or.reduce(masks))
-        for place, mask in enumerate(masks):
-            kept[place].append(mask if rows is None else mask[rows])
-        return rows
+    def meeting(self, test: int) -> Array:
+        """Which entries meet a test so far."""
+        found: Array = self.met[:, test >> 3] & (128 >> (test & 7)) != 0
+        return found
 
-    is_of_messages = plan.sequence.source is q.Relation.CONVERSATIONS
-    relation = q.Relation.MESSAGES if is_of_messages else q.Relation.EVENTS
-    wanted = Wanted((plan.kinds,) if plan.kinds else (), simulations=simulations)
-    table = scan(evaluator.world, relation, wanted, keep, needs=needs)
-    return Found(table, [np.concatenate(masks) if masks else np.empty(0, bool) for masks in kept])
-
-
-_OWN_COLUMNS = {q.Relation.AGENTS: ("agent",), q.Relation.GOALS: ("goal",), q.Relation.CONVERSATIONS: ("agent", "to")}
+    @classmethod
+    def joined(cls, parts: Sequence[Loose], tests: int) -> Loose:
+        """The entries of several tables that were joined."""
+        nothing = np.empty(0, np.int32)
+        is_any = np.empty(0, bool)
+        empty = cls(nothing, nothing, is_any, is_any, np.empty((0, (tests + 7) // 8), np.uint8))
+        all_parts = [(part.rows, part.streams, part.did, part.got, part.met) for part in (empty, *parts)]
+        return cls(*[np.concatenate(column) for column in zip(*all_parts, strict=True)])
 
 
 def stream_needs(plan: Plan, *, is_timed: bool) -> Needs:
@@ -65,37 +67,119 @@ def stream_needs(plan: Plan, *, is_timed: bool) -> Needs:
     later = [item for test in plan.tests for item in (*test.on_entry, *test.on_steps)]
     nodes = [node for part in (*later, *plan.sequence.same) for node in q.walk(part)]
     raw, payload, is_whole = columns_named(nodes)
-    raw |= set(_OWN_COLUMNS.get(plan.sequence.source, ()))
     units = {distance.unit for distance in plan.distances}
     raw |= {"time"} if is_timed or "time" in units else set()
     raw |= {"turn"} if "turns" in units or plan.reads_turns else set()
-    raw |= {"to", "agent"} if _sees_receivers(plan) else set()
     fields = frozenset({"data"} if is_whole else ())
     return Needs(frozenset(raw), frozenset(payload), fields, receivers="to" in raw)
 
 
-def _sees_receivers(plan: Plan) -> bool:
+def sees_receivers(plan: Plan) -> bool:
     """Whether it matters to whom events were sent."""
     if plan.sequence.source is not q.Relation.AGENTS:
         return False
-    asked = any(isinstance(node, q.Field) and node.name == "received" for node in q.walk(plan.sequence))
-    return asked or plan.counts_events or any(test.role != "did" for test in plan.tests)
+    return plan.counts_events or any(test.role != "did" for test in plan.tests)
+
+
+# -- finding them --------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """The events of a scan, and their entries."""
+
+    table: EventTable
+    loose: Loose
+
+
+class Finder:
+    """Finds the entries of some streams, batch by batch of a scan; ``outer`` has a row for each stream."""
+
+    def __init__(self, evaluator: Evaluator, plan: Plan, outer: Frame) -> None:
+        self.evaluator, self.plan, self.tests = evaluator, plan, plan.tests
+        index = outer.index()
+        self._is_single = len(np.unique(index)) == len(index)
+        self._order = np.argsort(index, kind="stable")
+        self._counts = np.bincount(index, minlength=outer.table.count + 1)  # the last one stands for -1
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._lookup = np.full(outer.table.count + 1, -1, np.int32)
+        self._lookup[index] = np.arange(len(index))
+        self._parts: list[Loose] = []
+        self._kept = 0
+
+    def find(self, simulations: Array, needs: Needs) -> Found:
+        """The entries that some pattern could use, of these runs."""
+        is_of_messages = self.plan.sequence.source is q.Relation.CONVERSATIONS
+        relation = q.Relation.MESSAGES if is_of_messages else q.Relation.EVENTS
+        kinds = self.plan.kinds
+        wanted = Wanted((kinds,) if kinds else (), simulations=simulations)
+        table = scan(self.evaluator.world, relation, wanted, self._keep, needs=needs)
+        return Found(table, Loose.joined(self._parts, len(self.tests)))
+
+    def _keep(self, batch: EventTable) -> Array:
+        masks = [test.meets(self.evaluator, batch) for test in self.tests]
+        rows = np.arange(batch.count)
+        if not self.plan.counts_events:
+            rows = np.flatnonzero(np.logical_or.reduce(masks))
+            masks = [mask[rows] for mask in masks]
+        loose = self._entries(batch if len(rows) == batch.count else batch.narrow(rows), masks)
+        is_used = np.zeros(len(rows), bool)
+        is_used[loose.rows] = True
+        places = (np.cumsum(is_used) - 1 + self._kept).astype(np.int32)
+        self._parts.append(replace(loose, rows=places[loose.rows]))
+        self._kept += int(is_used.sum())
+        return rows[is_used]
+
+    def _entries(self, table: EventTable, masks: list[Array]) -> Loose:
+        """All (event, stream) pairs that meet a test as far as is known."""
+        source = self.plan.sequence.source
+        if source is q.Relation.AGENTS:
+            return self._of_agents(table, masks)
+        if source is q.Relation.SIMULATIONS:
+            hubs = table.simulation_rows()
+        else:
+            hubs = table.link("goal" if source is q.Relation.GOALS else "conversation").rows
+        rows, streams = self._streams_of(hubs)
+        return self._loose(rows, streams, np.ones(len(rows), bool), np.zeros(len(rows), bool), masks)
+
+    def _of_agents(self, table: EventTable, masks: list[Array]) -> Loose:
+        senders = table.link("agent").rows
+        rows, streams = self._streams_of(senders)
+        if not sees_receivers(self.plan):
+            return self._loose(rows, streams, np.ones(len(rows), bool), np.zeros(len(rows), bool), masks)
+        receivers = table.receivers()
+        owners, places = expand(receivers.starts, receivers.counts)
+        agents = receivers.rows[places]
+        is_own = agents == senders[owners]
+        got_own = np.zeros(table.count, bool)
+        got_own[owners[is_own]] = True
+        owners, agents = owners[~is_own], agents[~is_own]
+        if receivers.counts.max(initial=0) > 1:  # a receiver may be named twice
+            width = table.world.agents.count + 1
+            owners, agents = np.divmod(np.unique(owners * width + agents + 1), width)
+            agents = agents - 1
+        received, others = self._streams_of(agents)
+        did = np.arange(len(rows) + len(received)) < len(rows)
+        got = np.concatenate((got_own[rows], np.ones(len(received), bool)))
+        rows, streams = np.concatenate((rows, owners[received])), np.concatenate((streams, others))
+        return self._loose(rows, streams, did, got, masks)
+
+    def _streams_of(self, hubs: Array) -> tuple[Array, Array]:
+        """For things with a hub each (a row of the outer table, or -1) the streams of that row: (thing, stream)."""
+        if self._is_single:
+            streams = self._lookup[hubs]
+            things = np.flatnonzero(streams >= 0)
+            return things, streams[things]
+        things, places = expand(self._starts[hubs], self._counts[hubs])
+        return things, self._order[places]
+
+    def _loose(self, rows: Array, streams: Array, did: Array, got: Array, masks: list[Array]) -> Loose:
+        bits = [mask[rows] & test.sees(did, got) for test, mask in zip(self.tests, masks, strict=True)]
+        met = np.packbits(np.stack(bits, axis=1), axis=1)
+        loose = Loose(rows.astype(np.int32), streams.astype(np.int32), did, got, met)
+        return loose if self.plan.counts_events else loose.take(np.flatnonzero(met.any(axis=1)))
 
 
 # -- entries -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Loose:
-    """Entries in no order: rows of the table, the stream of each, whether its agent did and got it."""
-
-    rows: Array
-    streams: Array
-    did: Array
-    got: Array
-
-    def take(self, places: Array) -> _Loose:
-        return _Loose(self.rows[places], self.streams[places], self.did[places], self.got[places])
 
 
 class Entries:
@@ -104,20 +188,19 @@ class Entries:
     def __init__(self, evaluator: Evaluator, plan: Plan, outer: Scope, found: Found, *, all_turns: bool) -> None:
         self.evaluator, self.plan, self.outer, self.table = evaluator, plan, outer, found.table
         self._all_turns = all_turns
-        self._loose, keyed = self._in_order(found)
-        count = len(keyed)
-        is_first = np.ones(count, bool)
+        self._loose, keyed = self._in_order(found.loose)
+        self.count = len(keyed)
+        is_first = np.ones(self.count, bool)
         np.not_equal(keyed[1:], keyed[:-1], out=is_first[1:])
-        firsts = np.flatnonzero(is_first)
-        self.keyed: Array = np.cumsum(is_first) - 1  # the keyed stream of each entry
-        self.firsts: Array = firsts  # the first entry of each keyed stream
-        self.begins: Array = firsts[self.keyed]  # the first entry of each entry's keyed stream
-        self.lasts: Array = np.append(firsts[1:], count)[self.keyed] - 1  # and the last one
-        self.hits = self._hits(found)
+        self._firsts = np.flatnonzero(is_first).astype(np.int32)
+        self.keyed: Array = np.cumsum(is_first, dtype=np.int32) - 1  # the keyed stream of each entry
+        self.begins: Array = self._firsts[self.keyed]  # the first entry of each entry's keyed stream
+        self.hits = self._hits()
 
-    @property
-    def count(self) -> int:
-        return len(self.keyed)
+    @cached_property
+    def lasts(self) -> Array:
+        """The last entry of each entry's keyed stream."""
+        return np.append(self._firsts[1:], self.count)[self.keyed] - 1
 
     @property
     def rows(self) -> Array:
@@ -131,9 +214,8 @@ class Entries:
 
     # -- making them --------------------------------------------------------------------------
 
-    def _in_order(self, found: Found) -> tuple[_Loose, Array]:
-        loose = self._entries(found)
-        keyed = loose.streams
+    def _in_order(self, loose: Loose) -> tuple[Loose, Array]:
+        keyed: Array = loose.streams.astype(np.int64)
         for key in self.plan.sequence.same:
             loose, keyed = self._split(loose, keyed, key)
         seqs = self.table.raw("seq")[loose.rows].astype(np.int64)
@@ -145,64 +227,7 @@ class Entries:
             return loose.take(order), keyed
         return loose.take(order), keyed[order]
 
-    def _entries(self, found: Found) -> _Loose:
-        """All (event, stream) pairs that meet a test as far as is known."""
-        source = self.plan.sequence.source
-        if source is q.Relation.AGENTS:
-            return self._of_agents(found)
-        table = self.table
-        if source is q.Relation.SIMULATIONS:
-            hubs = table.simulation_rows()
-        else:
-            hubs = table.link("goal" if source is q.Relation.GOALS else "conversation").rows
-        entries, streams = self._streams_of(hubs)
-        everyone = np.ones(len(entries), bool)
-        return _Loose(entries, streams, everyone, np.zeros(len(entries), bool))
-
-    def _of_agents(self, found: Found) -> _Loose:
-        table, tests = self.table, self.plan.tests
-        senders = table.link("agent").rows
-        rows = np.arange(table.count)
-        if not _sees_receivers(self.plan):
-            entries, streams = self._streams_of(senders)
-            return _Loose(entries, streams, np.ones(len(entries), bool), np.zeros(len(entries), bool))
-        owners, places = expand(table.receivers().starts, table.receivers().counts)
-        agents = table.receivers().rows[places]
-        to_self = (agents == senders[owners]) & (agents >= 0)
-        got_own = np.zeros(table.count, bool)
-        got_own[owners[to_self]] = True
-        others = ~to_self & (agents >= 0)
-        owners, agents = owners[others], agents[others]
-        if table.receivers().counts.max(initial=0) > 1:  # a receiver may be named twice
-            width = table.world.agents.count + 1
-            owners, agents = np.divmod(np.unique(owners * width + agents), width)
-        loose = _Loose(
-            np.concatenate((rows, owners)),
-            np.concatenate((senders, agents)),
-            np.arange(len(rows) + len(owners)) < len(rows),
-            np.concatenate((got_own, np.ones(len(owners), bool))),
-        )
-        if not self.plan.counts_events:
-            loose = loose.take(np.flatnonzero(_any_hit(tests, found.masks, loose)))
-        entries, streams = self._streams_of(loose.streams)
-        return replace(loose.take(entries), streams=streams)
-
-    def _streams_of(self, hubs: Array) -> tuple[Array, Array]:
-        """For things with a hub each (a row of the outer table, or -1) the streams of that row: (thing, stream)."""
-        index = self.outer.frames[0].index()
-        order = np.argsort(index, kind="stable")
-        counts = np.bincount(index, minlength=int(max(hubs.max(initial=-1), index.max(initial=-1))) + 2)
-        starts = np.cumsum(counts) - counts
-        if counts.max(initial=0) <= 1:
-            lookup = np.full(len(counts), -1, np.int64)
-            lookup[index] = np.arange(len(index))
-            streams = lookup[hubs]  # -1 leads to the last place, which no row has
-            things = np.flatnonzero(streams >= 0)
-            return things, streams[things]
-        things, places = expand(starts[hubs], counts[hubs])
-        return things, order[places]
-
-    def _split(self, loose: _Loose, keyed: Array, key: q.Field) -> tuple[_Loose, Array]:
+    def _split(self, loose: Loose, keyed: Array, key: q.Field) -> tuple[Loose, Array]:
         """The entries in the streams of each value of a key; those without a value in none."""
         reads_turn = key.name == "turn" and not key.links
         frame = self._frame(loose, self._turns_of(loose) if reads_turn else None)
@@ -221,11 +246,10 @@ class Entries:
             keyed = np.unique(keyed, return_inverse=True)[1].reshape(-1)
         return loose.take(owners), keyed[owners] * width + codes
 
-    def _hits(self, found: Found) -> list[Array]:
+    def _hits(self) -> list[Array]:
         loose = self._loose
         return [
-            self._on_entries(test, np.flatnonzero(mask[loose.rows] & test.sees(loose.did, loose.got)))
-            for test, mask in zip(self.plan.tests, found.masks, strict=True)
+            self._on_entries(test, np.flatnonzero(loose.meeting(number))) for number, test in enumerate(self.plan.tests)
         ]
 
     def _on_entries(self, test: Test, places: Array) -> Array:
@@ -240,7 +264,7 @@ class Entries:
 
     # -- reading them -------------------------------------------------------------------------
 
-    def _frame(self, loose: _Loose, turns: Array | None = None) -> Frame:
+    def _frame(self, loose: Loose, turns: Array | None = None) -> Frame:
         is_seen = self.plan.sequence.source is q.Relation.AGENTS
         return Frame(self.table, loose.rows, Seen(loose.did, loose.got, turns) if is_seen else None)
 
@@ -282,7 +306,7 @@ class Entries:
         """How many turns the viewer had begun by each entry (of another's events only where that is asked for)."""
         return self._turns_of(self._loose)
 
-    def _turns_of(self, loose: _Loose) -> Array:
+    def _turns_of(self, loose: Loose) -> Array:
         turns: Array = self.table.raw("turn")[loose.rows].astype(np.int64)
         others = np.flatnonzero(~loose.did)
         if len(others) and (self._all_turns or self.plan.turns_of_others):
@@ -300,18 +324,11 @@ class Entries:
 _ENTITIES = (q.Relation.AGENTS, q.Relation.GOALS, q.Relation.SIMULATIONS)
 
 
-def _any_hit(tests: Sequence[Test], masks: Sequence[Array], loose: _Loose) -> Array:
-    found = np.zeros(len(loose.rows), bool)
-    for test, mask in zip(tests, masks, strict=True):
-        found |= mask[loose.rows] & test.sees(loose.did, loose.got)
-    return found
-
-
 def _order(keyed: Array, seqs: Array) -> Array:
     """By keyed stream, and by seq within one."""
     span = int(seqs.max(initial=0)) + 1
     if (int(keyed.max(initial=0)) + 1) * span < 2**63:
-        return np.argsort(keyed * span + seqs, kind="stable")
+        return np.argsort(keyed * span + seqs)
     return np.lexsort((seqs, keyed))
 
 
