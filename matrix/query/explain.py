@@ -23,6 +23,7 @@ import pyarrow as pa
 from matrix.query import syntax as q
 from matrix.query.engine.catalogue import kind_counts
 from matrix.query.engine.entities import TABLES
+from matrix.query.engine.funnel import label
 from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.rows import conjuncts
 from matrix.query.engine.trace import Passed, Reading, Trace, TracingEvaluator
@@ -109,6 +110,10 @@ class _Explainer:
             yield Line(0, self._words(source), passed, read, None if read else "index")
             yield from self._conditions(source.where, 1)
             return
+        if source.as_of is not None:  # what was there then is read from the log
+            yield Line(0, self._words(source), Passed(None, self.world.entities(source.relation).count), (), "log")
+            yield from self._conditions(source.where, 1)
+            return
         (count,) = self.world.connection.execute(f"SELECT count(*) FROM {kind.table}").fetchone()
         yield Line(0, self._words(source), Passed(None, count), (), "index")
         if source.where is None or not is_closed(self.query) or restriction(source.relation, source.where) is None:
@@ -144,12 +149,20 @@ class _Explainer:
 
     def _inside(self, node: q.Node, depth: int) -> Iterator[Line]:
         """The conditions inside of a condition or a stage, where they are more than the whole again."""
+        if isinstance(node, q.Sequence):
+            yield from self._steps(node, depth)
         for child in q.children(node):
             passed = self.trace.passed.get(id(child))
             is_said = child.span == node.span or passed is None
             if not is_said:
                 yield Line(depth, self._words(child), passed, self._read(child))
             yield from self._inside(child, depth if is_said else depth + 1)
+
+    def _steps(self, sequence: q.Sequence, depth: int) -> Iterator[Line]:
+        """How many rows reach each step: have a stream in which the sequence holds up to there."""
+        for step, count in zip(sequence.steps, self.trace.steps.get(id(sequence), ())):
+            words = label(self.query.text, step)
+            yield Line(depth, f"reach {words if step.role == 'did' else f'{step.role} {words}'}", Passed(None, count))
 
     def _read(self, node: q.Node) -> list[Reading]:
         return self.trace.readings.get(id(node), [])

@@ -87,3 +87,22 @@ def test_inner_conditions_stand_under_the_condition_they_are_part_of(priced: Sto
         "    .n < 8",
         "answer",
     ]
+
+
+def test_a_sequence_says_how_many_rows_reach_each_step(tmp_path: Path) -> None:
+    store = deal_store(tmp_path)
+    everyone = len(store.query("agents"))
+    offered = len(store.query("agents where did offer"))
+    answered = len(store.query("agents where did offer then got counter"))
+    found = rows_of(store, "agents where did offer then got counter then withdraw")
+    assert found["reach offer"] == (None, offered)
+    assert found["reach got counter"] == (None, answered)
+    assert found["reach withdraw"] == (None, 0)
+    assert found["where did offer then got counter then withdraw"] == (everyone, 0)
+    assert 0 < answered <= offered < everyone
+
+
+def test_a_match_says_how_many_rows_reach_each_step(tmp_path: Path) -> None:
+    found = rows_of(deal_store(tmp_path), "agents | match offer then got counter")
+    assert found["reach offer"] == (None, 1)
+    assert found["reach got counter"] == (None, 1)

@@ -60,6 +60,12 @@ def funnelled(evaluator: Evaluator, stage: q.Funnel, frame: Frame) -> Frame:
     return Frame(Groups(count * steps), columns=columns)
 
 
+def steps_reached(evaluator: Evaluator, sequence: q.Sequence, scope: Scope) -> list[int]:
+    """For each step, how many rows have a stream in which the sequence holds that far; for who explains a query."""
+    read = StreamReader(evaluator, sequence, scope)
+    return [int(is_reached[read.of_row].sum()) for is_reached in _reached(read).is_reached]
+
+
 def label(text: str, step: q.Step) -> str:
     """A step in the query's own words."""
     words = " or ".join(text[start:end] for start, end in (pattern.span for pattern in step.patterns))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from matrix.query import syntax as q
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.funnel import steps_reached
 from matrix.query.engine.scan import Wanted, chosen_zones, zones
 from matrix.query.engine.value import Array, Value
 
@@ -49,6 +50,7 @@ class Trace:
 
     passed: dict[int, Passed] = field(default_factory=dict)
     readings: dict[int, list[Reading]] = field(default_factory=dict)
+    steps: dict[int, list[int]] = field(default_factory=dict)  # of a sequence: rows that reached each step
     _path: list[int] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: int = field(default_factory=threading.get_ident)
@@ -73,6 +75,12 @@ class Trace:
             found.passed += passed
             found.ns += ns
 
+    def reached(self, sequence: q.Sequence, counts: list[int]) -> None:
+        """So many rows reached each step of a sequence; batches add up."""
+        with self._lock:
+            known = self.steps.get(id(sequence), [0] * len(counts))
+            self.steps[id(sequence)] = [a + b for a, b in zip(known, counts)]
+
     def scanned(self, world: World, wanted: Wanted) -> None:
         """The log is scanned for what is wanted."""
         chosen = list(chosen_zones(world, wanted))
@@ -92,12 +100,15 @@ class TracingEvaluator(Evaluator):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.trace = Trace()
-        world.on_scan = lambda wanted: self.trace.scanned(world, wanted)
+        self._is_told = True
+        world.on_scan = self._on_scan
 
     @contextlib.contextmanager
     def at(self, node: q.Node, before: Frame | None = None) -> Iterator[Callable[[Frame], None]]:
         began = time.perf_counter_ns()
         asked = None if before is None else before.count
+        if isinstance(node, q.Match) and before is not None:
+            self._reach(node.sequence, Scope((before,)))
         with self.trace.at(node):
             yield lambda after: self.trace.add(node, asked, after.count, time.perf_counter_ns() - began)
 
@@ -105,8 +116,21 @@ class TracingEvaluator(Evaluator):
         began = time.perf_counter_ns()
         with self.trace.at(expr):
             mask = super().holds(expr, scope)
-        self.trace.add(expr, len(mask), int(mask.sum()), time.perf_counter_ns() - began)
+        if self._is_told:
+            self.trace.add(expr, len(mask), int(mask.sum()), time.perf_counter_ns() - began)
+            if isinstance(expr, q.Sequence):
+                self._reach(expr, scope)
         return mask
+
+    def _reach(self, sequence: q.Sequence, scope: Scope) -> None:
+        """Go through a sequence once more, as far as each of its steps; that is no part of the query's own work."""
+        self._is_told = False
+        self.trace.reached(sequence, steps_reached(self, sequence, scope))
+        self._is_told = True
+
+    def _on_scan(self, wanted: Wanted) -> None:
+        if self._is_told:
+            self.trace.scanned(self.world, wanted)
 
     def value(self, expr: q.Expr, scope: Scope) -> Value:
         with self.trace.at(expr):

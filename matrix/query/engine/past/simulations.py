@@ -71,6 +71,9 @@ class PastSimulations(PastTable, Simulations):
             return self.past.cut.writers.array("gid")[self.past.cut.rows]
         if name == "duration":
             return last_times(self.past)
+        if name == "events":  # of one of whose agents something is cut there may be fewer
+            cut = self.past.cut
+            return np.minimum(cut.writers.array("events")[cut.rows], cut.ends[cut.rows] - 1)
         return [getattr(life, name) for life in self._lives]
 
     def made_maps(self) -> list[dict[str, Any] | None]:
