@@ -68,8 +68,8 @@ assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a scan holds at once, beside those that its filter keeps
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
 QUERY_STREAM_EVENTS_MAX = 8_388_608  # events of the simulations whose streams are read at once (one is never cut)
-QUERY_CHAIN_PAIRS_MAX = 200_000_000  # pairs of events that the conditions between steps of one sequence are tried on
-QUERY_CHAINS_MAX = 20_000_000  # chains of events that such conditions leave behind one step, before any is dropped
+QUERY_CHAIN_PAIRS_MAX = 200_000_000  # pairs of events that conditions between steps are tried on, in those simulations
+QUERY_CHAINS_MAX = 8_000_000  # chains of events that such conditions leave behind one step, before any is dropped
 QUERY_BLOCKS_KEPT_MAX = 64  # blocks kept open for columns that were not read while scanning
 QUERY_RETRIES_MAX = 16  # times a query starts again because segments were compacted under it
 QUERY_TABLES_KEPT_MAX = 32  # entity tables kept between queries while the index does not change
