@@ -96,6 +96,17 @@ def test_turns_are_counted_by_the_agent_that_looks(tmp_path: Path) -> None:
     assert column(store, "events offer where turn = 3", "id") == ["r1:7"]
 
 
+def test_windows_of_turns_reach_over_events_of_others(tmp_path: Path) -> None:
+    """Bob's third turn lies between alice's first and second: it does not count."""
+    acts = [act(0, "bob", "y"), act(1, "bob", "y"), act(2, "alice", "a", n=1), act(3, "bob", "x", "alice", k=1)]
+    store = store_of_acts(tmp_path, *acts, act(4, "alice", "b", n=1), act(5, "bob", "x", "alice"))
+    assert who(store, "did a as o then within 1 turns b(.n = o.data.n) without got reject") == ["alice"]
+    assert who(store, "did a as o then within 1 turns b(.n = o.data.n) without got x") == []
+    assert who(store, "did a as o then b(.n = o.data.n) then got x within 1 turns") == ["alice"]
+    assert who(store, "did a then got x(.k = 1) then no did b within 0 turns") == ["alice"]
+    assert who(store, "did a then got x(.k = 1) then no did b within 1 turns") == []
+
+
 def test_repeated_steps_may_have_others_between_them(tmp_path: Path) -> None:
     store = store_of_acts(
         tmp_path, act(1, "alice", "a", n=1), act(2, "alice", "x"), act(3, "alice", "a", n=2), act(9, "alice", "a", n=3)

@@ -156,8 +156,10 @@ class Plan:
         """Whether the viewer's count of turns is asked at events that it did not do."""
         if self.sequence.source is not q.Relation.AGENTS:
             return False
-        if self.reads_turns and any(test.role != "did" for test in self.tests):
-            return True
+        is_other_seen = any(test.role != "did" for test in self.tests)
+        is_searched = self.has_references or self.sequence.absent is not None  # windows are found in whole streams
+        if self.reads_turns or (is_searched and any(distance.unit == "turns" for distance in self.distances)):
+            return is_other_seen
         return any(role != "did" for role in self._measured_in_turns())
 
     def _measured_in_turns(self) -> set[q.Role]:
@@ -168,8 +170,6 @@ class Plan:
                 roles |= {before.role, step.role}
         if sequence.within is not None and sequence.within.unit == "turns":
             roles |= {sequence.steps[0].role, sequence.steps[-1].role}
-        if sequence.absent is not None and sequence.absent.limit is not None and sequence.absent.limit.unit == "turns":
-            roles |= {sequence.steps[-1].role, sequence.absent.role}
         return roles
 
     def named_after(self, step: int) -> frozenset[str]:

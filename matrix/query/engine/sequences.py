@@ -85,7 +85,9 @@ class StreamReader:
             needs = needs.with_others(named)
         all_turns = named is not None and "turn" in named.raw
         of_stream = simulation_rows(self.scope.frames[0])
-        for simulations in _groups(self.evaluator.world, distinct(of_stream)):
+        # where every event of a stream counts, of whatever kind, several times as many entries are kept
+        events_max = QUERY_STREAM_EVENTS_MAX // (4 if self.plan.counts_events else 1)
+        for simulations in _groups(self.evaluator.world, distinct(of_stream), events_max):
             streams = np.flatnonzero(np.isin(of_stream, simulations))
             scope = self.scope.take(streams)
             found = Finder(self.evaluator, self.plan, scope.frames[0]).find(simulations, needs)
@@ -115,13 +117,13 @@ class StreamReader:
             )
 
 
-def _groups(world: World, simulations: Array) -> Iterator[Array]:
+def _groups(world: World, simulations: Array, events_max: int) -> Iterator[Array]:
     """Runs with together so many events as are read at once; one with more stands alone."""
     ends = np.cumsum(world.simulations.array("events")[simulations])
     begin = 0
     while begin < len(simulations):
         before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + QUERY_STREAM_EVENTS_MAX, side="right")))
+        end = max(begin + 1, int(np.searchsorted(ends, before + events_max, side="right")))
         yield simulations[begin:end]
         begin = end
 
