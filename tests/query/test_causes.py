@@ -13,7 +13,7 @@ import pytest
 
 from matrix.errors import QueryError
 from matrix.event import Event
-from matrix.query.engine import caused, forest, walks
+from matrix.query.engine import caused, forest, rows, walks
 from matrix.store import Store
 from matrix.testing.telling import Telling
 from tests.query.asking import column, store_of
@@ -117,7 +117,15 @@ def test_a_pattern_may_compare_with_the_row(store: Store, condition: str, expect
     assert seqs(store, f"events as e where {condition}") == expected
 
 
-def test_conditions_inside_of_others(store: Store) -> None:
+@pytest.mark.parametrize("is_decided_while_read", [False, True])
+def test_conditions_inside_of_others(
+    store: Store, is_decided_while_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_decided_while_read:
+        monkeypatch.setattr(rows, "QUERY_CAUSED_ROWS_MAX", 0)
+    assert seqs(store, "events where caused by ask(led to find) and (led to tell or not caused by look)") == [5, 6, 7]
+    assert seqs(store, "events where caused by ask and (any agent (id = bob) or led to find)") == [5, 7, 8]
+    assert column(store, "agents | select sum(.n of look(caused by ask)) as n", "n") == [3, 2]
     assert column(store, "agents where any event (caused by look)", "id") == ["bob"]
     assert column(store, "agents where no tell(caused by look)", "id") == ["alice"]
     assert column(store, "simulations where at least 4 event (caused by ask)", "id") == ["r1"]
@@ -375,6 +383,7 @@ WAYS: dict[str, dict[str, int]] = {
     "doubling at once": {"_FEW": 0, "_LEVELS": 0},
     "always few": {"_FEW": 10**9, "_BATCH": 5},
     "compacted": {},
+    "decided while read": {"QUERY_FOREST_EVENTS_MAX": 5_000},
     "little memory": {"QUERY_FOREST_EVENTS_MAX": 2_000},
 }
 
@@ -386,6 +395,8 @@ def test_conditions_agree_with_plain_walking(
 ) -> None:
     for name, value in WAYS[way].items():
         monkeypatch.setattr(forest, name, value)
+    if way == "decided while read":
+        monkeypatch.setattr(rows, "QUERY_CAUSED_ROWS_MAX", 0)
     for pattern, meets in PATTERNS:
         for steps in (None, 2):
             bound = "" if steps is None else f" within {steps} steps"
@@ -423,7 +434,7 @@ def test_stages_agree_with_plain_walking(
     ):
         for steps in (None, 1, 4):
             bound = "" if steps is None else f" within {steps} steps"
-            rows = (
+            told = (
                 (compacted if way == "compacted" else live)
                 .query(f"{source} | {stage}{bound} | select id, depth, origin")
                 .rows()
@@ -435,7 +446,7 @@ def test_stages_agree_with_plain_walking(
                 for other, depth in (row.above if stage == "causes" else row.below)
                 if steps is None or depth <= steps
             )
-            assert [(row["id"], row["depth"], row["origin"]) for row in rows] == [
+            assert [(row["id"], row["depth"], row["origin"]) for row in told] == [
                 (f"s{simulation}:{seq}", depth, f"s{simulation}:{origin}")
                 for simulation, seq, origin, depth in expected
             ]

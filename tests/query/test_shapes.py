@@ -20,6 +20,7 @@ from tests.query.asking import column, deal_store, store_of
 from tests.query.test_causes import event, opening, story
 
 SECOND = 1_000_000
+_MARKED = 'ask {"mark":"\\u0000next\\u0000","list":["\\u0000next\\u0000","\\u0000next\\u0000"]}'
 
 
 def says(role: str, name: str | None, content: str) -> dict[str, str | None]:
@@ -119,6 +120,9 @@ def test_chats_come_in_the_order_of_the_rows(deal: Store) -> None:
 
 def test_what_messages_say(tmp_path: Path) -> None:
     contents: list[tuple[dict[str, Any], str]] = [
+        ({"mark": "\0next\0", "list": ["\0next\0", "\0next\0"]}, _MARKED),
+        ({"plain": "a"}, 'ask {"plain":"a"}'),
+        ({"plain": "b"}, 'ask {"plain":"b"}'),
         ({"text": "hello", "tone": "kind"}, "hello"),
         ({"text": ""}, ""),
         ({"text": 5}, 'ask {"text":5}'),

@@ -14,7 +14,7 @@ from matrix.query import syntax as q
 from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, NoTable, expand
-from matrix.query.engine.functions import compact_json
+from matrix.query.engine.functions import compact_jsons
 from matrix.query.engine.value import Array, Nested, Type, plain, text_array
 
 if TYPE_CHECKING:
@@ -120,5 +120,5 @@ def _contents(messages: EventTable) -> pa.Array:
 def _said(messages: EventTable) -> pa.Array:
     texts: list[str] = []
     for kind, payloads in messages.payloads():
-        texts.extend([f"{kind} {compact_json(data)}" if data else kind for data in payloads])
+        texts.extend([kind if data == "{}" else f"{kind} {data}" for data in compact_jsons(list(payloads))])
     return text_array(texts)
