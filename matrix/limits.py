@@ -70,7 +70,8 @@ assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
-QUERY_FOREST_EVENTS_MAX = 32 * 1024 * 1024  # events whose causes are held at once, 20 bytes each while they are walked
+QUERY_FOREST_EVENTS_MAX = 16 * 1024 * 1024  # events whose causes are held at once, 30 bytes each while walked
+QUERY_CAUSED_ROWS_MAX = 4 * 1024 * 1024  # rows that wait to be asked for their causes; more are decided while read
 QUERY_CAUSE_ROWS_MAX = 20_000_000  # rows that `causes` or `effects` may have, one per row and ancestor (descendant)
 QUERY_CAUSE_PAIRS_MAX = 50_000_000  # pairs of a row and an ancestor that a condition on both is tried on
 QUERY_CAUSE_LOOKUPS_MAX = 16  # links of few events that are looked up one by one, before their simulation is read

@@ -166,14 +166,7 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("events | causes", "causes"),
-        ("events | effects", "effects"),
-        ("events where caused by offer", "caused by"),
-        ("events where led to offer", "led to"),
-        ("agents as of 5s", "as of"),
         ("watch events", "watch"),
-        ("explain agents", "explain"),
-        ("conversations | as chat", "as chat"),
     ],
 )
 def test_what_is_not_executed_yet_says_so_by_name(tmp_path: Path, query: str, name: str) -> None:

@@ -17,7 +17,7 @@ from matrix.limits import QUERY_CAUSE_PAIRS_MAX, QUERY_PAIRS_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.entities import Goals
 from matrix.query.engine.events import EventTable
-from matrix.query.engine.forest import Forest, Walk, above, climb, forests, jumps, nearest
+from matrix.query.engine.forest import Forest, Walk, above, below_marked, climb, forests, jumps, nearest
 from matrix.query.engine.frame import Frame, Scope, expand
 from matrix.query.engine.needs import pattern_needs
 from matrix.query.engine.quantify import narrowed_table
@@ -54,7 +54,10 @@ def caused(evaluator: Evaluator, expr: q.Caused, scope: Scope) -> Array:
     """For which rows some ancestor, or descendant, meets the patterns."""
     holds = np.zeros(scope.count, bool)
     events = events_of(scope.frames[0])
-    alone = [pattern for pattern in expr.patterns if not any(map(_asks_for_row, conjuncts(pattern.where)))]
+    known = evaluator.prepared.get(id(expr))
+    if known is not None:
+        return known.holds(events)
+    alone = [pattern for pattern in expr.patterns if _stands_alone(pattern)]
     simulations = _possible(scope.frames[0], events, expr)
     if alone and len(simulations):
         matching = _joined([events_of(_matching(evaluator, pattern, simulations)) for pattern in alone])
@@ -65,6 +68,40 @@ def caused(evaluator: Evaluator, expr: q.Caused, scope: Scope) -> Array:
         if pattern not in alone:
             _try_pairs(evaluator, expr, pattern, scope, events, holds)
     return holds
+
+
+def can_be_prepared(expr: q.Caused) -> bool:
+    """Whether no pattern asks for the row, so that the answer is known for every event before any row is read."""
+    return all(map(_stands_alone, expr.patterns))
+
+
+def _stands_alone(pattern: q.Pattern) -> bool:
+    return not any(map(_asks_for_row, conjuncts(pattern.where)))
+
+
+class Prepared:
+    """The answer for every event of some simulations, a byte each: for a scan of more rows than could wait for it."""
+
+    def __init__(self, evaluator: Evaluator, expr: q.Caused, simulations: Array) -> None:
+        self._parts: list[tuple[Forest, Array]] = []
+        matching = _joined([events_of(_matching(evaluator, pattern, simulations)) for pattern in expr.patterns])
+        for forest in forests(evaluator.world, np.intersect1d(simulations, matching.simulations)):
+            marked = _placed(forest, matching).places
+            if expr.direction == "led to":
+                answer = above(forest.cause, marked, expr.steps)
+            else:
+                is_marked = np.zeros(len(forest.cause), bool)
+                is_marked[marked] = True
+                answer = below_marked(forest.cause, is_marked, expr.steps)
+            self._parts.append((forest.without_causes(), answer))
+
+    def holds(self, events: Events) -> Array:
+        """The answer for these events."""
+        found = np.zeros(len(events.seqs), bool)
+        for forest, answer in self._parts:
+            rows, places = _placed(forest, events)
+            found[rows] |= answer[places]
+        return found
 
 
 def _asks_for_row(item: q.Expr) -> bool:
@@ -157,8 +194,8 @@ def _pairs(
     for walk in _gathered(climb(to, lower.places, steps=expr.steps, length=length)):
         begin, end = (np.searchsorted(marks, walk.places, side=side) for side in ("left", "right"))
         owners, found = expand(begin, end - begin)
-        below, above = lower.rows[walk.owners[owners]], upper.rows[order[found]]
-        rows, matched = (below, above) if is_up else (above, below)
+        low, high = lower.rows[walk.owners[owners]], upper.rows[order[found]]
+        rows, matched = (low, high) if is_up else (high, low)
         left = ~holds[rows]
         yield rows[left], matched[left]
 

@@ -14,8 +14,8 @@ from matrix.query import syntax as q
 from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, NoTable, expand
-from matrix.query.engine.functions import compact_json
-from matrix.query.engine.value import Array, Nested, Type, Value, plain, text_array
+from matrix.query.engine.functions import compact_jsons
+from matrix.query.engine.value import Array, Nested, Type, plain, text_array
 
 if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
@@ -118,10 +118,7 @@ def _contents(messages: EventTable) -> pa.Array:
 
 
 def _said(messages: EventTable) -> pa.Array:
-    kinds = messages.field("kind")
-    data: Value = messages.field("data")
-    texts = [
-        f"{kind} {compact_json(said)}" if said else kind
-        for kind, said in zip(kinds.objects(), data.objects(), strict=True)
-    ]
+    texts: list[str] = []
+    for kind, payloads in messages.payloads():
+        texts.extend([kind if data == "{}" else f"{kind} {data}" for data in compact_jsons(list(payloads))])
     return text_array(texts)

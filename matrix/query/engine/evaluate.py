@@ -16,7 +16,7 @@ import pyarrow as pa
 from matrix.errors import QueryError
 from matrix.query import syntax as q
 from matrix.query.engine.arithmetic import arithmetic, negate
-from matrix.query.engine.caused import caused
+from matrix.query.engine.caused import Prepared, can_be_prepared, caused
 from matrix.query.engine.combine import first_present, merge
 from matrix.query.engine.compare import Match, compare, contains, ends_with, is_in, matches, starts_with
 from matrix.query.engine.frame import Frame, Scope, any_of
@@ -40,6 +40,21 @@ class Evaluator:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.prepared: dict[int, Prepared] = {}  # by identity of the node, what is known of its answer already
+
+    def can_prepare(self, node: q.Caused) -> bool:
+        """Whether its answer can be known without the rows."""
+        return can_be_prepared(node)
+
+    def prepare(self, causes: Sequence[q.Caused], simulations: Array) -> None:
+        """Find out for every event of these simulations whether it was caused so, before rows are read."""
+        for node in causes:
+            self.prepared[id(node)] = Prepared(self, node, simulations)
+
+    def forget(self, causes: Sequence[q.Caused]) -> None:
+        """What was prepared is good for the simulations that were read only."""
+        for node in causes:
+            del self.prepared[id(node)]
 
     @contextlib.contextmanager
     def at(self, node: q.Node, before: Frame | None = None) -> Iterator[Callable[[Frame], None]]:

@@ -7,7 +7,7 @@ already read stays, and a column that is asked for later opens the block again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -173,7 +173,12 @@ class EventTable(Table):
         if name == "reply_to":
             return self._reply_to()
         assert name == "data", f"events have no field {name}"
-        return from_objects([data for part in self.parts for data in self._data(part)])
+        return from_objects([data for _, payloads in self.payloads() for data in payloads])
+
+    def payloads(self) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
+        """The data of all rows in their order, those of one kind in one block together."""
+        for part in self.parts:
+            yield part.kind, self._data(part)
 
     def _data(self, part: Part) -> Iterable[dict[str, Any]]:
         payloads = part.open(self.world).payloads(part.kind)

@@ -51,6 +51,10 @@ class Forest:
         places = np.where(is_here, places, -1)
         return np.where(is_here & self.is_there[places], places, -1)
 
+    def without_causes(self) -> Forest:
+        """Where events are, and no more."""
+        return Forest(self.simulations, self.starts, _NO_ROWS, self.is_there)
+
     def events(self, places: Array) -> tuple[Array, Array]:
         """The (simulation row, seq) of each place."""
         found = np.searchsorted(self.starts, places, side="right") - 1
@@ -137,6 +141,12 @@ def jumps(cause: Array, is_marked: Array) -> tuple[Array, Array]:
         to[left] = to[over]
         left = _unfinished(to, is_marked, left)
     return to, length
+
+
+def below_marked(cause: Array, is_marked: Array, steps: int | None) -> Array:
+    """Which of all places are below a marked one, at most so many links."""
+    to, length = jumps(cause, is_marked)
+    return to >= 0 if steps is None else (to >= 0) & (length <= steps)
 
 
 def above(cause: Array, places: Array, steps: int | None) -> Array:

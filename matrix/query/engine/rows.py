@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matrix.limits import QUERY_CAUSED_ROWS_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.frame import Frame, Scope
-from matrix.query.engine.scan import Needs, Wanted, each_batch, scan
+from matrix.query.engine.scan import Needs, Wanted, each_batch, expected_rows, scan
 from matrix.query.engine.value import Array, plain
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ def conjuncts(condition: q.Expr | None) -> list[q.Expr]:
     return [condition]
 
 
-def is_local(expr: q.Node) -> bool:
-    """Whether one event, with its agent, goal and simulation, decides the condition."""
-    return all(_is_local(node) for node in q.walk(expr))
+def is_local(expr: q.Node, known: Sequence[q.Caused] = ()) -> bool:
+    """Whether one event, with its agent, goal and simulation, decides the condition, and what is known of causes."""
+    if any(node is expr for node in known):
+        return True
+    return _is_local(expr) and all(is_local(child, known) for child in q.children(expr))
 
 
 def _is_local(node: q.Node) -> bool:
@@ -98,9 +101,13 @@ def read_rows(
         frame = Frame(evaluator.world.entities(relation))
         return keep_all(evaluator, frame, conjuncts(condition))
     wanted, items = _wanted(evaluator, kinds, condition, simulations, bounds)
-    local = [item for item in items if is_local(item)]
+    causes = _causes_to_prepare(evaluator, wanted, items)
+    evaluator.prepare(causes, _all_simulations(evaluator) if wanted.simulations is None else wanted.simulations)
+    local = [item for item in items if is_local(item, causes)]
     table = scan(evaluator.world, relation, wanted, lambda batch: _keep(evaluator, batch, local), needs=needs)
-    return keep_all(evaluator, Frame(table), [item for item in items if not is_local(item)])
+    frame = keep_all(evaluator, Frame(table), [item for item in items if item not in local])
+    evaluator.forget(causes)
+    return frame
 
 
 def each_frame(
@@ -139,6 +146,30 @@ def keep_all(evaluator: Evaluator, frame: Frame, items: Sequence[q.Expr]) -> Fra
     for item in items:
         frame = frame.keep(evaluator.holds(item, Scope((frame,))))
     return frame
+
+
+# -- what is found out before -------------------------------------------------------------------------
+
+
+def _causes_to_prepare(evaluator: Evaluator, wanted: Wanted, items: Sequence[q.Expr]) -> list[q.Caused]:
+    """Conditions on causes that are to be decided first, because too many rows would wait for them otherwise."""
+    causes = [node for item in items for node in _causes(item)]
+    if not causes or expected_rows(evaluator.world, wanted) <= QUERY_CAUSED_ROWS_MAX:
+        return []
+    return [node for node in causes if evaluator.can_prepare(node)]
+
+
+def _causes(expr: q.Node) -> Iterator[q.Caused]:
+    """The conditions on causes of the row itself."""
+    if isinstance(expr, q.Caused):
+        yield expr
+    elif not isinstance(expr, (q.Related, q.Pattern)):
+        for child in q.children(expr):
+            yield from _causes(child)
+
+
+def _all_simulations(evaluator: Evaluator) -> Array:
+    return np.arange(evaluator.world.simulations.count)
 
 
 # -- what zone maps can use ---------------------------------------------------------------------------

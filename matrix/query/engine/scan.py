@@ -184,6 +184,11 @@ def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
                 yield Choice(zone, kinds, is_own, near)
 
 
+def expected_rows(world: World, wanted: Wanted) -> int:
+    """At most how many rows a scan finds, as far as zone maps know."""
+    return sum(json.loads(choice.zone.kinds)[kind] for choice in chosen_zones(world, wanted) for kind in choice.kinds)
+
+
 def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
     found = decided.get(kind)
     if found is None:
