@@ -173,7 +173,6 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
         ("events | effects", "effects"),
         ("events where caused by offer", "caused by"),
         ("events where led to offer", "led to"),
-        ("agents as of 5s", "as of"),
         ("watch events", "watch"),
         ("explain agents", "explain"),
         ("conversations | as chat", "as chat"),
