@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from matrix.event import Event
+from matrix.event import SIMULATION_FORKED, SIMULATION_STARTED, Event
 from matrix.testing.forks import whole
 from matrix.testing.histories import Shards
-from matrix.testing.world import World
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,33 @@ def moments(shards: Shards) -> Iterator[Moment]:
         yield Moment("wall", wall)
     for turn in range(max(event.turn for event in events) + 2):
         yield Moment("turn", turn)
-    for run in World(shards).runs:
-        for event in run.events:
-            yield Moment("event", f"{run.simulation.id}:{event.seq}")
+    for shard, ordinal, run in _runs(shards):
+        for event in run:
+            yield Moment("event", f"{_id(shard, ordinal, run)}:{event.seq}")
     yield Moment("event", "nowhere:1")
+
+
+def _runs(shards: Shards) -> Iterator[tuple[int, int, list[Event]]]:
+    """Every simulation with its shard and its number there, whole."""
+    for shard, events in whole(shards).items():
+        for ordinal in dict.fromkeys(event.simulation for event in events):
+            run = [event for event in events if event.simulation == ordinal]
+            yield shard, ordinal, sorted(run, key=lambda event: event.seq)
+
+
+def _id(shard: int, ordinal: int, run: list[Event]) -> str:
+    """What a simulation is called: as its newest fork says, else as its start says."""
+    forks = [event for event in run if event.kind == SIMULATION_FORKED]
+    starts = [event for event in run if event.kind == SIMULATION_STARTED]
+    said = [*starts[:1], *forks][-1:]
+    return next((event.data["id"] for event in said if event.data.get("id")), f"{shard}-{ordinal}")
 
 
 def left_at(shards: Shards, moment: Moment) -> Shards:
     """The events that are left, with nothing shared between forks."""
-    left: Shards = {}
-    ids = {run.simulation.order[0]: run.simulation.id for run in World(shards).runs}
-    for shard, events in whole(shards).items():
-        left[shard] = []
-        for ordinal in dict.fromkeys(event.simulation for event in events):
-            run = sorted((event for event in events if event.simulation == ordinal), key=lambda event: event.seq)
-            left[shard] += _left_of(run, moment, ids[shard << 32 | ordinal])
+    left: Shards = {shard: [] for shard in shards}
+    for shard, ordinal, run in _runs(shards):
+        left[shard] += _left_of(run, moment, _id(shard, ordinal, run))
     return left
 
 
