@@ -89,6 +89,8 @@ def _world(
         cut = cut_at_positions(positions, entities, source.reader)
     elif as_of is not None:
         cut = cut_at(as_of, entities, source.reader)
+    if cut is not None and cut.is_whole:  # nothing is behind the moment, so the index knows
+        cut, entities = None, kept_entities(source, columns)
     needs = needs_of(query, nodes)
     world = World(entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=columns)
     world.notices.others.extend(unknown_names(source.connection, nodes))

@@ -94,12 +94,17 @@ class _Explainer:
     def lines(self) -> Iterator[Line]:
         """The source with its conditions, then stage after stage."""
         yield from self._source()
-        is_counted = kind_counts(self.query, self.world.connection) is not None
+        is_counted = self._is_now and kind_counts(self.query, self.world.connection) is not None
         if is_counted:
             yield Line(0, "| " + self._words(self.query.stages[0]), None, (), _INDEX_ALONE)
         for stage in self.query.stages[is_counted:]:
             yield Line(0, "| " + self._words(stage), self.trace.passed.get(id(stage)), self._read(stage))
             yield from self._inside(stage, 1)
+
+    @property
+    def _is_now(self) -> bool:
+        """Whether the query looks at the log as it is, which the index knows."""
+        return self.world.cut is None
 
     def _source(self) -> Iterator[Line]:
         source = self.query.source
@@ -110,7 +115,7 @@ class _Explainer:
             yield Line(0, self._words(source), passed, read, None if read else "index")
             yield from self._conditions(source.where, 1)
             return
-        if source.as_of is not None:  # what was there then is read from the log
+        if not self._is_now:  # what was there then is read from the log
             yield Line(0, self._words(source), Passed(None, self.world.entities(source.relation).count), (), "log")
             yield from self._conditions(source.where, 1)
             return

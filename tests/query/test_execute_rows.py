@@ -167,6 +167,7 @@ def test_parameters_stand_for_values(tmp_path: Path) -> None:
     ("query", "name"),
     [
         ("watch events", "watch"),
+        ("watch events", "watch"),
     ],
 )
 def test_what_is_not_executed_yet_says_so_by_name(tmp_path: Path, query: str, name: str) -> None:

@@ -43,6 +43,11 @@ class Cut:
         """All simulations of the index."""
         return self.whole.simulations
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is left, and there is anything."""
+        return bool(len(self.ends)) and bool((self.ends == FOREVER).all())
+
     @cached_property
     def rows(self) -> Array:
         """Those of which something is left, ascending: their rows among the writers."""

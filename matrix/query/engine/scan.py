@@ -92,8 +92,8 @@ class Needs:
 class Wanted:
     """Which events to look for: kinds (none: any), and bounds that zone maps can use.
 
-    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; ``may_be_in`` leaves out
-    blocks of which it says no.
+    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; blocks of which
+    ``may_be_in`` says no are left out.
     """
 
     kinds: tuple[tuple[KindPattern, ...], ...] = ()  # an event meets one pattern of each
@@ -361,7 +361,7 @@ def _with_columns(world: World, parts: list[Part], needs: Needs) -> EventTable:
 
 
 def _where_written(world: World, pairs: Array) -> Array:
-    """The pairs with those who wrote the events, as rows of the writers; where these differ, who asks is a third column.
+    """The pairs with those who wrote the events, as rows of the writers; who asks is a third column where these differ.
 
     Events that a moment leaves out are not looked for.
     """

@@ -69,6 +69,9 @@ class StageChecker:
         """The first relation of the query."""
         things, _, as_of, _ = cast(list[Any], tree.children)
         self.scope = Scope(Relation(str(things.children[0])))
+        if as_of is not None and self.is_watch:
+            hint = 'leave out "watch" to ask how things were, or "as of" to be told how they go on'
+            raise refusal("not-in-watch", "a watch looks at what comes, not at a moment", span_of(as_of), hint)
         return self._source(tree, None if as_of is None else self._as_of(as_of))
 
     def _source(self, tree: TokenTree, as_of: AsOf | None) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,12 +13,11 @@ from matrix.index.simulations import text_or_none
 from matrix.query.engine.cut import writers_in
 from matrix.query.engine.entities import Agents
 from matrix.query.engine.events import EventTable
+from matrix.query.engine.keys import pair_rows
 from matrix.query.engine.past.census import turns_begun
 from matrix.query.engine.past.table import (
     PastTable,
     events_of,
-    first_of_each,
-    found_pairs,
     in_order,
     last_of_each,
     where,
@@ -83,18 +83,18 @@ class PastAgents(PastTable, Agents):
         whole, cut = self.past.cut.whole.agents, self.past.cut
         simulations, numbers = cut.numbers[whole.simulation_rows()], whole.array("number")
         simulations, numbers = simulations[simulations >= 0], numbers[simulations >= 0]
-        is_other = found_pairs(self._started.simulations, self._started.numbers, simulations, numbers) < 0
+        is_other = pair_rows(self._started.simulations, self._started.numbers, simulations, numbers) < 0
         simulations, numbers = simulations[is_other], numbers[is_other]
         wanted = Wanted(may_be_in=self._may_hold(simulations, numbers)).with_simulations(simulations)
 
         def keep(table: EventTable) -> Array:
             agents = table.raw("agent").astype(np.int64)
-            return np.flatnonzero(found_pairs(simulations, numbers, table.simulation_rows(), agents) >= 0)
+            return np.flatnonzero(pair_rows(simulations, numbers, table.simulation_rows(), agents) >= 0)
 
         events = scan(self.past.world, Relation.EVENTS, wanted, keep, needs=_NEEDS)
         return _met(events, np.arange(events.count), is_newest=False)
 
-    def _may_hold(self, simulations: Array, numbers: Array) -> Any:
+    def _may_hold(self, simulations: Array, numbers: Array) -> Callable[[Zone], bool]:
         """Whether a block may hold events of some agents, going by the smallest number in each simulation."""
         cut = self.past.cut
         lowest = np.full(cut.writers.count, INT64_MAX)

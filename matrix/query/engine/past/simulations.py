@@ -85,24 +85,26 @@ class PastSimulations(PastTable, Simulations):
         events = events_of(self.past.world, kinds, ("wall", "time"), has_data=True)
         order = in_order(events)
         ids = [f"{gid >> 32}-{gid & 0xFFFF_FFFF}" for gid in self.array("gid").tolist()]
-        lives = [_Life(id, id, start) for id, start in zip(ids, self._first_walls())]
+        lives = [_Life(id, id, start) for id, start in zip(ids, self._first_walls().tolist())]
         codes, words = events.kinds()
         data = events.field("data").objects()
-        numbers = (column[order].tolist() for column in (events.simulation_rows(), events.raw("wall"), events.raw("time")))
+        numbers = (
+            column[order].tolist() for column in (events.simulation_rows(), events.raw("wall"), events.raw("time"))
+        )
         for row, simulation, wall, time in zip(order.tolist(), *numbers):
             said = {key: value for key, value in (data[row] or {}).items() if value is not None}
             lives[simulation].meet(words[codes[row]], said, wall, time)
         return lives
 
-    def _first_walls(self) -> list[int]:
+    def _first_walls(self) -> Array:
         """When the first event of each simulation happened, which counts where its start is not there."""
         cut = self.past.cut
         whole = cut.writers
-        walls = whole.array("start")[cut.rows].copy()
+        walls: Array = whole.array("start")[cut.rows].copy()
         started = whole.array("started_seq")[cut.rows]
         late = np.flatnonzero((started > 0) & (cut.ends[cut.rows] != FOREVER) & (started >= cut.ends[cut.rows]))
         if len(late):
             table, rows = self.past.world.events_at(late, np.full(len(late), _FIRST_SEQ))
             found = table.field("wall").take(rows)
             walls[late] = [old if new is None else new for old, new in zip(walls[late].tolist(), found.objects())]
-        return walls.tolist()
+        return walls

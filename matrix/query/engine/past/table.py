@@ -11,7 +11,6 @@ import numpy as np
 from matrix.query import syntax as q
 from matrix.query.engine.entity_table import EntityTable
 from matrix.query.engine.events import EventTable
-from matrix.query.engine.keys import pair_rows
 from matrix.query.engine.scan import Needs, Wanted, scan
 from matrix.query.engine.value import Array, Value, from_objects
 from matrix.query.syntax import Relation
@@ -60,7 +59,12 @@ class PastTable(EntityTable):
 
 
 def events_of(
-    world: World, kinds: Collection[str], raw: Iterable[str] = (), payload: Iterable[str] = (), *, has_data: bool = False
+    world: World,
+    kinds: Collection[str],
+    raw: Iterable[str] = (),
+    payload: Iterable[str] = (),
+    *,
+    has_data: bool = False,
 ) -> EventTable:
     """All events of some kinds, with these columns."""
     patterns = tuple(q.KindPattern((0, 0), kind) for kind in kinds)
@@ -93,11 +97,6 @@ def where(places: Array, values: Array, otherwise: Any) -> Array:
     if not len(values):
         return np.full(len(places), otherwise, np.int64)
     return np.where(places >= 0, values[places], otherwise)
-
-
-def found_pairs(simulations: Array, seqs: Array, wanted_simulations: Array, wanted_seqs: Array) -> Array:
-    """Where each wanted (simulation, seq) is among ascending pairs, or -1."""
-    return pair_rows(simulations, seqs, wanted_simulations, wanted_seqs.astype(np.int64))
 
 
 def without_nulls(data: dict[str, Any]) -> dict[str, Any]:
