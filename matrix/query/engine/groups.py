@@ -13,8 +13,8 @@ import numpy as np
 
 from matrix.query import syntax as q
 from matrix.query.engine.aggregate import aggregate, number_of
+from matrix.query.engine.coding import group_rows
 from matrix.query.engine.frame import Frame, NoTable, Scope
-from matrix.query.engine.order import groups
 from matrix.query.engine.quantify import note_unfit
 from matrix.query.engine.value import Array, Lane, Type, Value
 
@@ -30,11 +30,15 @@ class Groups(NoTable):
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Which group each row is in, how many there are, and the keys of each: the bucket is the key ``time``."""
+    """The group of each row, how many rows each group has, and its keys: the bucket is the key ``time``."""
 
     codes: Array
-    count: int
+    sizes: Array
     keys: dict[str, Value]
+
+    @property
+    def count(self) -> int:
+        return len(self.sizes)
 
 
 def grouping(evaluator: Evaluator, stage: q.Aggregate, scope: Scope) -> Grouping:
@@ -43,12 +47,12 @@ def grouping(evaluator: Evaluator, stage: q.Aggregate, scope: Scope) -> Grouping
     if stage.per is not None:
         keys["time"] = bucket(evaluator.value(stage.per.value, scope), stage.per.width)
     if not keys:
-        return Grouping(np.zeros(scope.count, np.int64), 1, {})
-    codes, firsts = groups(list(keys.values()), scope.count)
-    taken = {name: value.take(firsts) for name, value in keys.items()}
+        return Grouping(np.zeros(scope.count, np.int64), np.array([scope.count]), {})
+    found = group_rows(list(keys.values()), scope.count)
+    values = dict(zip(keys, found.keys, strict=True))
     if stage.per is not None:
-        taken["time"] = _begun(taken["time"], stage.per.width)
-    return Grouping(codes, len(firsts), taken)
+        values["time"] = _begun(values["time"], stage.per.width)
+    return Grouping(found.codes, found.sizes, values)
 
 
 def grouped(evaluator: Evaluator, stage: q.Aggregate, frame: Frame) -> Frame:
@@ -57,7 +61,7 @@ def grouped(evaluator: Evaluator, stage: q.Aggregate, frame: Frame) -> Frame:
     found = grouping(evaluator, stage, scope)
     columns = dict(found.keys)
     for column in stage.values:
-        columns[column.name] = _over_groups(evaluator, column.expr, scope, found.codes, found.count)
+        columns[column.name] = _over_groups(evaluator, column.expr, scope, found)
     return Frame(Groups(found.count), columns=columns)
 
 
@@ -82,22 +86,26 @@ def _of_quantities(value: Value, function: Callable[[Array], Array]) -> Value:
     return Value(value.count, tuple(lanes))
 
 
-def _over_groups(evaluator: Evaluator, expr: q.Expr, scope: Scope, codes: Array, count: int) -> Value:
+def _over_groups(evaluator: Evaluator, expr: q.Expr, scope: Scope, found: Grouping) -> Value:
     """A value of each group: its aggregates first, then the arithmetic between them."""
     given = {
-        id(node): _call(evaluator, node, scope, codes, count)
-        for node in q.walk(expr)
-        if isinstance(node, q.AggregateCall)
+        id(node): _call(evaluator, node, scope, found) for node in q.walk(expr) if isinstance(node, q.AggregateCall)
     }
-    return evaluator.value(expr, Scope((Frame(Groups(count)),), given))
+    return evaluator.value(expr, Scope((Frame(Groups(found.count)),), given))
 
 
-def _call(evaluator: Evaluator, call: q.AggregateCall, scope: Scope, codes: Array, count: int) -> Value:
+def _call(evaluator: Evaluator, call: q.AggregateCall, scope: Scope, found: Grouping) -> Value:
     if call.function == "count":
-        mask = None if call.argument is None else evaluator.holds(call.argument, scope)
-        return number_of(mask, codes, count)
-    value = argument_of(evaluator, call, scope)
-    return aggregate(call.function, value, codes, count, percentile=call.percentile, nothing=nothing_of(call))
+        return counted(evaluator, call, scope, found)
+    value, nothing = argument_of(evaluator, call, scope), nothing_of(call)
+    return aggregate(call.function, value, found.codes, found.count, percentile=call.percentile, nothing=nothing)
+
+
+def counted(evaluator: Evaluator, call: q.AggregateCall, scope: Scope, found: Grouping) -> Value:
+    """How many rows of each group there are, or meet the condition."""
+    if call.argument is None:
+        return Value.of(Type.INT, found.sizes)
+    return number_of(evaluator.holds(call.argument, scope), found.codes, found.count)
 
 
 def argument_of(evaluator: Evaluator, call: q.AggregateCall, scope: Scope) -> Value:

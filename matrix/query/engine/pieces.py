@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matrix.query import syntax as q
-from matrix.query.engine.aggregate import aggregate, different, number_of
+from matrix.query.engine.aggregate import aggregate, different
+from matrix.query.engine.coding import group_rows
 from matrix.query.engine.combine import concat
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, Scope
-from matrix.query.engine.groups import Grouping, Groups, argument_of, grouping, nothing_of
+from matrix.query.engine.groups import Grouping, Groups, argument_of, counted, grouping, nothing_of
 from matrix.query.engine.moments import Moments, deviation_of, mean_of, moments, sizes_of
-from matrix.query.engine.order import groups
 from matrix.query.engine.rows import each_frame, is_local
 from matrix.query.engine.value import Array, Type, Value
 
@@ -97,8 +97,7 @@ def piece_of(evaluator: Evaluator, stage: q.Aggregate, frame: Frame) -> Piece:
 
 def _state(evaluator: Evaluator, call: q.AggregateCall, scope: Scope, found: Grouping) -> State:
     if call.function == "count":
-        mask = None if call.argument is None else evaluator.holds(call.argument, scope)
-        return State((number_of(mask, found.codes, found.count),))
+        return State((counted(evaluator, call, scope, found),))
     return _WAYS[call.function].state(call, argument_of(evaluator, call, scope), found)
 
 
@@ -107,12 +106,11 @@ def put_together(evaluator: Evaluator, stage: q.Aggregate, pieces: Sequence[Piec
     keys = {name: concat([piece.keys[name] for piece in pieces]) for name in pieces[0].keys}
     total = sum(piece.count for piece in pieces)
     if keys:
-        codes, firsts = groups(list(keys.values()), total)
-        count = len(firsts)
+        codes, sizes, values = group_rows(list(keys.values()), total)
+        columns, count = dict(zip(keys, values, strict=True)), len(sizes)
     else:
-        codes, firsts, count = np.zeros(total, np.int64), np.empty(0, np.int64), 1
+        codes, columns, count = np.zeros(total, np.int64), {}, 1
     starts = np.cumsum([0, *(piece.count for piece in pieces)])
-    columns = {name: value.take(firsts) for name, value in keys.items()}
     for column in stage.values:
         given = {
             id(call): _result(call, [piece.states[id(call)] for piece in pieces], codes, starts, count)
