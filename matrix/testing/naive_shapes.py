@@ -49,8 +49,7 @@ def chats(world: World, threads: Sequence[Thing], left: set[Thing | None] | None
 
 def chat(run: Run, thread: Thing, number: int) -> dict[str, Any]:
     """A conversation as one of its agents has it."""
-    members = participants(event_of(thread))
-    said = [event for event in run.events if event.to and participants(event) == members]
+    said = run.threads[participants(event_of(thread))]
     return {
         "simulation": run.simulation.id,
         "conversation": thread.id,

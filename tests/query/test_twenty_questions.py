@@ -14,9 +14,10 @@ from matrix.errors import QueryError
 from matrix.event import Event
 from matrix.query.check import check
 from matrix.store import Store
-from matrix.testing.naive import evaluate
+from matrix.testing.naive import answer
 from matrix.testing.society import events_of, society
 from matrix.testing.stores import write_rows
+from matrix.testing.world import World
 from tests.query.alike import alike
 from tests.query.duck import questions, tables
 
@@ -60,17 +61,17 @@ def make(folder: Path, agents: int, simulations: int) -> tuple[Store, dict[str, 
 
 @dataclass(frozen=True)
 class Society:
-    """A store, the same events in DuckDB and in plain lists, and the failure that question 6 is about."""
+    """A store, the same events in DuckDB and in plain Python, and the failure that question 6 is about."""
 
     store: Store
-    runs: dict[str, list[Event]]
+    world: World
     duck: duckdb.DuckDBPyConnection
 
     @property
     def failure(self) -> str:
         """The id of a failed goal's last event that something led to."""
-        of_run = ((run, event) for run, events in self.runs.items() for event in events)
-        return next(f"{run}:{event.seq}" for run, event in of_run if event.kind == "goal.failed" and event.cause)
+        failures = answer(check("events goal.failed where cause exists | limit 1"), self.world)
+        return str(failures.rows[0]["id"])
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
         """The rows of a SQL."""
@@ -79,7 +80,7 @@ class Society:
     def ask(self, text: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The rows of a query, by the executor and by the naive evaluator."""
         parameters = {"id": self.failure} if "$id" in text else {}
-        by_hand = evaluate(check(text, parameters), {1: [event for events in self.runs.values() for event in events]})
+        by_hand = answer(check(text, parameters), self.world).rows
         try:
             return self.store.query(text, **parameters).rows(), by_hand
         except QueryError as error:  # goes when all parts of the language are executed
@@ -88,18 +89,24 @@ class Society:
             return by_hand, by_hand
 
 
+def society_of(store: Store, runs: dict[str, list[Event]], *, with_stream: bool = False) -> Society:
+    """The same events three times."""
+    world = World({1: [event for events in runs.values() for event in events]})
+    return Society(store, world, tables(runs, with_stream=with_stream))
+
+
 @pytest.fixture(scope="module")
 def many_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Society]:
     store, runs = make(tmp_path_factory.mktemp("many"), agents=120, simulations=40)
     with store:
-        yield Society(store, runs, tables(runs))
+        yield society_of(store, runs)
 
 
 @pytest.fixture(scope="module")
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Society]:
-    store, runs = make(tmp_path_factory.mktemp("one"), agents=60, simulations=1)
+    store, runs = make(tmp_path_factory.mktemp("one"), agents=600, simulations=1)
     with store:
-        yield Society(store, runs, tables(runs, with_stream=True))
+        yield society_of(store, runs, with_stream=True)
 
 
 def in_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
