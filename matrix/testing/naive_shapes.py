@@ -70,10 +70,9 @@ def content(event: Event) -> str:
     text = event.data.get("text")
     if isinstance(text, str):
         return text
-    data = {key: value for key, value in event.data.items() if value is not None}
-    if not data:
+    if not event.data:
         return event.kind
-    return f"{event.kind} {json.dumps(json_value(data), ensure_ascii=False, separators=(',', ':'))}"
+    return f"{event.kind} {json.dumps(json_value(event.data), ensure_ascii=False, separators=(',', ':'))}"
 
 
 # -- tree ------------------------------------------------------------------------------------------------
