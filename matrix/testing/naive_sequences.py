@@ -2,8 +2,8 @@
 
 A step of N events is N slots. The search fills the last slot first, from the earliest event on, and each
 slot before it from the latest event backwards; so the first filling that passes every check is the match
-that ends first and is, walking back, as late as possible. What failed once is remembered, by everything
-that the checks still to come look at.
+that ends first and is, walking back, as late as possible. What failed once is remembered, together with
+everything that the checks which failed could have looked at.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ class Search:
             for without in self.sequence.without
             if not self._names_in(without.patterns) and self._meets(without.role, without.patterns, place, self.missing)
         }
-        #: By slot: the later slots that checks still to come look at.
+        #: By slot: the later slots that its own checks and those still to come look at.
         self.watched = [
-            sorted({s for check in self.checks if min(check.slots) < slot for s in check.slots if s > slot})
+            sorted({s for check in self.checks if min(check.slots) <= slot for s in check.slots if s > slot})
             for slot in range(len(self.slots))
         ]
 

@@ -49,8 +49,7 @@ def chats(world: World, threads: Sequence[Thing], left: set[Thing | None] | None
 
 def chat(run: Run, thread: Thing, number: int) -> dict[str, Any]:
     """A conversation as one of its agents has it."""
-    members = participants(event_of(thread))
-    said = [event for event in run.events if event.to and participants(event) == members]
+    said = run.threads[participants(event_of(thread))]
     return {
         "simulation": run.simulation.id,
         "conversation": thread.id,
@@ -71,10 +70,9 @@ def content(event: Event) -> str:
     text = event.data.get("text")
     if isinstance(text, str):
         return text
-    data = {key: value for key, value in event.data.items() if value is not None}
-    if not data:
+    if not event.data:
         return event.kind
-    return f"{event.kind} {json.dumps(json_value(data), ensure_ascii=False, separators=(',', ':'))}"
+    return f"{event.kind} {json.dumps(json_value(event.data), ensure_ascii=False, separators=(',', ':'))}"
 
 
 # -- tree ------------------------------------------------------------------------------------------------

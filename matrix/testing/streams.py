@@ -62,7 +62,7 @@ class Stream:
 
 def turn_at(run: Run, viewer: int, seq: int) -> int:
     """The turn of an agent's latest own event at or before an event; 0 when it has none yet."""
-    own = [event.turn for event in run.events if event.agent == viewer and event.seq <= seq]
+    own = [event.turn for event in run.own[viewer] if event.seq <= seq]
     return own[-1] if own else 0
 
 
@@ -72,25 +72,24 @@ def stream_of(evaluator: Evaluator, row: Row) -> Stream:
     assert thing is not None, "only rows of a relation have a stream"
     run = evaluator.world.run_of(thing)
     if thing.relation != "agents":
-        found = [event for event in run.events if _is_in(thing, event)]
+        found = _events_of(run, thing)
         return Stream(run, 0, [Entry(Row(run.event_things[event.seq]), event, event.turn) for event in found])
     entries, turn = [], 0
-    for event in run.events:
+    for event in run.seen[thing.number]:
         if event.agent == thing.number:
             turn = event.turn
-        if event.agent == thing.number or thing.number in event.to:
-            seen = Row(run.event_things[event.seq], frozenset((thing.number,)), turn=turn)
-            entries.append(Entry(seen, event, turn))
+        seen = Row(run.event_things[event.seq], frozenset((thing.number,)), turn=turn)
+        entries.append(Entry(seen, event, turn))
     return Stream(run, thing.number, entries)
 
 
-def _is_in(thing: Thing, event: Event) -> bool:
-    """Whether an event of the run is in the stream of a simulation, a goal or a conversation."""
+def _events_of(run: Run, thing: Thing) -> list[Event]:
+    """The events of a simulation, of a goal (and none nested in it), or of a conversation."""
     if thing.relation == "simulations":
-        return True
+        return run.events
     if thing.relation == "goals":
-        return event.goal == event_of(thing).seq
-    return bool(event.to) and participants(event) == participants(event_of(thing))
+        return [event for event in run.events if event.goal == event_of(thing).seq]
+    return run.threads[participants(event_of(thing))]
 
 
 def keyed_streams(evaluator: Evaluator, row: Row, same: Sequence[q.Field]) -> list[Stream]:

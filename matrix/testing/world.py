@@ -77,6 +77,9 @@ class Run:
     event_things: dict[int, Thing] = field(default_factory=dict)
     message_things: dict[int, Thing] = field(default_factory=dict)
     conversations: dict[frozenset[int], Thing] = field(default_factory=dict)
+    own: dict[int, list[Event]] = field(default_factory=dict)  # what each agent did
+    seen: dict[int, list[Event]] = field(default_factory=dict)  # what each agent did or got
+    threads: dict[frozenset[int], list[Event]] = field(default_factory=dict)  # messages by who takes part
 
 
 class World:
@@ -145,6 +148,7 @@ def read_run(shard: int, ordinal: int, events: list[Event], *, id: str = "") -> 
     gid = (shard << 32) | ordinal
     run = Run(read_simulation(gid, f"{shard}-{ordinal}", events), events)
     run.simulation.fields["id"] = id or run.simulation.id
+    sort_events(run)
     for event in events:
         if event.kind == AGENT_STARTED:
             run.agents[event.agent] = read_agent(run, event)
@@ -160,6 +164,16 @@ def read_run(shard: int, ordinal: int, events: list[Event], *, id: str = "") -> 
         link_event(run, event)
     read_conversations(run)
     return run
+
+
+def sort_events(run: Run) -> None:
+    """Put every event where it will be looked for."""
+    for event in run.events:
+        run.own.setdefault(event.agent, []).append(event)
+        for number in {event.agent, *event.to}:
+            run.seen.setdefault(number, []).append(event)
+        if event.to:
+            run.threads.setdefault(participants(event), []).append(event)
 
 
 def read_simulation(gid: int, default_id: str, events: list[Event]) -> Thing:
@@ -202,7 +216,7 @@ def last_time(run: Run) -> int:
 
 def read_agent(run: Run, started: Event) -> Thing:
     """An agent's row; one that still waits when its simulation ends, ends with it."""
-    own = [e for e in run.events if e.agent == started.agent]
+    own = run.own[started.agent]
     status, end = "running", None
     for event in own:
         if event.kind in AGENT_ENDS:
@@ -234,7 +248,7 @@ def read_goal(run: Run, started: Event) -> Thing:
     """A goal's row: recorded steps and turns are believed, others are counted."""
     ended = next((e for e in run.events if e.kind in GOAL_ENDS and e.goal == started.seq), None)
     said = dict(ended.data) if ended else {}
-    last_turn = ended.turn if ended else max(e.turn for e in run.events if e.agent == started.agent)
+    last_turn = ended.turn if ended else max(e.turn for e in run.own[started.agent])
     data = {key: value for key, value in started.data.items() if key not in ("name", "parent")}
     data.update({key: value for key, value in said.items() if key not in ("reason", "steps", "turns")})
     agent = run.agents.get(started.agent)
@@ -342,11 +356,7 @@ def participants(event: Event) -> frozenset[int]:
 
 def read_conversations(run: Run) -> None:
     """Messages between the same set of agents are one conversation."""
-    threads: dict[frozenset[int], list[Event]] = {}
-    for event in run.events:
-        if event.to:
-            threads.setdefault(participants(event), []).append(event)
-    for members, messages in threads.items():
+    for members, messages in run.threads.items():
         names = [run.agents[n].id for n in sorted(members & run.agents.keys())]
         fields = {
             "id": f"{run.simulation.id}/{'+'.join(names)}",

@@ -32,7 +32,7 @@ from matrix.testing.world import World
 from tests.query.alike import rows_alike
 from tests.query.asking import column
 from tests.query.forked import both, forked_deals, written
-from tests.query.test_oracle import accepted
+from tests.query.oracle import accepted
 
 EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "60"))
 

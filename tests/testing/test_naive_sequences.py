@@ -107,6 +107,15 @@ def test_a_gap_is_from_the_step_before_only() -> None:
     assert not has("did offer then note then within 1s accept", *SPREAD)
 
 
+def test_an_event_that_is_too_far_from_one_may_be_near_enough_to_another() -> None:
+    moves = [do("ann", kind, at=at) for kind, at in (("offer", 1), ("note", 2), ("note", 9), ("accept", 10))]
+    assert has("did offer then within 1s note then accept", *moves)
+    assert not has("did offer then within 1s note then within 1s accept", *moves)
+    repeated = [do("ann", kind, n=n) for kind, n in (("offer", 1), ("note", 1), ("note", 2), ("accept", 3))]
+    assert has("did offer as o then note(.n = o.data.n) then accept", *repeated)
+    assert has("did offer as o then note(.n != o.data.n) then accept", *repeated)
+
+
 def test_a_repeated_step_stands_for_so_many_events_with_others_between() -> None:
     moves = [do("ann", "offer", at=at) for at in (1, 3)] + [do("ann", "note", at=4), do("ann", "offer", at=5)]
     assert has("did offer 3 times", *moves)
