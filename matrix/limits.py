@@ -44,7 +44,7 @@ QUERY_TOKENS_MAX = 2_000
 QUERY_DEPTH_MAX = 64
 QUERY_FIXES_MAX = 6  # rewritten queries tried for one error
 QUERY_REPAIRS_MAX = 40  # texts with one word put right that are tried for one error
-QUERY_REPAIR_CHARS_MAX = 4_096  # longer queries are not tried again and again
+QUERY_REPAIR_CHARS_MAX = 1_024  # longer queries are not tried again and again
 
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX

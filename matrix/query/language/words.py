@@ -252,7 +252,9 @@ def size(context: Context, tree: Any) -> int:
             raise refusal("not-a-size", f'"{text}" is not a whole number', span, "for example: 10")
         found = int(digits[:20])
     if found >= 2**63:
-        raise refusal("number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}")
+        raise refusal(
+            "number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}"
+        )
     return int(found)
 
 
