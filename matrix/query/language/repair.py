@@ -1,7 +1,8 @@
 """A word with one wrong letter, found by trying: which word, put right, makes a query of the text?
 
 The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is read
-up to ``goal``, with ``evry`` for a field. So the words just before the place are tried too. Each is replaced by words of
+The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is
+read
 the language that are one letter away; the first text that is a right query shows what was meant.
 """
 
@@ -23,11 +24,26 @@ from matrix.query.syntax import Span
 WORDS_BEFORE = 6
 PERCENTILES = ("p50", "p95", "p99")
 #: Refusals whose fix is a guess that a slip of the hand explains better.
-_WEAK = frozenset({
-    "unexpected", "unknown-field", "unknown-column", "unknown-function", "unknown-stage", "unknown-step", "side-by-side",
-    "no-where", "no-comma", "no-pipe", "no-relation", "kind-as-condition", "needs-quotes", "too-early", "no-outcome",
-    "not-a-size",
-})  # fmt: skip
+_WEAK = frozenset(
+    [
+        "unexpected",
+        "unknown-field",
+        "unknown-column",
+        "unknown-function",
+        "unknown-stage",
+        "unknown-step",
+        "side-by-side",
+        "no-where",
+        "no-comma",
+        "no-pipe",
+        "no-relation",
+        "kind-as-condition",
+        "needs-quotes",
+        "too-early",
+        "no-outcome",
+        "not-a-size",
+    ]
+)
 
 _PLACE = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*|(?<![\w.$@])([^\W\d]\w*)(?![\w.])")
 

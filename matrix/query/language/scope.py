@@ -117,7 +117,7 @@ def resolve(text: str, span: Span, scope: Scope) -> Field | ColumnRef:
     if first in scope.columns:
         column = scope.columns[first]
         if len(parts) > 1:
-            hint = f"select the value before this stage makes columns of the rows, and name it: … as {first}_{parts[1].value}"
+            hint = f"select the value itself, before there are only columns: … as {first}_{parts[1].value}"
             if parts[1].value is WILDCARD or not parts[1].is_name:
                 hint = f"leave out what follows: {first}"
             raise refusal("nothing-follows", f'"{first}" is a column: nothing can follow it', parts[1].span, hint)

@@ -66,7 +66,7 @@ def is_one_slip(a: str, b: str) -> bool:
 
 
 def likeness(word: str, choice: str) -> tuple[int, bool, int, bool, str]:
-    """How unlike a choice is: letters that differ, then others than swapped ones, then shorter, then begun otherwise."""
+    """How unlike a choice is: by letters that differ; then no swap, a shorter word, another beginning."""
     lower = choice.lower()
     return (distance(word, lower), sorted(word) != sorted(lower), -len(choice), word[:1] != lower[:1], choice)
 
