@@ -22,6 +22,7 @@ from matrix.limits import QUERY_FIXES_MAX
 from matrix.query.language import conditions as _conditions  # noqa: F401  # these register their handlers
 from matrix.query.language.columns import default_columns
 from matrix.query.language.context import Context
+from matrix.query.language.idioms import hinted, idiomatic
 from matrix.query.language.parse import parse
 from matrix.query.language.repair import repaired
 from matrix.query.language.stages import StageChecker
@@ -36,7 +37,8 @@ def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
         return _check(text, given)
     except Refusal as refused:
         fix = _first_that_passes(text, refused, given)
-        refused, fix = repaired(text, refused, fix, lambda candidate: _passes(candidate, given))
+        for explain in (idiomatic, repaired, hinted):
+            refused, fix = explain(text, refused, fix, lambda candidate: _passes(candidate, given))
         start, end = refused.span
         raise QueryError(
             refused.message, code=refused.code, text=text, start=start, end=end, hint=refused.hint, fix=fix

@@ -22,7 +22,7 @@ from matrix.errors import StoreError
 from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
-from matrix.query.engine.catalogue import kind_counts, unknown_names
+from matrix.query.engine.catalogue import kind_counts
 from matrix.query.engine.entities import TABLES
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.events import EventTable
@@ -42,6 +42,7 @@ from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
 from matrix.query.engine.sequences import matched
 from matrix.query.engine.shapes import SHAPES
+from matrix.query.engine.unknown import unknown_names
 from matrix.query.engine.walks import walked
 from matrix.query.engine.world import World
 from matrix.query.explain import explain

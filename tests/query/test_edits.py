@@ -25,8 +25,21 @@ SIGNS = "\"'()[]{}|,.*$@#/\\\n\t\x00é“”𝄞\u00a0\ud800-=<>~%+:;?&^!0 9_"
 #: Pieces that other languages would have written.
 PIECES = (
     *("==", "!=", "<>", "&&", "||", "->", "=~", "!~", "..", "??", "is not null", "like '%x%'", "group by", "$nobody"),
-    *("5 min", "{x}", ":name", "f'", "then no", "with same", "within 3", "as of", "caused by", "count(", "[*]", "1e999"),
-    *("9" * 25, "@2026-99-99", "tool.*", "'\\q'", "/(/", ".\"odd", "-", "event \"r7:1\"", "as chat", "watch", "per 0s"),
+    *(
+        "5 min",
+        "{x}",
+        ":name",
+        "f'",
+        "then no",
+        "with same",
+        "within 3",
+        "as of",
+        "caused by",
+        "count(",
+        "[*]",
+        "1e999",
+    ),
+    *("9" * 25, "@2026-99-99", "tool.*", "'\\q'", "/(/", '."odd', "-", 'event "r7:1"', "as chat", "watch", "per 0s"),
 )
 
 
@@ -39,7 +52,9 @@ def bases(chance: random.Random) -> list[str]:
 def edited(chance: random.Random, query: str, words: list[str]) -> str:
     """A query with one mistake, or with two."""
     for _ in range(chance.choice((1, 1, 2))):
-        query = chance.choice((_letter, _letter, _token, _token, _cut, _other_quotes, _other_case))(chance, query, words)
+        query = chance.choice((_letter, _letter, _token, _token, _cut, _other_quotes, _other_case))(
+            chance, query, words
+        )
     return query
 
 
@@ -49,7 +64,12 @@ def _letter(chance: random.Random, query: str, words: list[str]) -> str:
     before, after = query[:place], query[place:]
     letter = chance.choice((chance.choice(SIGNS), chance.choice("abcdefghijklmnopqrstuvwxyz")))
     return chance.choice(
-        (before + after[1:], before + letter + after, before + letter + after[1:], before + after[1:2] + after[:1] + after[2:])
+        (
+            before + after[1:],
+            before + letter + after,
+            before + letter + after[1:],
+            before + after[1:2] + after[:1] + after[2:],
+        )
     )
 
 

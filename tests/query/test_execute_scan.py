@@ -220,16 +220,6 @@ def test_counts_by_kind_are_the_same_from_the_catalogue(
     assert by_catalogue.equals(market.query(query).table)
 
 
-def test_kinds_and_keys_that_no_event_has_are_noticed(tmp_path: Path) -> None:
-    store = offers_store(tmp_path, {"price": 1}, {"price": 2})
-    assert store.query("events ofer where .pirce > 1 | count").notices == [
-        "no event of kind ofer in this store; offer: 2",
-        "no event has .pirce in this store; .price: 2",
-    ]
-    assert store.query('events where .price > 0 or ."語" exists').notices == []
-    assert store.query("agents where no tool.failed").notices == []
-
-
 @pytest.mark.parametrize(
     ("query", "blocks"),
     [

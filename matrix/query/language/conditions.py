@@ -130,7 +130,9 @@ def check_in(context: Context, tree: TokenTree, scope: Scope) -> Expr:
         start, end = span_of(negation)
         edits = (Edit(start, end + 1, ""), Edit(item.span[0], item.span[0], "not "))
         hint = f"for no element say: not {context.text[slice(*item.span)]} in (…)"
-        raise refusal("wildcard-other-than", "[*] means any element, which not in would make unclear", span, hint, edits)
+        raise refusal(
+            "wildcard-other-than", "[*] means any element, which not in would make unclear", span, hint, edits
+        )
     if isinstance(first, Token):
         members: tuple[Expr, ...] = parameter_members(first[1:], context.params, span_of(first))
         for member in members:

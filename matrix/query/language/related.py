@@ -96,7 +96,9 @@ def _is_named(context: Context, token: Token, scope: Scope, links: tuple[str, ..
     if token.type == "PARAM":
         given = parameter(token[1:], context.params, span)
         if given.type is not Type.TEXT:
-            raise refusal("bad-parameter", f"{token} is {NAMES[given.type]}, not a goal's name", span, "give it as a text")
+            raise refusal(
+                "bad-parameter", f"{token} is {NAMES[given.type]}, not a goal's name", span, "give it as a text"
+            )
         text = given.value
     else:
         text = unquote(str(token), span) if token.type == "STRING" else str(token)
@@ -341,7 +343,13 @@ def _kind_counted(context: Context, tree: Any, scope: Scope) -> Related:
     where = tree.children[1] if tree.data == "call" else None
     if str(token) in RELATION_OF_WORD:
         plural = RELATION_OF_WORD[str(token)].value
-        raise refusal("nothing-to-count", f'say "{plural}" here', span_of(token), f"for example: count({plural})", Edit(*span_of(token), plural))
+        raise refusal(
+            "nothing-to-count",
+            f'say "{plural}" here',
+            span_of(token),
+            f"for example: count({plural})",
+            Edit(*span_of(token), plural),
+        )
     kind: Any = Tree("kind", [token], tree.meta)
     pattern: TokenTree = Tree("pattern", cast(Any, [kind, where]), tree.meta)
     return reach_kind(context, pattern, scope)

@@ -1,7 +1,8 @@
 """A word with one wrong letter, found by trying: which word, put right, makes a query of the text?
 
 The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is read
-up to ``goal``, with ``evry`` for a field. So the words just before the place are tried too. Each is replaced by words of
+The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is
+read
 the language that are one letter away; the first text that is a right query shows what was meant.
 """
 
@@ -15,7 +16,7 @@ from matrix.limits import QUERY_REPAIR_CHARS_MAX, QUERY_REPAIRS_MAX
 from matrix.query.language.failure import keyword_words
 from matrix.query.language.fields import SHAPES
 from matrix.query.language.habits import AGGREGATES
-from matrix.query.language.suggest import Edit, Refusal, apply, did_you_mean, distance, joined, likeness, refusal
+from matrix.query.language.suggest import Edit, Refusal, apply, did_you_mean, is_one_slip, joined, likeness, refusal
 from matrix.query.language.values import FUNCTIONS
 from matrix.query.syntax import Span
 
@@ -23,11 +24,26 @@ from matrix.query.syntax import Span
 WORDS_BEFORE = 6
 PERCENTILES = ("p50", "p95", "p99")
 #: Refusals whose fix is a guess that a slip of the hand explains better.
-_WEAK = frozenset({
-    "unexpected", "unknown-field", "unknown-column", "unknown-function", "unknown-stage", "unknown-step", "side-by-side",
-    "no-where", "no-comma", "no-pipe", "no-relation", "kind-as-condition", "needs-quotes", "too-early", "no-outcome",
-    "not-a-condition", "not-a-size", "no-arithmetic", "incomparable",
-})  # fmt: skip
+_WEAK = frozenset(
+    [
+        "unexpected",
+        "unknown-field",
+        "unknown-column",
+        "unknown-function",
+        "unknown-stage",
+        "unknown-step",
+        "side-by-side",
+        "no-where",
+        "no-comma",
+        "no-pipe",
+        "no-relation",
+        "kind-as-condition",
+        "needs-quotes",
+        "too-early",
+        "no-outcome",
+        "not-a-size",
+    ]
+)
 
 _PLACE = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*|(?<![\w.$@])([^\W\d]\w*)(?![\w.])")
 
@@ -58,13 +74,17 @@ def _with(text: str, refused: Refusal, edit: Edit) -> Refusal:
     span, word = (edit.start, edit.end), text[edit.start : edit.end]
     asked = did_you_mean(edit.text)
     if span == refused.span:
-        return refusal(refused.code, refused.message, span, asked if asked in refused.hint else joined(asked, refused.hint))
+        return refusal(
+            refused.code, refused.message, span, asked if asked in refused.hint else joined(asked, refused.hint)
+        )
     return refusal("unexpected", f'unexpected "{word}"', span, asked)
 
 
 def _edits(text: str, span: Span) -> Iterator[Edit]:
     """Replacements of the word at the place and of those before it; words of the language themselves come last."""
-    places = [found.span(1) for found in _PLACE.finditer(text) if found.group(1) and found.start() < max(span[1], span[0] + 1)]
+    places = [
+        found.span(1) for found in _PLACE.finditer(text) if found.group(1) and found.start() < max(span[1], span[0] + 1)
+    ]
     near = places[: -WORDS_BEFORE - 1 : -1]
     known = vocabulary()
     for start, end in sorted(near, key=lambda place: text[slice(*place)] in known):
@@ -73,7 +93,5 @@ def _edits(text: str, span: Span) -> Iterator[Edit]:
 
 
 def _one_letter_away(word: str) -> list[str]:
-    if len(word) > max(map(len, vocabulary())) + 1:
-        return []
-    found = [other for other in vocabulary() if other != word and distance(word, other) == 1]
+    found = [other for other in vocabulary() if is_one_slip(word, other)]
     return sorted(found, key=lambda other: likeness(word, other))

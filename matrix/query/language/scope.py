@@ -41,7 +41,12 @@ def parts_of(text: str, start: int) -> list[Part]:
             parts.append(Part(WILDCARD, span, False))
         else:
             if len(index) > 10:
-                raise refusal("number-too-large", f"[{index[:10]}…] is too large an index", span, "an index has ten digits at most; [-1] is the last element")
+                raise refusal(
+                    "number-too-large",
+                    f"[{index[:10]}…] is too large an index",
+                    span,
+                    "an index has ten digits at most; [-1] is the last element",
+                )
             parts.append(Part(int(index), span, False))
     return parts
 
@@ -112,7 +117,7 @@ def resolve(text: str, span: Span, scope: Scope) -> Field | ColumnRef:
     if first in scope.columns:
         column = scope.columns[first]
         if len(parts) > 1:
-            hint = f"select the value before this stage makes columns of the rows, and name it: … as {first}_{parts[1].value}"
+            hint = f"select the value itself, before there are only columns: … as {first}_{parts[1].value}"
             if parts[1].value is WILDCARD or not parts[1].is_name:
                 hint = f"leave out what follows: {first}"
             raise refusal("nothing-follows", f'"{first}" is a column: nothing can follow it', parts[1].span, hint)
@@ -169,7 +174,11 @@ def _follow(span: Span, parts: list[Part], origin: Origin, scope: Scope) -> Fiel
             return _field(span, origin, links, owner, name, path, Type.ANY if path else Type.MAP)
         if info.link is None:
             if rest:
-                hint = "your own data starts with a dot or with data" if rest[0].is_name else f"leave out what follows: {name}"
+                hint = (
+                    "your own data starts with a dot or with data"
+                    if rest[0].is_name
+                    else f"leave out what follows: {name}"
+                )
                 raise refusal(
                     "nothing-follows", f'"{name}" is a {info.type}: nothing can follow it', rest[0].span, hint
                 )

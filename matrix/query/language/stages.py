@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from lark import Token, Tree
 
@@ -22,6 +22,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
+from matrix.query.language.watching import refuse_in_watch
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -107,6 +108,8 @@ class StageChecker:
             raise refusal(
                 "shape-last", f'"as {self.shape.name}" comes last', self.shape.span, "put it after the other stages"
             )
+        if self.is_watch:
+            refuse_in_watch(self.context, tree, self.scope.relation)
         check = getattr(self, f"_{tree.data}")
         return cast(Stage, check(tree))
 
@@ -152,8 +155,6 @@ class StageChecker:
         self.scope = Scope(None, columns=behind)
 
     def _sort(self, tree: TokenTree) -> Sort:
-        if self.is_watch:
-            self._refuse_in_watch("sort", "sorted", tree)
         keys = []
         for item in cast(list[TokenTree], tree.children):
             expr, order = item.children
@@ -164,8 +165,6 @@ class StageChecker:
         return Limit(span_of(tree), size(self.context, tree.children[0]))
 
     def _sample(self, tree: TokenTree) -> Sample:
-        if self.is_watch:
-            self._refuse_in_watch("sample", "sampled", tree)
         if self.scope.relation is None:
             hint = "put sample before the stage that makes columns"
             raise refusal(
@@ -173,10 +172,6 @@ class StageChecker:
             )
         count, seed = cast(list[Any], tree.children)
         return Sample(span_of(tree), size(self.context, count), 0 if seed is None else size(self.context, seed))
-
-    def _refuse_in_watch(self, stage: str, done: str, tree: TokenTree) -> NoReturn:
-        message = f"a watch cannot be {done}: its rows arrive in order as they happen"
-        raise refusal("not-in-watch", message, span_of(tree), f'leave out "{stage}"')
 
     # -- aggregates ----------------------------------------------------------------------------------
 

@@ -54,8 +54,19 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
+def is_one_slip(a: str, b: str) -> bool:
+    """Whether one letter was put in, left out or replaced, or two neighbours swapped."""
+    if abs(len(a) - len(b)) > 1 or a == b:
+        return False
+    shorter = min(len(a), len(b))
+    start = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    end = next((i for i in range(shorter - start) if a[-1 - i] != b[-1 - i]), shorter - start)
+    here, there = a[start : len(a) - end], b[start : len(b) - end]
+    return max(len(here), len(there)) <= 1 or (len(here) == len(there) == 2 and here == there[::-1])
+
+
 def likeness(word: str, choice: str) -> tuple[int, bool, int, bool, str]:
-    """How unlike a choice is: letters that differ, then others than swapped ones, then shorter, then begun otherwise."""
+    """How unlike a choice is: by letters that differ; then no swap, a shorter word, another beginning."""
     lower = choice.lower()
     return (distance(word, lower), sorted(word) != sorted(lower), -len(choice), word[:1] != lower[:1], choice)
 

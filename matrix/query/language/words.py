@@ -176,7 +176,7 @@ def kind_pattern(context: Context, tree: Any) -> KindPattern:
             near = nearest(prefix[:-1], [kind.partition(".")[0] for kind in BUILT_IN_KINDS])
             family = prefix.partition(".")[0]
             kinds = listed(kind for kind in BUILT_IN_KINDS if kind.startswith(f"{family}."))
-            hint = did_you_mean(near and near != family and f"{near}.*") or f"{family}. has: {kinds}"
+            hint = did_you_mean(f"{near}.*" if near not in ("", family) else "") or f"{family}. has: {kinds}"
             fixes = [Edit(*span, f"{near}.*")] if near else []
             raise refusal("unknown-kind", f'no event kind starts with "{prefix}"', span, hint, *fixes)
         return KindPattern(span, prefix, is_prefix=True)
@@ -252,7 +252,9 @@ def size(context: Context, tree: Any) -> int:
             raise refusal("not-a-size", f'"{text}" is not a whole number', span, "for example: 10")
         found = int(digits[:20])
     if found >= 2**63:
-        raise refusal("number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}")
+        raise refusal(
+            "number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}"
+        )
     return int(found)
 
 
