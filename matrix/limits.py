@@ -88,3 +88,7 @@ QUERY_ZONES_KEPT_MAX = 65_536  # zone maps whose kinds stay decoded between quer
 RESULT_ROWS_SHOWN = 40  # of a result shown as text
 RESULT_CELL_CHARS_MAX = 60
 RESULT_WIDTH_MAX = 160
+
+# -- the prompt ---------------------------------------------------------------------------------
+PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
+PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
