@@ -73,7 +73,8 @@ class PastSimulations(PastTable, Simulations):
             return last_times(self.past)
         if name == "events":  # of one of whose agents something is cut there may be fewer
             cut = self.past.cut
-            return np.minimum(cut.writers.array("events")[cut.rows], cut.ends[cut.rows] - 1)
+            counts: Array = np.minimum(cut.writers.array("events")[cut.rows], cut.ends[cut.rows] - 1)
+            return counts
         return [getattr(life, name) for life in self._lives]
 
     def made_maps(self) -> list[dict[str, Any] | None]:
