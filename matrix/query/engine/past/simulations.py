@@ -71,10 +71,10 @@ class PastSimulations(PastTable, Simulations):
             return self.past.cut.writers.array("gid")[self.past.cut.rows]
         if name == "duration":
             return last_times(self.past)
-        if name == "events":  # of one of whose agents something is cut there may be fewer
+        if name == "events":  # the highest seq there can be: of an agent's later turns some are missing in between
             cut = self.past.cut
-            counts: Array = np.minimum(cut.writers.array("events")[cut.rows], cut.ends[cut.rows] - 1)
-            return counts
+            counts: Array = cut.writers.array("events")[cut.rows]
+            return counts if cut.turn is not None else np.minimum(counts, cut.ends[cut.rows] - 1)
         return [getattr(life, name) for life in self._lives]
 
     def made_maps(self) -> list[dict[str, Any] | None]:
