@@ -7,14 +7,19 @@ import os
 import pty
 import re
 import resource
+import select
 import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b.")
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.")
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,7 @@ def on_terminal(command: str, *, cwd: Path, columns: int = 100, stderr_to: Path 
     """Run a shell command with its three streams on a terminal of so many columns."""
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "TERM": "xterm-256color"}
-    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
-        environment.pop(name, None)
+    environment = _environment()
     with open(stderr_to, "wb") if stderr_to else os.fdopen(os.dup(side), "wb") as errors:
         process = subprocess.Popen(
             ["bash", "-c", command], cwd=cwd, env=environment, stdin=side, stdout=side, stderr=errors
@@ -41,6 +43,30 @@ def on_terminal(command: str, *, cwd: Path, columns: int = 100, stderr_to: Path 
     os.close(side)
     raw = _everything_from(main)
     return Seen(text=screen(raw), code=process.wait(timeout=60), raw=raw)
+
+
+def in_conversation(
+    command: str, lines: Sequence[tuple[str, str]], *, cwd: Path, columns: int = 100, environment: Mapping[str, str]
+) -> Seen:
+    """Run a shell command on a terminal; whenever a text of `lines` has appeared, type what stands beside it.
+
+    Wait for the prompt itself before a control key: between two prompts the terminal, not the prompt, reads it.
+    """
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    settings = {**_environment(), **environment, "PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody here tells where the cursor is
+    process = subprocess.Popen(["bash", "-c", command], cwd=cwd, env=settings, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    raw, seen_to = "", 0
+    for awaited, typed in lines:
+        while (place := raw.find(awaited, seen_to)) < 0:
+            piece = _piece_from(main, seconds=30)
+            assert piece, f"{awaited!r} never came:\n{raw}"
+            raw += piece.decode(errors="replace")
+        seen_to = place + len(awaited)
+        os.write(main, typed.encode())
+    raw += _everything_from(main)
+    return Seen(text=re.sub(_ESCAPES, "", raw), code=process.wait(timeout=60), raw=raw)
 
 
 def cpu_seconds(command: list[str]) -> float:
@@ -73,15 +99,28 @@ def screen(raw: str) -> str:
     return "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
 
 
+def _environment() -> dict[str, str]:
+    """This environment's commands, and nothing that would change how a terminal looks."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "TERM": "xterm-256color"}
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        environment.pop(name, None)
+    return environment
+
+
+def _piece_from(terminal: int, *, seconds: float | None = None) -> bytes:
+    """What was written next; nothing at the end, or when so many seconds bring nothing."""
+    if seconds is not None and not select.select([terminal], [], [], seconds)[0]:
+        return b""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # Linux reports EIO when the last writer has gone
+        return b""
+
+
 def _everything_from(terminal: int) -> str:
     pieces = []
-    while True:
-        try:
-            piece = os.read(terminal, 65_536)
-        except OSError:  # Linux reports EIO when the last writer has gone
-            break
-        if not piece:
-            break
+    while piece := _piece_from(terminal):
         pieces.append(piece)
     os.close(terminal)
-    return b"".join(pieces).decode()
+    return b"".join(pieces).decode(errors="replace")

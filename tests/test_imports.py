@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("cbor2", "click", "lark", "numpy", "pandas", "pyarrow", "rich", "sqlite_utils", "trio")
+HEAVY = ("cbor2", "click", "lark", "numpy", "pandas", "prompt_toolkit", "pyarrow", "rich", "sqlite_utils", "trio")
 
 
 def python(code: str) -> str:
@@ -36,7 +36,9 @@ def test_importing_matrix_takes_less_than_150_ms() -> None:
 def test_help_of_the_command_line_loads_nothing_heavy() -> None:
     code = "import sys; from matrix.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
     loaded = set(python(code).split())
-    assert {"cbor2", "lark", "numpy", "pandas", "pyarrow", "rich", "sqlite_utils", "trio"}.isdisjoint(loaded)
+    assert {"cbor2", "lark", "numpy", "pandas", "prompt_toolkit", "pyarrow", "rich", "sqlite_utils", "trio"}.isdisjoint(
+        loaded
+    )
 
 
 def test_every_public_name_is_there_listed_once_and_no_rooms_name() -> None:
@@ -52,15 +54,15 @@ def test_every_public_name_is_there_listed_once_and_no_rooms_name() -> None:
         assert getattr(matrix, name) is not None
 
 
-def test_a_query_of_the_command_does_not_wait_for_pandas(tmp_path: Path) -> None:
+def test_a_query_of_the_command_waits_neither_for_pandas_nor_for_the_prompt(tmp_path: Path) -> None:
     """pyarrow would import it at its first conversion, wherever it is installed."""
     program = (
         "import sys, atexit\n"
         "from matrix.cli.main import main\n"
-        "atexit.register(lambda: print('pandas' in sys.modules, file=sys.stderr))\n"
+        "atexit.register(lambda: print({'pandas', 'prompt_toolkit'} & set(sys.modules), file=sys.stderr))\n"
         f"sys.argv = ['matrix', 'query', {str(tmp_path)!r}, 'events | count by kind']\n"
         "main()\n"
     )
     (tmp_path / "log").mkdir()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr.strip()) == (0, "False")
+    assert (done.returncode, done.stderr.strip()) == (0, "set()")

@@ -45,12 +45,12 @@ def command(store: str, simulation: str | None, as_json: bool) -> None:
 
     with matrix.open(store) as opened:
         if simulation is None:
-            _store(opened, as_json)
+            show_store(opened, as_json)
         else:
-            _simulation(opened, simulation, as_json)
+            show_simulation(opened, simulation, as_json)
 
 
-def _store(store: Store, as_json: bool) -> None:
+def show_store(store: Store, as_json: bool) -> None:
     summary, kinds = store.info(), store.kinds()
     if as_json:
         _print_json({"path": str(store.path), **dataclasses.asdict(summary), "kinds": [_plain(k) for k in kinds]})
@@ -59,7 +59,7 @@ def _store(store: Store, as_json: bool) -> None:
     facts(_store_facts(summary))
     if kinds:
         click.echo()
-        _show_kinds(kinds)
+        show_kinds(kinds)
 
 
 def _store_facts(summary: StoreSummary) -> dict[str, str]:
@@ -73,7 +73,7 @@ def _store_facts(summary: StoreSummary) -> dict[str, str]:
     }
 
 
-def _show_kinds(kinds: Iterable[KindEntry]) -> None:
+def show_kinds(kinds: Iterable[KindEntry]) -> None:
     import shutil
     import sys
 
@@ -92,7 +92,7 @@ def _show_kinds(kinds: Iterable[KindEntry]) -> None:
     write_table(pa.table(columns), sys.stdout, width=shutil.get_terminal_size().columns if is_terminal else None)
 
 
-def _simulation(store: Store, id: str, as_json: bool) -> None:
+def show_simulation(store: Store, id: str, as_json: bool) -> None:
     summary = store.simulation(id)
     digest = store.digest(id) if summary.end is not None else None
     if as_json:

@@ -33,23 +33,36 @@ _BY_SUFFIX |= {".parquet": "parquet", ".txt": "table"}
     "  echo 'events offer | avg(.price) by role' | matrix query runs -",
 )
 @click.argument("store")
-@click.argument("query", nargs=-1, required=True, metavar="QUERY")
+@click.argument("query", nargs=-1, metavar="[QUERY]")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table on a terminal, else jsonl.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write the rows here; .csv, .parquet… say the format.")
-def command(store: str, query: tuple[str, ...], params: tuple[str, ...], form: str | None, file: str | None) -> None:
+@click.option("--no-history", is_flag=True, envvar="MATRIX_NO_HISTORY", help="Keep nothing that is typed at a prompt.")
+def command(
+    store: str, query: tuple[str, ...], params: tuple[str, ...], form: str | None, file: str | None, no_history: bool
+) -> None:
     """Ask STORE a question; rows go to stdout.
 
-    QUERY is one argument (quote it), or - to read it from stdin. Values of --param are numbers, true or false,
-    durations (5m), times (@2026-01-31), lists (["a", "b"]), else text; put a text in "double quotes" to keep it one.
+    QUERY is one argument (quote it), or - to read it from stdin. Without it a prompt opens on a terminal, with
+    completion and history (in the user's state folder; --no-history or MATRIX_NO_HISTORY=1 keeps none).
+
+    Values of --param are numbers, true or false, durations (5m), times (@2026-01-31), lists (["a", "b"]), else
+    text; put a text in "double quotes" to keep it one.
 
     A table shows durations as 1m30s and times as ISO text. In json, jsonl and csv a duration is an integer of
     microseconds, a time ISO text, what is missing null (or empty); arrow (an IPC stream) and parquet keep the types.
     """
     if len(query) > 1:
         raise click.UsageError(f"the query is one argument; put it in quotes: matrix query {store} '{' '.join(query)}'")
-    form = _format(form, file)
+    form = format_of(form, file)
+    if not query and (file is not None or not _is_at_a_terminal()):
+        raise click.UsageError(f"what is asked? a QUERY in quotes, or - for stdin: matrix query {store} 'agents'")
     bound = values.pairs(params, option="--param", of_query=True)
+    if not query:
+        from matrix.cli.prompt.session import open_prompt
+
+        open_prompt(store, bound, form, keeps_history=not no_history)
+        return
     text = sys.stdin.read() if query[0] == "-" else query[0]
 
     import matrix
@@ -64,14 +77,19 @@ def command(store: str, query: tuple[str, ...], params: tuple[str, ...], form: s
         begun = time.perf_counter()
         result = opened.query(text, **bound)
         took = time.perf_counter() - begun
-    left_out = _write(result.table, form, file)
+    left_out = write_rows(result.table, form, file)
     for line in result.notices:
         output.notice(line)
     if form == "table":
         _footer(result.table, took, left_out)
 
 
-def _format(form: str | None, file: str | None) -> str:
+def _is_at_a_terminal() -> bool:
+    """Whether somebody types, and sees the answer."""
+    return output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout)
+
+
+def format_of(form: str | None, file: str | None) -> str:
     """The format asked for, or the one that the file's name or the terminal suggests."""
     if file is not None:
         folder = Path(file).parent
@@ -84,7 +102,8 @@ def _format(form: str | None, file: str | None) -> str:
     return form or ("table" if is_terminal else "jsonl")
 
 
-def _write(table: pa.Table, form: str, file: str | None) -> list[str]:
+def write_rows(table: pa.Table, form: str, file: str | None) -> list[str]:
+    """Write the rows to a file, or to stdout; returns the columns that a table left out."""
     from matrix.cli import rows
 
     with _opened(file) as out:
@@ -131,7 +150,12 @@ def _footer(table: pa.Table, took: float, left_out: list[str]) -> None:
     if output.is_terminal(sys.stderr):
         counted = output.count(table.num_rows, "row") if table.num_rows else "no rows"
         output.words(f"{counted} · {took:.2f} s" if took >= 0.005 else counted, style="bright_black")
+    tell_left_out(left_out)
+
+
+def tell_left_out(left_out: list[str], *, all_of_them: str = "--format json") -> None:
+    """Which columns a table had no room for, and how all of them are shown."""
     if left_out:
         output.words(
-            f"not shown: {', '.join(left_out)} (| select chooses, --format json has all)", style="bright_black"
+            f"not shown: {', '.join(left_out)} (| select chooses, {all_of_them} has all)", style="bright_black"
         )

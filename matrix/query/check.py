@@ -22,10 +22,12 @@ from matrix.limits import QUERY_FIXES_MAX
 from matrix.query.language import conditions as _conditions  # noqa: F401  # these register their handlers
 from matrix.query.language.columns import default_columns
 from matrix.query.language.context import Context
+from matrix.query.language.idioms import hinted, idiomatic
 from matrix.query.language.parse import parse
+from matrix.query.language.repair import repaired
 from matrix.query.language.stages import StageChecker
 from matrix.query.language.suggest import Refusal, apply
-from matrix.query.language.watching import check_watch
+from matrix.query.language.watching import check_stages
 from matrix.query.syntax import Query
 
 
@@ -37,16 +39,13 @@ def check(text: str, params: Mapping[str, Any] | None = None, *, is_watch: bool 
     given = params or {}
     try:
         return _check(text, given, is_watch=is_watch)
-    except Refusal as refusal:
-        start, end = refusal.span
+    except Refusal as refused:
+        fix = _first_that_passes(text, refused, given, is_watch=is_watch)
+        for explain in (idiomatic, repaired, hinted):
+            refused, fix = explain(text, refused, fix, lambda candidate: _passes(candidate, given, is_watch=is_watch))
+        start, end = refused.span
         raise QueryError(
-            refusal.message,
-            code=refusal.code,
-            text=text,
-            start=start,
-            end=end,
-            hint=refusal.hint,
-            fix=_first_that_passes(text, refusal, given, is_watch=is_watch),
+            refused.message, code=refused.code, text=text, start=start, end=end, hint=refused.hint, fix=fix
         ) from None
 
 
@@ -55,11 +54,11 @@ def _check(text: str, params: Mapping[str, Any], *, is_watch: bool, is_trial: bo
     explain, watch, source_tree, *stage_trees = cast(list[Any], tree.children)
     context = Context(text, params)
     is_watch = is_watch or watch is not None
-    checker = StageChecker(context, is_watch=is_watch)
+    checker = StageChecker(context, is_watch=is_watch, is_explain=explain is not None)
     source = checker.source(source_tree)
     stages = tuple(checker.stage(cast(Tree[Any], stage)) for stage in stage_trees)
     if is_watch:
-        check_watch(source, stages)
+        check_stages(stages)
     span = (tree.meta.start_pos, tree.meta.end_pos)
     columns = default_columns(checker.scope, span)
     relation = checker.scope.relation
@@ -72,9 +71,15 @@ def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any], *
         candidate = apply(text, edits)
         if candidate == text:
             continue
-        try:
-            _check(candidate, params, is_watch=is_watch, is_trial=True)
-        except Refusal:
-            continue
-        return candidate
+        if _passes(candidate, params, is_watch=is_watch):
+            return candidate
     return ""
+
+
+def _passes(text: str, params: Mapping[str, Any], *, is_watch: bool) -> bool:
+    """Whether this is a right query."""
+    try:
+        _check(text, params, is_watch=is_watch, is_trial=True)
+    except Refusal:
+        return False
+    return True

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from matrix.errors import StoreError, UsageError
+from matrix.errors import QueryError, StoreError, UsageError
 from matrix.limits import QUERY_RETRIES_MAX, WATCH_ROWS_AT_ONCE, WATCH_ROWS_KEPT_MAX, WATCH_RUNS_KEPT_MAX
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
 from matrix.query.check import check
-from matrix.query.engine.catalogue import unknown_names
 from matrix.query.engine.fresh import Identity, Plan
 from matrix.query.engine.look import Asked, Look, Moments
 from matrix.query.engine.needs import entity_columns, needs_of
-from matrix.query.engine.not_yet import refuse_unexecuted
+from matrix.query.engine.unknown import unknown_names
 from matrix.query.execute import one_moment
 from matrix.query.position import Position, fingerprint
 from matrix.query.result import Result
@@ -89,7 +87,15 @@ class Watch:
         """
         query = check(text, parameters, is_watch=True)
         nodes = list(q.walk(query))
-        refuse_unexecuted(replace(query, is_watch=False), nodes)
+        if query.is_explain:
+            raise QueryError(
+                "explain is answered once, and a watch goes on",
+                code="not-in-watch",
+                text=text,
+                start=query.text.index("explain"),
+                end=query.text.index("explain") + len("explain"),
+                hint="ask store.query(…) to explain it",
+            )
         self.query, self._nodes = query, nodes
         self._asked = Asked(Plan.of(query), needs_of(query, nodes), entity_columns(nodes))
         self._name = fingerprint(text[query.source.span[0] :], parameters)

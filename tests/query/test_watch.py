@@ -205,14 +205,15 @@ async def test_an_index_made_anew_by_another_changes_nothing(tmp_path: Path) -> 
     [
         ("events | sort time", "a watch cannot be sorted"),
         ("events | sample 3", "a watch cannot be sampled"),
-        ("events | count by kind", "1:10: a watch never has all rows, so it aggregates buckets"),
+        ("events | count by kind", "1:10: a watch adds up in buckets"),
         ("events | limit 3 | count per 1s", "a bucket is of all its rows"),
         ("events | count per 1s | count per 1m", "a watch tells each bucket once"),
-        ("agents as of 5s", "a watch sees the log as it grows"),
-        ("agents | funnel offer then got accept", "a funnel is of all rows"),
-        ("events offer | effects", "their effects come later"),
-        ("events offer | causes | as tree", "a tree is drawn of all rows"),
+        ("agents as of 5s", "a watch looks at what comes"),
+        ("agents | funnel offer then got accept", "a watch has no funnel"),
+        ("events offer | effects", "a watch has no effects"),
+        ("events offer | causes | as tree", "a watch is no tree"),
         ("agents | goals | agents | match offer then got accept", "a watch tells each match once"),
+        ("explain events", "explain is answered once"),
         ("events where knd = offer", 'events have no field "knd"'),
     ],
 )
@@ -224,7 +225,7 @@ def test_what_a_watch_cannot_tell_is_refused_at_the_call(tmp_path: Path, text: s
 
 
 def test_a_watch_is_no_query_with_an_answer(tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match=r"1:1: a watch has no last row"):
+    with pytest.raises(QueryError, match="1:1: a watch goes on for ever"):
         deal_store(tmp_path).query("watch events")
 
 

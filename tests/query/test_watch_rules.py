@@ -16,6 +16,7 @@ from matrix.errors import QueryError
 from matrix.log.compact import compact_log
 from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
+from matrix.query import syntax as q
 from matrix.query.check import check
 from matrix.query.watch import Watch, WatchedRow
 from matrix.store import Store
@@ -88,11 +89,12 @@ class Reel:
 
 
 def accepted(text: str) -> str:
-    """The text, if it can be watched."""
+    """The text, if it can be watched, and is not drawn: shapes are of what is told."""
     try:
-        check(text, is_watch=True)
+        query = check(text, is_watch=True)
     except QueryError:
         assume(False)
+    assume(not query.is_explain and not any(isinstance(stage, q.Shape) for stage in query.stages))
     return text
 
 
@@ -136,6 +138,13 @@ PLAIN = (
     "events | count by agent per 2 turns",
     "goals | count(succeeded) as won, count by name per 1s",
     "simulations | count per 1h of wall",
+    "agents where did offer then got counter",
+    "agents | match offer as o then got message.sent",
+    "agents | match event then event then no offer within 2s | select id, start, duration",
+    "simulations | match message.sent then accept as a | where a.agent exists",
+    "goals where caused by offer",
+    "agents | match event then no offer within 3 turns | count by role per 1s",
+    "events where led to offer | causes within 2 steps",
     "events | where agent exists | select time, agent as who | count by who per 1s | where count > 1",
 )
 

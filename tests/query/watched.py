@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,8 +13,9 @@ from matrix.query import syntax as q
 from matrix.testing.forks import shared_events
 from matrix.testing.histories import Shards
 from matrix.testing.naive import source_rows, staged
-from matrix.testing.naive_conditions import Evaluator, Row, shown
+from matrix.testing.naive_conditions import Evaluator, shown
 from matrix.testing.naive_groups import aggregated
+from matrix.testing.naive_rows import Row
 from matrix.testing.plain_values import sort_rank
 from matrix.testing.world import Duration, Time, World
 
@@ -29,6 +31,7 @@ def told_by_rules(query: q.Query, shards: Shards, moments: Sequence[Moment]) -> 
         world = World({shard: events[: after.get(shard, 0)] for shard, events in shards.items()})
         evaluator = Evaluator(world, 0)
         first, per, rest = _parts(stages)
+        first = [_named(stage) for stage in first]
         rows = _new_rows(query, first, per, shards, before, after, evaluator)
         if any(left == 0 for left in limits):
             rows = []
@@ -39,7 +42,7 @@ def told_by_rules(query: q.Query, shards: Shards, moments: Sequence[Moment]) -> 
                 limits[limit] -= len(rows)
                 limit += 1
             elif rows:
-                rows = staged(evaluator, stage, rows)
+                rows = staged(evaluator, stage, rows, query.text)
         looks.append([{c.name: shown(evaluator.value(c.expr, (row,))) for c in query.columns} for row in rows])
     return looks
 
@@ -49,7 +52,7 @@ def _parts(stages: Sequence[q.Stage]) -> tuple[Sequence[q.Stage], q.Aggregate | 
         if isinstance(stage, q.Aggregate):
             return stages[:place], stage, stages[place + 1 :]
     count = 0
-    while count < len(stages) and isinstance(stages[count], (q.Where, q.Select)):
+    while count < len(stages) and isinstance(stages[count], (q.Where, q.Select, q.Match)):
         count += 1
     return stages[:count], None, stages[count:]
 
@@ -76,15 +79,29 @@ def _new_rows(
     if query.source.relation in (q.Relation.EVENTS, q.Relation.MESSAGES):
         return [row for row in rows if row.thing and row.thing.order in moved]
     earlier = World({shard: events[: before.get(shard, 0)] for shard, events in shards.items()})
-    there = {row.thing.order for row in _asked(query, first, Evaluator(earlier, 0)) if row.thing}
-    return [row for row in rows if row.thing and row.thing.order not in there]
+    there = Counter(map(_identity, _asked(query, first, Evaluator(earlier, 0))))
+    return [row for row in rows if (there.subtract([_identity(row)]) or there[_identity(row)] < 0)]
+
+
+def _named(stage: q.Stage) -> q.Stage:
+    """A match whose steps all have names: then a row says which events it is of."""
+    if not isinstance(stage, q.Match):
+        return stage
+    steps = [replace(step, name=step.name or f"step {i}") for i, step in enumerate(stage.sequence.steps)]
+    return replace(stage, sequence=replace(stage.sequence, steps=tuple(steps)))
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    """What a row is of: a thing, and the events of a match."""
+    assert row.thing is not None
+    return row.thing.order, *(step.thing.order for step in row.steps.values() if step and step.thing)
 
 
 def _asked(query: q.Query, first: Sequence[q.Stage], evaluator: Evaluator) -> list[Row]:
     things = evaluator.world.rows(query.source.relation)
     rows = source_rows(evaluator, query.source, [Row(thing) for thing in things])
     for stage in first:
-        rows = staged(evaluator, stage, rows)
+        rows = staged(evaluator, stage, rows, query.text)
     return rows
 
 
@@ -107,7 +124,7 @@ def _closed(
             if not _is_closed(stage.per, row, _written(shards, gid, before), evaluator)
             and _is_closed(stage.per, row, _written(shards, gid, after), evaluator)
         ]
-        groups = [Row(None, frozenset(), columns) for columns in aggregated(evaluator, stage, kept)]
+        groups = [Row(None, columns=columns) for columns in aggregated(evaluator, stage, kept)]
         groups.sort(key=lambda row: (row.columns["time"] is None, _rank(row.columns["time"])))
         yield from groups
 

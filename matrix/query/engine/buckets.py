@@ -100,11 +100,11 @@ def closed_buckets(
 ) -> Frame:
     """The groups of the buckets that were closed between two moments, by run, then bucket, then keys."""
     assert stage.per is not None, "the checker lets a watch aggregate per bucket only"
-    starts = bucket(evaluator.value(stage.per.value, Scope((frame,))), stage.per.width)
+    numbers = bucket(evaluator.value(stage.per.value, Scope((frame,))), stage.per.width)
     ends = np.full(frame.count, np.inf)
-    for lane in starts.lanes:
+    for lane in numbers.lanes:
         mask = lane.mask(frame.count)
-        ends[mask] = lane.spread(frame.count).values[mask].astype(np.float64) + stage.per.width
+        ends[mask] = (lane.spread(frame.count).values[mask] + 1.0) * stage.per.width
     gids = gids_of(evaluator, frame)
     is_new = _closed(ends, gids, after, stage.per.unit) & ~_closed(ends, gids, before, stage.per.unit)
     frame, gids = frame.keep(is_new), gids[is_new]

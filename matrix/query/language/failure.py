@@ -136,7 +136,7 @@ class Failure:
     @cached_property
     def plain(self) -> str:
         """The text with what is in quotes and comments blanked out, so that places stay what they are."""
-        return _STRING.sub(lambda found: " " * len(found.group()), self.text)
+        return blanked(self.text)
 
     def places_of(self, sign: str, after: int = 0) -> list[int]:
         """Where a sign stands, outside of texts in quotes and comments."""
@@ -255,6 +255,11 @@ class Failure:
             return next(family for name, family in _LARGE_FAMILIES.items() if name in self.accepts or not name)
         words = [_FAMILIES.get(name) or _words().get(name, name.lower()) for name in self.accepts]
         return listed(sorted(words))
+
+
+def blanked(text: str) -> str:
+    """A text whose quoted texts and comments are blanks."""
+    return _STRING.sub(lambda found: " " * len(found.group()), text)
 
 
 def keyword_words() -> frozenset[str]:

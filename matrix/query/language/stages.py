@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from lark import Token, Tree
 
 from matrix.query.language.aggregates import aggregate_of, check_argument, result_type
-from matrix.query.language.columns import aggregate_name, check_unique, column_name, default_columns
+from matrix.query.language.columns import (
+    aggregate_name,
+    check_unique,
+    column_name,
+    default_columns,
+    shape_columns,
+)
 from matrix.query.language.context import Context, condition, handles, span_of, value
 from matrix.query.language.context import expression as any_expression
 from matrix.query.language.fields import SHAPES
@@ -16,7 +22,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
-from matrix.query.language.watching import keys_of_one_run
+from matrix.query.language.watching import keys_of_one_run, refuse_in_watch
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -53,8 +59,8 @@ EVENT_LIKE = (Relation.EVENTS, Relation.MESSAGES)
 class StageChecker:
     """The stages of one query; ``scope`` is what the rows are so far."""
 
-    def __init__(self, context: Context, *, is_watch: bool) -> None:
-        self.context, self.is_watch = context, is_watch
+    def __init__(self, context: Context, *, is_watch: bool, is_explain: bool) -> None:
+        self.context, self.is_watch, self.is_explain = context, is_watch, is_explain
         self.scope = Scope(None)
         self.shape: Shape | None = None
 
@@ -64,6 +70,9 @@ class StageChecker:
         """The first relation of the query."""
         things, _, as_of, _ = cast(list[Any], tree.children)
         self.scope = Scope(Relation(str(things.children[0])))
+        if as_of is not None and self.is_watch:
+            hint = 'leave out "watch" to ask how things were, or "as of" to be told how they go on'
+            raise refusal("not-in-watch", "a watch looks at what comes, not at a moment", span_of(as_of), hint)
         return self._source(tree, None if as_of is None else self._as_of(as_of))
 
     def _source(self, tree: TokenTree, as_of: AsOf | None) -> Source:
@@ -99,6 +108,8 @@ class StageChecker:
             raise refusal(
                 "shape-last", f'"as {self.shape.name}" comes last', self.shape.span, "put it after the other stages"
             )
+        if self.is_watch:
+            refuse_in_watch(self.context, tree, self.scope.relation)
         check = getattr(self, f"_{tree.data}")
         return cast(Stage, check(tree))
 
@@ -118,7 +129,8 @@ class StageChecker:
             child, name = (*item.children, None)[:2]
             if isinstance(child, Token):
                 if not can_star:
-                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child))
+                    hint = "name the columns to group by"
+                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child), hint)
                 columns.extend(replace(c, span=span_of(child)) for c in default_columns(self.scope, span_of(child)))
                 continue
             read = any_expression if can_star else value
@@ -143,8 +155,6 @@ class StageChecker:
         self.scope = Scope(None, columns=behind)
 
     def _sort(self, tree: TokenTree) -> Sort:
-        if self.is_watch:
-            self._refuse_in_watch("sort", "sorted", tree)
         keys = []
         for item in cast(list[TokenTree], tree.children):
             expr, order = item.children
@@ -155,8 +165,6 @@ class StageChecker:
         return Limit(span_of(tree), size(self.context, tree.children[0]))
 
     def _sample(self, tree: TokenTree) -> Sample:
-        if self.is_watch:
-            self._refuse_in_watch("sample", "sampled", tree)
         if self.scope.relation is None:
             hint = "put sample before the stage that makes columns"
             raise refusal(
@@ -164,10 +172,6 @@ class StageChecker:
             )
         count, seed = cast(list[Any], tree.children)
         return Sample(span_of(tree), size(self.context, count), 0 if seed is None else size(self.context, seed))
-
-    def _refuse_in_watch(self, stage: str, done: str, tree: TokenTree) -> NoReturn:
-        message = f"a watch cannot be {done}: its rows arrive in order as they happen"
-        raise refusal("not-in-watch", message, span_of(tree), f'leave out "{stage}"')
 
     # -- aggregates ----------------------------------------------------------------------------------
 
@@ -177,7 +181,7 @@ class StageChecker:
         keys = () if by is None else self._items(by.children, can_star=False)
         per = None if per_tree is None else self._per(per_tree)
         bucket = () if per is None else (Column(per.span, "time", per.value, _bucket_type(per)),)
-        if self.is_watch:
+        if self.is_watch and not self.is_explain:
             keys = keys_of_one_run(keys, values, span_of(tree))
         columns = (*keys, *bucket, *values)
         check_unique(columns)
@@ -221,7 +225,8 @@ class StageChecker:
                 seen = self.scope.seen_by_agent
                 return Field(span, relation, (), relation, candidate, (), type_, seen_by_agent=seen)
         kind = {"time": "time inside the simulation", "wall": "wall-clock time", "turn": "turn"}[name]
-        hint = "say: per 1h of wall" if self.scope.relation is Relation.SIMULATIONS and name == "time" else ""
+        has_wall = self.scope.relation is Relation.SIMULATIONS and name == "time"
+        hint = "say: per 1h of wall" if has_wall else "group by a column instead: | count by …, or keep one called time"
         raise refusal("no-buckets", f"{self.scope.what()} have no {kind} to cut into buckets", span, hint)
 
     # -- sequences and causes ------------------------------------------------------------------------
@@ -304,8 +309,11 @@ class StageChecker:
                 "wrong-shape", "a tree is made of events", span, "for example: events goal.failed | causes | as tree"
             )
         if name == "timeline" and relation is None:
-            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span)
+            hint = "put it before the stage that made columns of the rows, or leave it out"
+            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span, hint)
         self.shape = Shape(span_of(tree), cast(Any, name))
+        if name != "table":
+            self._rows_become(shape_columns(name, relation, span_of(tree)))
         return self.shape
 
 

@@ -73,9 +73,21 @@ def _word_or_field(left: Expr, token: Token, scope: Scope) -> Expr:
             )
         return word
     is_known = first in scope.names() or find_origin(first, scope) is not None
+    if is_plain and is_known and is_kind_field(left, scope):
+        return _kind_or_path(text, span, scope)
     if is_plain and not is_known and (is_kind_field(left, scope) or not scope.is_step):
         return word
     return resolve(text, span, scope)
+
+
+def _kind_or_path(text: str, span: Span, scope: Scope) -> Expr:
+    """``kind = cause.kind`` is a path, ``kind = goal.suceeded`` a kind that is misspelt."""
+    try:
+        return resolve(text, span, scope)
+    except Refusal:
+        if nearest(text, BUILT_IN_KINDS):
+            check_kind(text, span)
+        raise
 
 
 def _outcome_word(tree: Any) -> Token | None:
@@ -162,9 +174,11 @@ def kind_pattern(context: Context, tree: Any) -> KindPattern:
         prefix = text[:-1]
         if not is_known_prefix(prefix):
             near = nearest(prefix[:-1], [kind.partition(".")[0] for kind in BUILT_IN_KINDS])
-            raise refusal(
-                "unknown-kind", f'no event kind starts with "{prefix}"', span, did_you_mean(near and f"{near}.*")
-            )
+            family = prefix.partition(".")[0]
+            kinds = listed(kind for kind in BUILT_IN_KINDS if kind.startswith(f"{family}."))
+            hint = did_you_mean(f"{near}.*" if near not in ("", family) else "") or f"{family}. has: {kinds}"
+            fixes = [Edit(*span, f"{near}.*")] if near else []
+            raise refusal("unknown-kind", f'no event kind starts with "{prefix}"', span, hint, *fixes)
         return KindPattern(span, prefix, is_prefix=True)
     if token.type == "STRING":
         text = unquote(text, span)
@@ -238,7 +252,9 @@ def size(context: Context, tree: Any) -> int:
             raise refusal("not-a-size", f'"{text}" is not a whole number', span, "for example: 10")
         found = int(digits[:20])
     if found >= 2**63:
-        raise refusal("number-too-large", f'"{text[:20]}" is too large a number', span)
+        raise refusal(
+            "number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}"
+        )
     return int(found)
 
 
@@ -251,5 +267,5 @@ def duration(context: Context, token: Token) -> int:
     if given.type is not Type.DURATION:
         raise refusal("bad-parameter", f"{token} is not a duration", span, "a duration is given as a timedelta")
     if given.value < 0:
-        raise refusal("bad-parameter", f"{token} is negative", span)
+        raise refusal("bad-parameter", f"{token} is negative", span, "a duration here is zero or longer")
     return cast(int, given.value)
