@@ -16,6 +16,7 @@ import pytest
 import trio
 import trio.testing
 
+from matrix import Agent, Simulation, open_runtime
 from matrix.errors import QueryError, UsageError
 from matrix.event import Event
 from matrix.log.compact import compact_log
@@ -299,3 +300,40 @@ async def test_a_writer_in_another_process_is_killed_and_gone_on_from(
     await rows.aclose()
     assert [row["seq"] for row in told] == list(range(1, 403))
     assert await take(store.watch("events | select seq", after=position), 302) == told[100:]
+
+
+# -- a runtime in the same process ------------------------------------------------------------------
+
+
+class Bidder(Agent):
+    async def run(self) -> None:
+        for price in range(5):
+            await self.sleep(1.0)
+            self.emit("bid", price=price)
+
+
+async def bidding(simulation: Simulation) -> None:
+    simulation.spawn(Bidder, "ann")
+    simulation.spawn(Bidder, "ben")
+
+
+async def test_what_a_runtime_beside_it_emits_is_told_while_it_runs_and_after(tmp_path: Path) -> None:
+    async with open_runtime(store=tmp_path) as runtime:
+        store = Store(tmp_path)
+        async with (
+            store.watch("events bid | select agent, .price as price") as bids,
+            store.watch("simulations where status = finished | select name") as ends,
+            store.watch("events bid | count, sum(.price) as sum per 2s") as buckets,
+        ):
+            await runtime.run(bidding, seed=1)
+            told = await take(bids, 10)
+            assert sorted((row["agent"], row["price"]) for row in told) == [
+                (name, price) for name in ("ann", "ben") for price in range(5)
+            ]
+            assert len(await take(ends, 1)) == 1
+            found = await take(buckets, 3)
+            assert [(row["time"], row["count"], row["sum"]) for row in found] == [
+                (0, 2, 0),
+                (2_000_000, 4, 6),
+                (4_000_000, 4, 14),
+            ]
