@@ -25,6 +25,7 @@ from matrix.query.language.context import Context
 from matrix.query.language.idioms import hinted, idiomatic
 from matrix.query.language.parse import parse
 from matrix.query.language.repair import repaired
+from matrix.query.language.scope import Probed
 from matrix.query.language.stages import StageChecker
 from matrix.query.language.suggest import Refusal, apply
 from matrix.query.syntax import Query
@@ -43,6 +44,16 @@ def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
         raise QueryError(
             refused.message, code=refused.code, text=text, start=start, end=end, hint=refused.hint, fix=fix
         ) from None
+
+
+def probed(text: str) -> Query | Probed | None:
+    """What the checker finds at ``PROBE`` in a text: the place, a whole query, or nothing when it refuses the text."""
+    try:
+        return _check(text, {}, is_trial=True)
+    except Probed as place:
+        return place
+    except Refusal:
+        return None
 
 
 def _check(text: str, params: Mapping[str, Any], *, is_trial: bool = False) -> Query:

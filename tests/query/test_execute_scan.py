@@ -20,7 +20,7 @@ from matrix.query.engine.scan import Source
 from matrix.query.execute import execute
 from matrix.store import Store
 from matrix.testing.society import society
-from tests.query.asking import column, deal_store, offers_store, store_of
+from tests.query.asking import column, deal_store, store_of
 from tests.stories import deal, offers
 
 
