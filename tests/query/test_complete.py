@@ -17,9 +17,10 @@ import pytest
 from matrix.errors import QueryError
 from matrix.event import Event
 from matrix.query.check import check
-from matrix.query.complete import Completion, how_well
+from matrix.query.complete import Completion
 from matrix.query.engine.unknown import unknown_names
 from matrix.query.language.cursor import place_at
+from matrix.query.language.suggest import how_well
 from matrix.query.syntax import walk
 from matrix.store import Store
 from tests.query.asking import store_of
