@@ -4,7 +4,8 @@
 ``failure``). The files of ``language`` make the tree of ``syntax`` from it, part by part: stages, conditions,
 related rows, sequences, values, words. They share the catalogue (``fields``), what names mean at a place
 (``scope``), which types agree (``types``) and constants (``literals``). All of them refuse with a
-``Refusal`` (``suggest``), whose fixes are tried here.
+``Refusal`` (``suggest``), whose fixes are tried here. Where none is right, an idiom of another language
+(``idioms``) or a word with one wrong letter (``repair``) may explain the text better.
 
 >>> check("agents where goal succeeded | count by role").columns[0].name
 'role'
