@@ -22,7 +22,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
-from matrix.query.language.watching import refuse_in_watch
+from matrix.query.language.watching import keys_of_one_run, refuse_in_watch
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -59,8 +59,8 @@ EVENT_LIKE = (Relation.EVENTS, Relation.MESSAGES)
 class StageChecker:
     """The stages of one query; ``scope`` is what the rows are so far."""
 
-    def __init__(self, context: Context, *, is_watch: bool) -> None:
-        self.context, self.is_watch = context, is_watch
+    def __init__(self, context: Context, *, is_watch: bool, is_explain: bool) -> None:
+        self.context, self.is_watch, self.is_explain = context, is_watch, is_explain
         self.scope = Scope(None)
         self.shape: Shape | None = None
 
@@ -189,6 +189,8 @@ class StageChecker:
         keys = () if by is None else self._items(by.children, can_star=False)
         per = None if per_tree is None else self._per(per_tree)
         bucket = () if per is None else (Column(per.span, "time", per.value, _bucket_type(per)),)
+        if self.is_watch and not self.is_explain:
+            keys = keys_of_one_run(keys, values, span_of(tree))
         columns = (*keys, *bucket, *values)
         check_unique(columns)
         self._rows_become(columns)
