@@ -43,6 +43,8 @@ QUERY_BYTES_MAX = 64 * 1024
 QUERY_TOKENS_MAX = 2_000
 QUERY_DEPTH_MAX = 64
 QUERY_FIXES_MAX = 6  # rewritten queries tried for one error
+QUERY_REPAIRS_MAX = 40  # texts with one word put right that are tried for one error
+QUERY_REPAIR_CHARS_MAX = 1_024  # longer queries are not tried again and again
 
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
@@ -52,6 +54,9 @@ assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while 
 # -- the index --------------------------------------------------------------------------------
 FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
+NOTICE_NAMES_MAX = 3  # names that there are, shown for one that there is not
+COMPLETION_VALUES_MAX = 50  # values of a field that completion knows
+COMPLETIONS_MAX = 100  # completions offered at one place
 
 # -- imports ----------------------------------------------------------------------------------
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1

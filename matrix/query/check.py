@@ -22,7 +22,10 @@ from matrix.limits import QUERY_FIXES_MAX
 from matrix.query.language import conditions as _conditions  # noqa: F401  # these register their handlers
 from matrix.query.language.columns import default_columns
 from matrix.query.language.context import Context
+from matrix.query.language.idioms import hinted, idiomatic
 from matrix.query.language.parse import parse
+from matrix.query.language.repair import repaired
+from matrix.query.language.scope import Probed
 from matrix.query.language.stages import StageChecker
 from matrix.query.language.suggest import Refusal, apply
 from matrix.query.syntax import Query
@@ -33,17 +36,24 @@ def check(text: str, params: Mapping[str, Any] | None = None) -> Query:
     given = params or {}
     try:
         return _check(text, given)
-    except Refusal as refusal:
-        start, end = refusal.span
+    except Refusal as refused:
+        fix = _first_that_passes(text, refused, given)
+        for explain in (idiomatic, repaired, hinted):
+            refused, fix = explain(text, refused, fix, lambda candidate: _passes(candidate, given))
+        start, end = refused.span
         raise QueryError(
-            refusal.message,
-            code=refusal.code,
-            text=text,
-            start=start,
-            end=end,
-            hint=refusal.hint,
-            fix=_first_that_passes(text, refusal, given),
+            refused.message, code=refused.code, text=text, start=start, end=end, hint=refused.hint, fix=fix
         ) from None
+
+
+def probed(text: str) -> Query | Probed | None:
+    """What the checker finds at ``PROBE`` in a text: the place, a whole query, or nothing when it refuses the text."""
+    try:
+        return _check(text, {}, is_trial=True)
+    except Probed as place:
+        return place
+    except Refusal:
+        return None
 
 
 def _check(text: str, params: Mapping[str, Any], *, is_trial: bool = False) -> Query:
@@ -65,9 +75,15 @@ def _first_that_passes(text: str, refusal: Refusal, params: Mapping[str, Any]) -
         candidate = apply(text, edits)
         if candidate == text:
             continue
-        try:
-            _check(candidate, params, is_trial=True)
-        except Refusal:
-            continue
-        return candidate
+        if _passes(candidate, params):
+            return candidate
     return ""
+
+
+def _passes(text: str, params: Mapping[str, Any]) -> bool:
+    """Whether this is a right query."""
+    try:
+        _check(text, params, is_trial=True)
+    except Refusal:
+        return False
+    return True

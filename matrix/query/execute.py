@@ -22,7 +22,7 @@ from matrix.errors import StoreError
 from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
-from matrix.query.engine.catalogue import kind_counts, unknown_names
+from matrix.query.engine.catalogue import kind_counts
 from matrix.query.engine.entities import TABLES
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.events import EventTable
@@ -37,6 +37,7 @@ from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.unknown import unknown_names
 from matrix.query.engine.world import World
 from matrix.query.result import Result
 

@@ -20,7 +20,7 @@ from matrix.query.engine.scan import Source
 from matrix.query.execute import execute
 from matrix.store import Store
 from matrix.testing.society import society
-from tests.query.asking import column, deal_store, offers_store, store_of
+from tests.query.asking import column, deal_store, store_of
 from tests.stories import deal, offers
 
 
@@ -211,16 +211,6 @@ def test_counts_by_kind_are_the_same_from_the_catalogue(
     by_catalogue = market.query(query).table
     monkeypatch.setattr(execute_module, "kind_counts", lambda query, connection: None)
     assert by_catalogue.equals(market.query(query).table)
-
-
-def test_kinds_and_keys_that_no_event_has_are_noticed(tmp_path: Path) -> None:
-    store = offers_store(tmp_path, {"price": 1}, {"price": 2})
-    assert store.query("events ofer where .pirce > 1 | count").notices == [
-        "no event of kind ofer in this store; offer: 2",
-        "no event has .pirce in this store; .price: 2",
-    ]
-    assert store.query('events where .price > 0 or ."語" exists').notices == []
-    assert store.query("agents where no tool.failed").notices == []
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def check_argument(text: str, name: AggregateName, word: str, item: Expr) -> Non
     """Whether an aggregate can be taken of these values."""
     written = text[slice(*item.span)]
     if isinstance(item, Field) and item.has_wildcard:
-        raise refusal("wildcard", "[*] means any element, so it has no single value", item.span)
+        hint = "name one element, such as .items[0].price, or use it in a comparison: .items[*].price > 100"
+        raise refusal("wildcard", "[*] means any element, so it has no single value", item.span, hint)
     taken = {Type.NUMBER, Type.DURATION, Type.ANY}
     if name in ORDERING:
         taken |= {Type.TIME}

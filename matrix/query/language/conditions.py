@@ -87,7 +87,9 @@ def check_compare(context: Context, tree: TokenTree, scope: Scope) -> Expr:
         if not is_kind_field(left, scope):
             refuse_star(right_tree)
         if op not in ("=", "!="):
-            raise refusal("no-order", "a * name can be compared with = and != only", span_of(right_tree))
+            message = "a * name can be compared with = and != only"
+            hint = f"kinds that start with it are: kind = {context.written(right_tree)}"
+            raise refusal("no-order", message, span_of(right_tree), hint, Edit(*span_of(operator), "="))
         return _negated(op == "!=", KindIs(span, cast(Field, left), (kind_pattern(context, right_tree),)))
     is_equality = op in ("=", "!=")
     right = word_or_value(context, left, right_tree, scope, may_be_word=is_equality)
@@ -127,7 +129,10 @@ def check_in(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     if negation is not None and isinstance(item, Field) and item.has_wildcard:
         start, end = span_of(negation)
         edits = (Edit(start, end + 1, ""), Edit(item.span[0], item.span[0], "not "))
-        raise refusal("wildcard-other-than", "[*] means any element, which not in would make unclear", span, "", edits)
+        hint = f"for no element say: not {context.text[slice(*item.span)]} in (…)"
+        raise refusal(
+            "wildcard-other-than", "[*] means any element, which not in would make unclear", span, hint, edits
+        )
     if isinstance(first, Token):
         members: tuple[Expr, ...] = parameter_members(first[1:], context.params, span_of(first))
         for member in members:
@@ -160,7 +165,8 @@ def _listed(context: Context, item: Expr, tree: TokenTree, span: tuple[int, int]
         return _membership(context, item, tuple(members), span, scope)
     for member in members:
         if not isinstance(member, Literal) or member.type is not Type.TEXT:
-            raise refusal("mixed-kinds", "beside a * name only kinds may be listed", member.span)
+            hint = "compare the rest by itself: kind in (offer, tool.*) or kind = …"
+            raise refusal("mixed-kinds", "beside a * name only kinds may be listed", member.span, hint)
         patterns.append(KindPattern(member.span, member.value))
     return KindIs(span, cast(Field, item), tuple(sorted(patterns, key=lambda pattern: pattern.span)))
 
@@ -218,7 +224,8 @@ def check_contains(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     if item.type is Type.TEXT:
         _check_text(context, part, "a part of a text")
     elif part.type in (Type.DURATION, Type.TIME, Type.MISSING):
-        raise refusal("incomparable", f"no list in data holds {NAMES[part.type]}", part.span)
+        hint = "lists in data hold texts, numbers, true and false; for a list without a value say: … missing"
+        raise refusal("incomparable", f"no list in data holds {NAMES[part.type]}", part.span, hint)
     return Contains(span_of(tree), item, part)
 
 
@@ -262,7 +269,8 @@ def check_regex(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     else:
         given = parameter(token[1:], context.params, span)
         if given.type is not Type.TEXT:
-            raise refusal("bad-parameter", f"{token} is {NAMES[given.type]}, not a pattern", span)
+            hint = "a pattern is given as a text"
+            raise refusal("bad-parameter", f"{token} is {NAMES[given.type]}, not a pattern", span, hint)
         pattern, flags = given.value, ""
     check_pattern(pattern, span)
     return Matches(span_of(tree), item, pattern, "".join(sorted(set(flags))))

@@ -58,7 +58,15 @@ WORDS = {
     "case": "use a function: if(condition, a, b)",
     "equals": "say: =",
     "eq": "say: =",
+    "is": "say: =",
+    "ne": "say: !=",
+    "gt": "say: >",
+    "lt": "say: <",
+    "gte": "say: >=",
+    "lte": "say: <=",
 }
+#: Words that one of ours stands for.
+WORD_FIXES = {"equals": "=", "eq": "=", "is": "=", "ne": "!=", "gt": ">", "lt": "<", "gte": ">=", "lte": "<="}
 UNITS = {
     "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
     "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms",
@@ -210,7 +218,8 @@ def word(failure: Failure) -> Refusal | None:
     found = re.compile(r"(?:group|order)\s+by\b", re.IGNORECASE).match(failure.text, span[0])
     if found is not None:
         said, span = f"{plain} by", found.span()
-    return refusal("foreign-word", f'there is no "{said}"', span, WORDS[plain])
+    fixes = [Edit(*span, WORD_FIXES[plain])] if plain in WORD_FIXES else []
+    return refusal("foreign-word", f'there is no "{said}"', span, WORDS[plain], *fixes)
 
 
 def upper_case(failure: Failure) -> Refusal | None:

@@ -128,6 +128,15 @@ def _kind_after_star(failure: Failure) -> Refusal | None:
     )
 
 
+def _doubled_dot(failure: Failure) -> Refusal | None:
+    """``agent..started``."""
+    found = re.compile(r"(?<=[\w\]])\.\.(?=[^\W\d])").search(failure.plain, max(0, failure.span[0] - 1))
+    if failure.is_end or found is None or found.start() > failure.span[0]:
+        return None
+    fix = Edit(*found.span(), ".")
+    return refusal("unexpected", "two dots", found.span(), "one dot is enough", fix)
+
+
 # -- stages ------------------------------------------------------------------------------------------------
 
 
@@ -176,10 +185,18 @@ def _expected_where(failure: Failure) -> Refusal | None:
     word, span = failure.shown, failure.span
     is_stage = word in STAGES or word in RELATION_OF_WORD or word in AGGREGATES
     if is_stage and "VBAR" in failure.accepts and word not in ("as", "goal", "event"):
-        return refusal("no-pipe", f'expected "|" before "{word}"', span, "", Edit(span[0], span[0], "| "))
+        return refusal(
+            "no-pipe", f'expected "|" before "{word}"', span, 'a stage begins with "|"', Edit(span[0], span[0], "| ")
+        )
     if "WHERE" not in failure.accepts or not failure.can_begin_condition:
         return None
-    return refusal("no-where", f'expected "where" before "{word}"', span, "", Edit(span[0], span[0], "where "))
+    return refusal(
+        "no-where",
+        f'expected "where" before "{word}"',
+        span,
+        'a condition begins with "where"',
+        Edit(span[0], span[0], "where "),
+    )
 
 
 def _no_brackets(failure: Failure) -> Refusal | None:
@@ -204,7 +221,13 @@ def _comma_left_out(failure: Failure) -> Refusal | None:
     if not failure.is_in_list:
         return None
     end, start = failure.tokens[-1].end_pos or 0, failure.span[0]
-    return refusal("no-comma", f'expected "," before "{failure.shown}"', failure.span, "", Edit(end, start, ", "))
+    return refusal(
+        "no-comma",
+        f'expected "," before "{failure.shown}"',
+        failure.span,
+        'a list has "," between its parts',
+        Edit(end, start, ", "),
+    )
 
 
 def _comma_for_and(failure: Failure) -> Refusal | None:
@@ -263,6 +286,10 @@ def _goal_in_brackets(failure: Failure) -> Refusal | None:
     if last is None or last.type != "GOAL" or failure.word[:1] != "(":
         return None
     span = (last.start_pos or 0, last.end_pos or 0)
+    if [token.type for token in failure.tokens[-3:-1]] == ["COUNT", "LPAR"]:
+        return refusal(
+            "nothing-to-count", 'say "goals" here', span, "for example: count(goals (failed))", Edit(*span, "goals")
+        )
     hint = "say: any goal (…), every goal (…), no goal (…), or: goal succeeded"
     return refusal("no-quantity", '"goal (…)" needs a quantity', span, hint, Edit(*span, "any goal"))
 
@@ -306,6 +333,7 @@ HABITS: tuple[Habit, ...] = (
     _then_after_absent,
     _comma_between_steps,
     _kind_after_star,
+    _doubled_dot,
     _whole_number,
     foreign.number,
     foreign.moment,

@@ -126,7 +126,12 @@ def _scalar(name: str, value: Any, span: Span) -> Literal:
         case str() if value.isascii() or not _HALF_LETTER.search(value):
             return Literal(span, str(value), Type.TEXT)
         case str():
-            raise refusal("bad-parameter", f"the value given for ${name} has half a letter in it", span)
+            raise refusal(
+                "bad-parameter",
+                f"the value given for ${name} has half a letter in it",
+                span,
+                "decode it anew, from the bytes it was made of",
+            )
         case int() | float():
             return Literal(span, value, Type.NUMBER)
         case timedelta():

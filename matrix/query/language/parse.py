@@ -48,7 +48,8 @@ def _refuse_surrogates(text: str) -> None:
     """Half a letter (from a broken decoding) is no text: it could not be compared, shown or sent."""
     found = re.search("[\ud800-\udfff]", text)
     if found is not None:
-        raise refusal("bad-character", "this is half a letter, from a text that was not decoded rightly", found.span())
+        message = "this is half a letter, from a text that was not decoded rightly"
+        raise refusal("bad-character", message, found.span(), "type the letter again, or leave it out")
 
 
 def _place(error: UnexpectedToken | UnexpectedCharacters) -> int | None:

@@ -10,8 +10,8 @@ from matrix.query.language.aggregates import aggregate_of, check_argument, resul
 from matrix.query.language.context import Context, condition, expression, handles, span_of, value
 from matrix.query.language.fields import FIELDS, REACHED, RELATION_OF_WORD
 from matrix.query.language.literals import parameter, unquote
-from matrix.query.language.scope import Scope
-from matrix.query.language.suggest import Edit, distance, listed, refusal
+from matrix.query.language.scope import Scope, columns_only
+from matrix.query.language.suggest import Edit, did_you_mean, distance, likeness, listed, refusal
 from matrix.query.language.types import NAMES
 from matrix.query.language.values import needs_quantity
 from matrix.query.language.words import duration, event_id, kind_pattern, size
@@ -64,7 +64,7 @@ def check_goal_test(context: Context, tree: TokenTree, scope: Scope) -> Expr:
             where = all_of(span, _goal_conditions(context, name, outcome, inner, ()))
             return Quantified(span, 1, None, Related(span, scope.relation, Relation.GOALS, where=where))
     if scope.relation is None:
-        raise refusal("columns-only", f"after this stage the columns are: {listed(scope.columns)}", span)
+        raise columns_only(scope, span)
     if scope.relation is Relation.CONVERSATIONS and word is not None:
         fix = Edit(span[0], span[0], "any ")
         raise refusal("no-goal", "a conversation has no goal; its agents have", span, "say: any goal succeeded", fix)
@@ -96,7 +96,9 @@ def _is_named(context: Context, token: Token, scope: Scope, links: tuple[str, ..
     if token.type == "PARAM":
         given = parameter(token[1:], context.params, span)
         if given.type is not Type.TEXT:
-            raise refusal("bad-parameter", f"{token} is {NAMES[given.type]}, not a goal's name", span)
+            raise refusal(
+                "bad-parameter", f"{token} is {NAMES[given.type]}, not a goal's name", span, "give it as a text"
+            )
         text = given.value
     else:
         text = unquote(str(token), span) if token.type == "STRING" else str(token)
@@ -229,7 +231,7 @@ def reach(
 def source_of(relation: Relation, word: Span, scope: Scope) -> Relation:
     """The relation of the row here, if rows of ``relation`` can be reached from it."""
     if scope.relation is None:
-        raise refusal("columns-only", f"after this stage the columns are: {listed(scope.columns)}", word)
+        raise columns_only(scope, word)
     if relation not in REACHED[scope.relation]:
         found = listed(r.value for r in Relation if r in REACHED[scope.relation])
         message = f"{scope.relation.value} do not lead to {relation.value} here"
@@ -268,11 +270,11 @@ def refuse_thing_as_kind(tree: TokenTree, scope: Scope) -> None:
     token = cast(Token, tree.children[0])
     if token.type != "NAME" or str(token) in RELATION_OF_WORD:
         return
-    for word in RELATION_OF_WORD:
-        if distance(str(token), word) == 1:
-            span = span_of(token)
-            hint = f'did you mean "{word}"?'
-            raise refusal("unknown-kind", f'no event of kind "{token}" is known', span, hint, Edit(*span, word))
+    near = [word for word in RELATION_OF_WORD if distance(str(token), word) == 1]
+    if near:
+        word, span = min(near, key=lambda choice: likeness(str(token), choice)), span_of(token)
+        message = f'no event of kind "{token}" is known'
+        raise refusal("unknown-kind", message, span, did_you_mean(word), Edit(*span, word))
 
 
 # -- counting ------------------------------------------------------------------------------------------
@@ -341,7 +343,13 @@ def _kind_counted(context: Context, tree: Any, scope: Scope) -> Related:
     where = tree.children[1] if tree.data == "call" else None
     if str(token) in RELATION_OF_WORD:
         plural = RELATION_OF_WORD[str(token)].value
-        raise refusal("nothing-to-count", f'say "{plural}" here', span_of(token), "", Edit(*span_of(token), plural))
+        raise refusal(
+            "nothing-to-count",
+            f'say "{plural}" here',
+            span_of(token),
+            f"for example: count({plural})",
+            Edit(*span_of(token), plural),
+        )
     kind: Any = Tree("kind", [token], tree.meta)
     pattern: TokenTree = Tree("pattern", cast(Any, [kind, where]), tree.meta)
     return reach_kind(context, pattern, scope)

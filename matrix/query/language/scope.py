@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from matrix.query.language.fields import FIELDS, FieldInfo, fields_of, relations_with
 from matrix.query.language.literals import unquote
-from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
+from matrix.query.language.suggest import Edit, Refusal, did_you_mean, joined, listed, nearest, refusal
 from matrix.query.syntax import WILDCARD, Column, ColumnRef, Field, PathPart, Relation, Span, Type
 
 
@@ -41,7 +41,12 @@ def parts_of(text: str, start: int) -> list[Part]:
             parts.append(Part(WILDCARD, span, False))
         else:
             if len(index) > 10:
-                raise refusal("number-too-large", f"[{index[:10]}…] is too large an index", span, "")
+                raise refusal(
+                    "number-too-large",
+                    f"[{index[:10]}…] is too large an index",
+                    span,
+                    "an index has ten digits at most; [-1] is the last element",
+                )
             parts.append(Part(int(index), span, False))
     return parts
 
@@ -81,6 +86,18 @@ class Scope:
         return [*self.columns, *(name for name in self.fields() if name not in self.columns)]
 
 
+#: A name that no query has: the checker stops at it and says what may stand there.
+PROBE = "zz_completed_here"
+
+
+class Probed(Exception):
+    """What the checker knew at the place of ``PROBE``: the rows there, and what the name would be."""
+
+    def __init__(self, scope: Scope | None, left: object = None, *, is_kind: bool = False) -> None:
+        super().__init__("a place to complete")
+        self.scope, self.left, self.is_kind = scope, left, is_kind
+
+
 class Origin(NamedTuple):
     """Where a path begins: a row some scopes out, or the event of a step."""
 
@@ -105,6 +122,8 @@ def find_origin(name: str, scope: Scope) -> Origin | None:
 
 def resolve(text: str, span: Span, scope: Scope) -> Field | ColumnRef:
     """What a path means here; refused when it means nothing."""
+    if text == PROBE:
+        raise Probed(scope)
     parts = parts_of(text, span[0])
     if text.startswith("."):
         return _own_data(text, span, parts, scope)
@@ -112,7 +131,10 @@ def resolve(text: str, span: Span, scope: Scope) -> Field | ColumnRef:
     if first in scope.columns:
         column = scope.columns[first]
         if len(parts) > 1:
-            raise refusal("nothing-follows", f'"{first}" is a column: nothing can follow it', parts[1].span)
+            hint = f"select the value itself, before there are only columns: … as {first}_{parts[1].value}"
+            if parts[1].value is WILDCARD or not parts[1].is_name:
+                hint = f"leave out what follows: {first}"
+            raise refusal("nothing-follows", f'"{first}" is a column: nothing can follow it', parts[1].span, hint)
         return ColumnRef(span, first, column.type)
     if scope.relation and first in scope.fields():
         here = Origin(scope.relation, 0, "", scope.seen_by_agent)
@@ -130,17 +152,18 @@ def _own_data(text: str, span: Span, parts: list[Part], scope: Scope) -> Field:
     """A path with a leading dot: into the data of the row itself."""
     if scope.relation is None:
         near = nearest(str(parts[0].value), list(scope.columns))
-        raise refusal(
-            "columns-only",
-            f"after this stage the columns are: {listed(scope.columns)}",
-            span,
-            did_you_mean(near),
-            *([Edit(*span, near)] if near else []),
-        )
+        raise columns_only(scope, span, near, *([Edit(*span, near)] if near else []))
     _refuse_unless_it_has_data(scope.relation, span)
     path = tuple(part.value for part in parts)
     relation = scope.relation
     return Field(span, relation, (), relation, "data", path, Type.ANY, seen_by_agent=scope.seen_by_agent)
+
+
+def columns_only(scope: Scope, span: Span, near: str = "", *fixes: Edit) -> Refusal:
+    """What needs rows of a relation stands where there are only columns."""
+    hint = did_you_mean(near) or "put this before the stage that made columns of the rows"
+    message = f"after this stage the columns are: {listed(scope.columns)}"
+    return refusal("columns-only", message, span, hint, *fixes)
 
 
 def _refuse_unless_it_has_data(relation: Relation, span: Span) -> None:
@@ -165,7 +188,11 @@ def _follow(span: Span, parts: list[Part], origin: Origin, scope: Scope) -> Fiel
             return _field(span, origin, links, owner, name, path, Type.ANY if path else Type.MAP)
         if info.link is None:
             if rest:
-                hint = "your own data starts with a dot or with data" if rest[0].is_name else ""
+                hint = (
+                    "your own data starts with a dot or with data"
+                    if rest[0].is_name
+                    else f"leave out what follows: {name}"
+                )
                 raise refusal(
                     "nothing-follows", f'"{name}" is a {info.type}: nothing can follow it', rest[0].span, hint
                 )
@@ -198,8 +225,14 @@ def _unknown_part(parts: list[Part], index: int, owner: Relation, known: dict[st
     near = nearest(str(part.value), list(known))
     has_data = "data" in known
     hint = joined(did_you_mean(near), f"Its own data is under data: data.{part.value}" if has_data else "")
+    hint = hint or _has(owner)
     fixes = [Edit(*part.span, near)] if near else [Edit(*part.span, f"data.{part.value}")] if has_data else []
     raise refusal("unknown-field", f'{owner.value} have no field "{part.value}"', part.span, hint, *fixes)
+
+
+def _has(relation: Relation) -> str:
+    """All fields of a relation, for a name that is like none of them."""
+    return f"{relation.value} have: {listed(FIELDS[relation])}"
 
 
 def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoReturn:
@@ -207,9 +240,14 @@ def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoR
     first = parts[0]
     name = str(first.value)
     steps = _steps_around(scope)
+    aliases = _aliases_around(scope)
+    if len(parts) > 1 and parts[1].is_name and not steps and (near := nearest(name, aliases)):
+        message = f'{scope.what()} have no field "{name}"'
+        raise refusal("unknown-field", message, first.span, did_you_mean(near), Edit(*first.span, near))
     if len(parts) > 1 and parts[1].is_name and (scope.is_step or steps):
-        near = nearest(name, steps) or (steps[0] if len(steps) == 1 else "")
-        hint = f"steps so far: {listed(steps)}" if steps else 'name a step with "as", for example: did offer as o'
+        near = nearest(name, [*steps, *aliases]) or (steps[0] if len(steps) == 1 else "")
+        so_far = f"steps so far: {listed(steps)}" if steps else 'name a step with "as", for example: did offer as o'
+        hint = joined(did_you_mean(near) if len(near) > 1 else "", so_far)
         raise refusal(
             "unknown-step", f'no step is named "{name}"', span, hint, *([Edit(*first.span, near)] if near else [])
         )
@@ -234,7 +272,7 @@ def _unknown_name(text: str, span: Span, parts: list[Part], scope: Scope) -> NoR
     if has_data and len(parts) == 1:
         fixes.append(Edit(*span, own))
     hint = joined(did_you_mean(near), f"Your own data starts with a dot: {own}" if has_data else "")
-    raise refusal("unknown-field", message, first.span, hint, *fixes)
+    raise refusal("unknown-field", message, first.span, hint or _has(scope.relation), *fixes)
 
 
 def _unknown_column(name: str, span: Span, scope: Scope) -> NoReturn:
@@ -255,6 +293,16 @@ def _steps_around(scope: Scope) -> list[str]:
         steps.extend(inner.steps)
         inner = inner.outer
     return steps
+
+
+def _aliases_around(scope: Scope) -> list[str]:
+    """Every alias that can be used here."""
+    aliases = []
+    inner: Scope | None = scope
+    while inner is not None:
+        aliases.append(inner.alias)
+        inner = inner.outer
+    return [alias for alias in aliases if alias]
 
 
 def field_info(item: object, scope: Scope) -> FieldInfo | None:

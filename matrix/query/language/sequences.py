@@ -9,8 +9,8 @@ from lark import Token, Tree
 
 from matrix.query.language.context import Context, condition, handles, span_of
 from matrix.query.language.fields import OUTCOMES, relations_with
-from matrix.query.language.scope import Scope, resolve
-from matrix.query.language.suggest import Edit, listed, refusal
+from matrix.query.language.scope import Scope, columns_only, resolve
+from matrix.query.language.suggest import Edit, refusal
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Absent,
@@ -58,8 +58,7 @@ class SequenceChecker:
             hint = "use agents or simulations, or look along the causes: caused by …, led to …"
             raise refusal("no-stream", f"one {relation.value[:-1]} is not a sequence", self.span, hint)
         if relation is None:
-            message = f"after this stage the columns are: {listed(self.scope.columns)}"
-            raise refusal("columns-only", message, self.span)
+            raise columns_only(self.scope, self.span)
         return relation
 
     def check(self, tree: TokenTree) -> Sequence:
@@ -131,7 +130,8 @@ class SequenceChecker:
         found = resolve(str(token), span_of(token), inner)
         assert isinstance(found, Field)
         if found.has_wildcard:
-            raise refusal("wildcard", "[*] means any element, so it has no single value", found.span)
+            hint = "name one element, such as .items[0].sku"
+            raise refusal("wildcard", "[*] means any element, so it has no single value", found.span, hint)
         return found
 
     def _distance(self, tree: TokenTree) -> Distance:

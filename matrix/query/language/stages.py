@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from lark import Token, Tree
 
@@ -16,6 +16,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
+from matrix.query.language.watching import refuse_in_watch
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -98,6 +99,8 @@ class StageChecker:
             raise refusal(
                 "shape-last", f'"as {self.shape.name}" comes last', self.shape.span, "put it after the other stages"
             )
+        if self.is_watch:
+            refuse_in_watch(self.context, tree, self.scope.relation)
         check = getattr(self, f"_{tree.data}")
         return cast(Stage, check(tree))
 
@@ -117,7 +120,8 @@ class StageChecker:
             child, name = (*item.children, None)[:2]
             if isinstance(child, Token):
                 if not can_star:
-                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child))
+                    hint = "name the columns to group by"
+                    raise refusal("star-here", "* stands for columns: it belongs in select", span_of(child), hint)
                 columns.extend(replace(c, span=span_of(child)) for c in default_columns(self.scope, span_of(child)))
                 continue
             read = any_expression if can_star else value
@@ -142,8 +146,6 @@ class StageChecker:
         self.scope = Scope(None, columns=behind)
 
     def _sort(self, tree: TokenTree) -> Sort:
-        if self.is_watch:
-            self._refuse_in_watch("sort", "sorted", tree)
         keys = []
         for item in cast(list[TokenTree], tree.children):
             expr, order = item.children
@@ -154,8 +156,6 @@ class StageChecker:
         return Limit(span_of(tree), size(self.context, tree.children[0]))
 
     def _sample(self, tree: TokenTree) -> Sample:
-        if self.is_watch:
-            self._refuse_in_watch("sample", "sampled", tree)
         if self.scope.relation is None:
             hint = "put sample before the stage that makes columns"
             raise refusal(
@@ -163,10 +163,6 @@ class StageChecker:
             )
         count, seed = cast(list[Any], tree.children)
         return Sample(span_of(tree), size(self.context, count), 0 if seed is None else size(self.context, seed))
-
-    def _refuse_in_watch(self, stage: str, done: str, tree: TokenTree) -> NoReturn:
-        message = f"a watch cannot be {done}: its rows arrive in order as they happen"
-        raise refusal("not-in-watch", message, span_of(tree), f'leave out "{stage}"')
 
     # -- aggregates ----------------------------------------------------------------------------------
 
@@ -218,7 +214,8 @@ class StageChecker:
                 seen = self.scope.seen_by_agent
                 return Field(span, relation, (), relation, candidate, (), type_, seen_by_agent=seen)
         kind = {"time": "time inside the simulation", "wall": "wall-clock time", "turn": "turn"}[name]
-        hint = "say: per 1h of wall" if self.scope.relation is Relation.SIMULATIONS and name == "time" else ""
+        has_wall = self.scope.relation is Relation.SIMULATIONS and name == "time"
+        hint = "say: per 1h of wall" if has_wall else "group by a column instead: | count by …, or keep one called time"
         raise refusal("no-buckets", f"{self.scope.what()} have no {kind} to cut into buckets", span, hint)
 
     # -- sequences and causes ------------------------------------------------------------------------
@@ -301,7 +298,8 @@ class StageChecker:
                 "wrong-shape", "a tree is made of events", span, "for example: events goal.failed | causes | as tree"
             )
         if name == "timeline" and relation is None:
-            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span)
+            hint = "put it before the stage that made columns of the rows, or leave it out"
+            raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span, hint)
         self.shape = Shape(span_of(tree), cast(Any, name))
         return self.shape
 

@@ -54,19 +54,32 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
+def is_one_slip(a: str, b: str) -> bool:
+    """Whether one letter was put in, left out or replaced, or two neighbours swapped."""
+    if abs(len(a) - len(b)) > 1 or a == b:
+        return False
+    shorter = min(len(a), len(b))
+    start = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    end = next((i for i in range(shorter - start) if a[-1 - i] != b[-1 - i]), shorter - start)
+    here, there = a[start : len(a) - end], b[start : len(b) - end]
+    return max(len(here), len(there)) <= 1 or (len(here) == len(there) == 2 and here == there[::-1])
+
+
+def likeness(word: str, choice: str) -> tuple[int, bool, int, bool, str]:
+    """How unlike a choice is: by letters that differ; then no swap, a shorter word, another beginning."""
+    lower = choice.lower()
+    return (distance(word, lower), sorted(word) != sorted(lower), -len(choice), word[:1] != lower[:1], choice)
+
+
 def nearest(word: str, choices: Collection[str]) -> str:
     """The choice a hand most likely meant, or "" when none is near enough."""
     word = word.lower()[:64]
-    if len(word) < 3:  # of so few letters only their order or case can be wrong
-        return next((choice for choice in sorted(choices) if sorted(choice.lower()) == sorted(word)), "")
-    best, best_distance = "", 1 + max(1, len(word) // 3)
-    for choice in sorted(choices):
-        if abs(len(choice) - len(word)) >= best_distance:
-            continue
-        far = distance(word, choice.lower())
-        if far < best_distance and far < len(choice):
-            best, best_distance = choice, far
-    return best or _longest_common_start(word, choices)
+    far_max = max(1, len(word) // 3)
+    near = [choice for choice in choices if abs(len(choice) - len(word)) <= far_max]
+    best = min((likeness(word, choice) for choice in near), default=(far_max + 1, True, 0, True, ""))
+    if best[0] <= far_max and best[0] < len(best[-1]):
+        return best[-1]
+    return _longest_common_start(word, choices)
 
 
 def _longest_common_start(word: str, choices: Collection[str]) -> str:

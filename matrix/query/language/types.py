@@ -146,9 +146,8 @@ def arithmetic(text: str, op: ArithOp, left: Expr, right: Expr) -> Arith:
     for side in (left, right):
         if side.type not in (Type.NUMBER, Type.DURATION, Type.TIME, Type.ANY):
             written = text[slice(*side.span)]
-            raise refusal(
-                "no-arithmetic", f'"{written}" is {NAMES[side.type]}: it cannot be calculated with', side.span
-            )
+            message = f'"{written}" is {NAMES[side.type]}: it cannot be calculated with'
+            raise refusal("no-arithmetic", message, side.span, "number(x) makes a number of a text")
     fixes = []
     if {sides[0], sides[1]} == {_D, _N} and isinstance(right, Literal) and right.type is _N:
         fixes = [Edit(*right.span, text[slice(*right.span)] + "s")]

@@ -95,7 +95,7 @@ def check_negate(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     """``-x``; of a constant it is a constant."""
     item = value(context, tree.children[-1], scope)
     if item.type not in (Type.NUMBER, Type.DURATION, Type.ANY):
-        raise refusal("no-arithmetic", f"{NAMES[item.type]} has no negative", item.span)
+        raise refusal("no-arithmetic", f"{NAMES[item.type]} has no negative", item.span, 'leave out the "-"')
     if isinstance(item, Literal):
         return Literal(span_of(tree), -item.value, item.type)
     return Negate(span_of(tree), item, Type.DURATION if item.type is Type.DURATION else Type.NUMBER)
@@ -158,7 +158,8 @@ def check_call(context: Context, tree: TokenTree, scope: Scope) -> Expr:
     fewest = 1
     if not fewest <= len(arguments) <= len(allowed):
         takes = "one value" if len(allowed) == 1 else "one value, or two"
-        raise refusal("wrong-arguments", f"{name}( ) takes {takes}", span_of(tree))
+        example = "round(.price, 1)" if name == "round" else f"{name}(x)"
+        raise refusal("wrong-arguments", f"{name}( ) takes {takes}", span_of(tree), f"for example: {example}")
     checked = tuple(_argument(context, argument, scope) for argument in arguments)
     for item, types in zip(checked, allowed, strict=False):
         _check_argument(context, name, item, types)

@@ -13,7 +13,7 @@ from matrix.event import BUILT_IN_KINDS
 from matrix.query.language.context import Context, span_of, value
 from matrix.query.language.fields import ALL_STATUSES, STATUSES, is_known_kind, is_known_prefix
 from matrix.query.language.literals import duration_us, parameter, quote, unquote
-from matrix.query.language.scope import Scope, field_behind, field_info, find_origin, parts_of, resolve
+from matrix.query.language.scope import PROBE, Probed, Scope, field_behind, field_info, find_origin, parts_of, resolve
 from matrix.query.language.suggest import Edit, Refusal, did_you_mean, joined, listed, nearest, refusal
 from matrix.query.syntax import Expr, Field, KindPattern, Literal, Relation, Span, Type
 
@@ -54,6 +54,8 @@ def word_or_value(context: Context, left: Expr, tree: Any, scope: Scope, *, may_
 def _word_or_field(left: Expr, token: Token, scope: Scope) -> Expr:
     """``role = buyer`` is a text, ``peer.role = a.role`` two fields, ``agent = role`` could be either."""
     text, span = str(token), span_of(token)
+    if text == PROBE:
+        raise Probed(scope, left)
     word = Literal(span, text, Type.TEXT)
     if token.type == "DATA":
         return resolve(text, span, scope)
@@ -73,9 +75,21 @@ def _word_or_field(left: Expr, token: Token, scope: Scope) -> Expr:
             )
         return word
     is_known = first in scope.names() or find_origin(first, scope) is not None
+    if is_plain and is_known and is_kind_field(left, scope):
+        return _kind_or_path(text, span, scope)
     if is_plain and not is_known and (is_kind_field(left, scope) or not scope.is_step):
         return word
     return resolve(text, span, scope)
+
+
+def _kind_or_path(text: str, span: Span, scope: Scope) -> Expr:
+    """``kind = cause.kind`` is a path, ``kind = goal.suceeded`` a kind that is misspelt."""
+    try:
+        return resolve(text, span, scope)
+    except Refusal:
+        if nearest(text, BUILT_IN_KINDS):
+            check_kind(text, span)
+        raise
 
 
 def _outcome_word(tree: Any) -> Token | None:
@@ -158,13 +172,17 @@ def kind_pattern(context: Context, tree: Any) -> KindPattern:
     """A kind as a pattern, a source or a comparison names it: a word, a quoted text, ``tool.*`` or a parameter."""
     token = cast(Token, tree.children[0] if isinstance(tree, Tree) else tree)
     span, text = span_of(token), str(token)
+    if text == PROBE:
+        raise Probed(None, is_kind=True)
     if token.type == "GLOB":
         prefix = text[:-1]
         if not is_known_prefix(prefix):
             near = nearest(prefix[:-1], [kind.partition(".")[0] for kind in BUILT_IN_KINDS])
-            raise refusal(
-                "unknown-kind", f'no event kind starts with "{prefix}"', span, did_you_mean(near and f"{near}.*")
-            )
+            family = prefix.partition(".")[0]
+            kinds = listed(kind for kind in BUILT_IN_KINDS if kind.startswith(f"{family}."))
+            hint = did_you_mean(f"{near}.*" if near not in ("", family) else "") or f"{family}. has: {kinds}"
+            fixes = [Edit(*span, f"{near}.*")] if near else []
+            raise refusal("unknown-kind", f'no event kind starts with "{prefix}"', span, hint, *fixes)
         return KindPattern(span, prefix, is_prefix=True)
     if token.type == "STRING":
         text = unquote(text, span)
@@ -238,7 +256,9 @@ def size(context: Context, tree: Any) -> int:
             raise refusal("not-a-size", f'"{text}" is not a whole number', span, "for example: 10")
         found = int(digits[:20])
     if found >= 2**63:
-        raise refusal("number-too-large", f'"{text[:20]}" is too large a number', span)
+        raise refusal(
+            "number-too-large", f'"{text[:20]}" is too large a number', span, f"the largest whole number is {2**63 - 1}"
+        )
     return int(found)
 
 
@@ -251,5 +271,5 @@ def duration(context: Context, token: Token) -> int:
     if given.type is not Type.DURATION:
         raise refusal("bad-parameter", f"{token} is not a duration", span, "a duration is given as a timedelta")
     if given.value < 0:
-        raise refusal("bad-parameter", f"{token} is negative", span)
+        raise refusal("bad-parameter", f"{token} is negative", span, "a duration here is zero or longer")
     return cast(int, given.value)
