@@ -1,6 +1,6 @@
 """How long questions take: about entities, whatever the number of events, and over all events of a kind.
 
-Writes the society of ``matrix.testing.society`` (13 kinds of events; one event in seven is a ``model.completed``),
+Writes the society of ``matrix.testing.society`` (14 kinds of events; one event in seven is a ``model.completed``),
 follows it, and asks. *First* is a store opened anew for the question, *again* the same store asked once more.
 Medians of ``--rounds``, in processor seconds of this process (wall beside them), because machines are shared;
 a scan counts every event of the log that it has to look at.

@@ -70,8 +70,19 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
 # -- executing queries --------------------------------------------------------------------------
-QUERY_BATCH_EVENTS_MAX = 262_144  # events that a scan holds at once, beside those that its filter keeps
+QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
+QUERY_THREADS_MAX = 8  # threads that read blocks for one query
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
+QUERY_FOREST_EVENTS_MAX = 16 * 1024 * 1024  # events whose causes are held at once, 30 bytes each while walked
+QUERY_CAUSED_ROWS_MAX = 4 * 1024 * 1024  # rows that wait to be asked for their causes; more are decided while read
+QUERY_CAUSE_ROWS_MAX = 20_000_000  # rows that `causes` or `effects` may have, one per row and ancestor (descendant)
+QUERY_CAUSE_PAIRS_MAX = 50_000_000  # pairs of a row and an ancestor that a condition on both is tried on
+QUERY_CAUSE_LOOKUPS_MAX = 16  # links of few events that are looked up one by one, before their simulation is read
+QUERY_TREE_CHARS_MAX = 64 * 1024 * 1024  # characters of a tree drawn
+QUERY_CHAT_BYTES_MAX = 1024 * 1024 * 1024  # text in one piece of a column of chats; Arrow can number 2 GiB
+QUERY_STREAM_EVENTS_MAX = 8_388_608  # events of the simulations whose streams are read at once (one is never cut)
+QUERY_CHAIN_PAIRS_MAX = 200_000_000  # pairs of events that conditions between steps are tried on, in those simulations
+QUERY_CHAINS_MAX = 8_000_000  # chains of events that such conditions leave behind one step, before any is dropped
 QUERY_BLOCKS_KEPT_MAX = 64  # blocks kept open for columns that were not read while scanning
 QUERY_RETRIES_MAX = 16  # times a query starts again because segments were compacted under it
 QUERY_TABLES_KEPT_MAX = 32  # entity tables kept between queries while the index does not change

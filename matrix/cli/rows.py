@@ -113,6 +113,8 @@ def _csv_values(batch: pa.RecordBatch, column: int) -> list[Any]:
     plain = values(batch, column)
     if pa.types.is_boolean(batch.schema.field(column).type):  # as the language writes them, not as Python does
         return [None if value is None else str(value).lower() for value in plain]
+    if pa.types.is_list(batch.schema.field(column).type):
+        return [json.dumps(value, ensure_ascii=False) for value in plain]
     return plain
 
 

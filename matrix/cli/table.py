@@ -3,13 +3,15 @@
 No borders: bold names over a thin rule, numbers and durations to the right, what is missing left blank.
 Widths come from the first rows, then rows are written as they come, so a long result starts at once.
 On a terminal long cells are cut with an ellipsis, and columns that do not fit are left out, the least telling
-first, and named below; anywhere else nothing is cut.
+first, and named below; anywhere else nothing is cut. A chat has a line for each message, and long messages are
+wrapped; what is drawn (a tree, the bars of a timeline) stays whole as long as there is room for it alone.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -18,7 +20,7 @@ import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
 from matrix.cli import output, rows
-from matrix.query.engine.notation import duration_text, number_text
+from matrix.query.engine.notation import duration_text, message_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
 TEXT_WIDTH_MIN = 16  # a column of text is cut to no less before whole columns are left out
@@ -26,6 +28,7 @@ GAP = "  "
 
 #: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
 SPARE: tuple[str, ...] = (
+    "level",
     "wall",
     "seq",
     "simulation",
@@ -41,6 +44,7 @@ SPARE: tuple[str, ...] = (
 SPARE += ("turns", "start", "goal", "role", "seed")
 
 OPEN = ("data", "text")  # long by nature, and no less telling when cut
+DRAWN = {"tree": "level", "bar": "lane"}  # drawings, and the column by whose presence they are known
 
 # Text of other people's making must not move the cursor or colour the terminal.
 _BLANKS = dict.fromkeys(map(ord, "\n\r\t\v\f\u2028\u2029"), " ")
@@ -57,6 +61,8 @@ class Column:
     show: Callable[[Any], str]
     is_right: bool = False
     is_whole: bool = False  # never cut: half a number, or half a time, misleads
+    is_drawn: bool = False
+    is_chat: bool = False
     width: int = 0
     is_empty: bool = False
 
@@ -73,18 +79,22 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
     """Write the table, at most `width` cells wide; returns the names of columns that were left out."""
     width = None if width is None else width - len(indent)
     columns = [_column(field, i) for i, field in enumerate(table.schema)]
+    for column in columns:
+        column.is_drawn = DRAWN.get(column.name) in table.column_names
+        column.is_whole |= column.is_drawn
     lines = _cells(table, columns)
     sample = list(itertools.islice(lines, SAMPLE_ROWS))
     for column in columns:
-        column.width = max(map(cell_len, (column.name, *(row[column.index] for row in sample))))
+        column.width = max(map(_width, (column.name, *(row[column.index] for row in sample))))
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
     shown = columns if width is None else _fitted(columns, width)
     if table.num_columns:
         click.secho(indent + _line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
         click.secho(indent + GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
-        cells = [_padded(c, row[c.index]) if width is None else c.fit(row[c.index]) for c in shown]
-        out.write((indent + _line(cells)).rstrip() + "\n")
+        for texts in _lines([row[c.index] for c in shown], shown, is_cut=width is not None):
+            cells = [_padded(c, text) if width is None else c.fit(text) for c, text in zip(shown, texts)]
+            out.write((indent + _line(cells)).rstrip() + "\n")
     return [c.name for c in columns if c not in shown]
 
 
@@ -95,7 +105,33 @@ def _column(field: pa.Field, index: int) -> Column:
         return Column(field.name, index, number_text, is_right=True, is_whole=True)
     if pa.types.is_boolean(field.type):
         return Column(field.name, index, lambda value: "true" if value else "false", is_whole=True)
+    if pa.types.is_list(field.type):
+        return Column(field.name, index, _chat_text, is_chat=True)
     return Column(field.name, index, _safe, is_whole=pa.types.is_timestamp(field.type))
+
+
+def _chat_text(messages: list[Mapping[str, Any]]) -> str:
+    """The messages of a chat, a line each."""
+    return "\n".join(_safe(message_text(message)) for message in messages)
+
+
+def _width(text: str) -> int:
+    return max(map(cell_len, text.split("\n")))
+
+
+def _lines(texts: list[str], shown: list[Column], *, is_cut: bool) -> Iterator[list[str]]:
+    """The lines of one row: one, unless it has a chat."""
+    if not any("\n" in text or (column.is_chat and is_cut) for column, text in zip(shown, texts)):
+        yield texts
+        return
+    parts = [text.split("\n") for text in texts]
+    if is_cut:
+        parts = [_wrapped(each, c.width) if c.is_chat else each for c, each in zip(shown, parts)]
+    yield from map(list, itertools.zip_longest(*parts, fillvalue=""))
+
+
+def _wrapped(lines: list[str], width: int) -> list[str]:
+    return [piece for line in lines for piece in textwrap.wrap(line, max(width, 8), subsequent_indent="  ") or [line]]
 
 
 def _safe(value: object) -> str:
@@ -129,7 +165,7 @@ def _shrink(shown: list[Column], width: int) -> None:
         if not spare:  # one column is left, and the terminal is narrower still
             shown[0].width = max(2, width)
             return
-        spare = [column for column in spare if column.name in OPEN] or spare
+        spare = [column for column in spare if column.name in OPEN or column.is_chat] or spare
         widest = max(spare, key=lambda column: column.width)
         next_widest = max([_floor(widest), *(c.width for c in spare if c.width < widest.width)])
         widest.width -= max(1, min(excess, widest.width - next_widest))
@@ -147,6 +183,8 @@ def _least_telling(shown: list[Column]) -> Column:
         for column in shown[1:]:
             if column.name == name:
                 return column
+    if shown[-1].is_drawn and len(shown) > 1:
+        return shown[-2]
     is_told = any(column.name == "text" for column in shown)  # then data, which has the text too, says little more
     return shown[-2] if shown[-1].name == "data" and len(shown) > 2 and not is_told else shown[-1]
 

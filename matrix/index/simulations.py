@@ -108,8 +108,8 @@ def _write_start(connection: sqlite3.Connection, turn: _Turn) -> None:
     if started:
         return
     said = turn.said
-    data = {**_configuration(said), **known}  # what is known is from an end that came first
-    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
+    data = {**configuration(said), **known}  # what is known is from an end that came first
+    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), number_or_none(said.get("seed")))
     parent = text_or_none(said.get("parent"))
     connection.execute(_START, (*head, parent, turn.seq, turn.wall, packed(_sorted(data)), turn.gid))
 
@@ -117,8 +117,8 @@ def _write_start(connection: sqlite3.Connection, turn: _Turn) -> None:
 def _write_fork(connection: sqlite3.Connection, turn: _Turn) -> None:
     _, known = _started_and_data(connection, turn.gid)
     said = turn.said
-    data = {**known, **_configuration(said)}
-    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), _number(said.get("seed")))
+    data = {**known, **configuration(said)}
+    head = (text_or_none(said.get("id")), text_or_none(said.get("name")), number_or_none(said.get("seed")))
     parent = text_or_none(said.get("parent"))
     connection.execute(_FORK, (*head, parent, packed(_sorted(data)), turn.gid))
 
@@ -131,7 +131,7 @@ def _write_end(connection: sqlite3.Connection, turn: _Turn) -> None:
         connection.execute(_END, (SIMULATION_ENDS[turn.kind], turn.wall, turn.time, data, turn.gid))
 
 
-def _configuration(said: dict[str, Any]) -> dict[str, Any]:
+def configuration(said: dict[str, Any]) -> dict[str, Any]:
     """What an event says of how the simulation is run: its parameters by their names, and everything as it was said."""
     parameters = said.get("parameters")
     rest = {name: value for name, value in said.items() if name not in _NOT_DATA}
@@ -152,7 +152,7 @@ def text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _number(value: Any) -> int | float | None:
+def number_or_none(value: Any) -> int | float | None:
     """A seed as SQLite can hold it: beyond 64 bits it is rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

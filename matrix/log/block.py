@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,6 +36,7 @@ __all__ = ["MISSING", "Block", "BlockRef", "Field", "Missing"]
 
 _Decoded = TypeVar("_Decoded")
 _PLACE = {name: place for place, name in enumerate(BLOCK_COLUMNS)}
+_SEARCHES_MAX = 3  # for the rows of a kind, before the rows of all kinds are sorted out
 _DTYPES = {"simulation": "u4", "agent": "u4", "turn": "u4", "to": "u4", "kind": "u2"}
 
 
@@ -90,6 +92,7 @@ class Block:
         "_data",
         "_kinds",
         "_path",
+        "_searches",
         "_spans",
         "count",
         "first_position",
@@ -108,6 +111,7 @@ class Block:
         self.ref, self.length = ref, length
         self.first_position, self.last_position = first, last
         self._cache: dict[Any, Any] = {}
+        self._searches = 0  # for the rows of a kind
         try:
             self._open(start, stop)
         except FormatError as error:
@@ -224,14 +228,21 @@ class Block:
         column = self.cells(kind, name)
         return None if column is None else self._once(("field", kind, name), lambda: Field(column.values()))
 
-    def cells(self, kind: str, name: str) -> Cells | None:
+    def coded(self, kind: str, name: str) -> Field | None:
+        """Like ``field``, but text stays in the dictionary it was written with: its words are looked at once."""
+        column = self.cells(kind, name, is_coded=True)
+        return None if column is None else self._once(("coded", kind, name), lambda: Field(column.values()))
+
+    def cells(self, kind: str, name: str, *, is_coded: bool = False) -> Cells | None:
         """One payload field as stored, which tells None from absent (see ``Cells``)."""
         found = self._kinds.get(kind)
         if found is None:
             return None
         if name in found.fields:
             place = found.column + found.fields.index(name)
-            return self._once(place, lambda: cells.decode_cells(self._data, *self._spans[place], found.rows))
+            span, rows = self._spans[place], found.rows
+            key = (place, is_coded)
+            return self._once(key, lambda: cells.decode_cells(self._data, *span, rows, is_coded=is_coded))
         if not found.has_rest:
             return None
         values = [row.get(name, MISSING) for row in self._rest(kind, found)]
@@ -320,10 +331,20 @@ class Block:
     def _rows_of(self, kind: _Kind) -> np.ndarray:
         if kind.rows == self.count:
             return np.arange(self.count)
-        rows = np.flatnonzero(self.kind == kind.code)
+        self._searches += 1
+        if self._searches > _SEARCHES_MAX:
+            rows = self._once("by kind", self._rows_by_kind)[kind.code]
+        else:
+            rows = np.flatnonzero(self.kind == kind.code)
         if len(rows) != kind.rows:
             raise FormatError(f"{len(rows)} rows of a kind that should have {kind.rows}")
         return rows
+
+    def _rows_by_kind(self) -> list[np.ndarray]:
+        """The rows of every kind: one sort is quicker than looking for many kinds one by one."""
+        order = np.argsort(self.kind, kind="stable")
+        ends = np.cumsum(np.bincount(self.kind, minlength=len(self.kinds)))
+        return np.split(order, ends[:-1])
 
     def _rest(self, name: str, kind: _Kind) -> list[dict[str, Any]]:
         return self._once(("rest", name), lambda: self._decode_rest(kind))
@@ -390,22 +411,27 @@ def _checked_kinds(listed: list[Any], total: int) -> dict[str, _Kind]:
 
 
 def _checked_kind(entry: Any) -> tuple[str, int, list[str], bool]:
-    if type(entry) is not list or list(map(type, entry))[:2] != [str, int] or len(entry) != 4:
+    if type(entry) is not list or len(entry) != 4 or list(map(type, entry))[:2] != [str, int]:
         raise FormatError("a kind is not described as it should be")
     name, count, fields, rest = entry
     fields = [] if fields is None else fields
-    if type(fields) is not list or not all(type(field) is str for field in fields) or type(rest) is not int:
+    if type(fields) is not list or not _TEXT.issuperset(map(type, fields)) or type(rest) is not int:
         raise FormatError("the fields of a kind are not described as they should be")
-    if (
-        rest not in (0, 1)
-        or not 0 < len(name.encode()) <= KIND_BYTES_MAX
-        or count < 1
-        or len(fields) > FIELDS_PER_KIND_MAX + rest
-    ):
+    if count < 1:
+        raise FormatError("a kind is out of bounds")
+    _check_shape(name, rest, tuple(fields))
+    return name, count, fields, bool(rest)
+
+
+_TEXT = frozenset({str})
+
+
+@lru_cache(maxsize=4_096)  # the blocks of a log repeat themselves
+def _check_shape(name: str, rest: int, fields: tuple[str, ...]) -> None:
+    if rest not in (0, 1) or not 0 < len(name.encode()) <= KIND_BYTES_MAX or len(fields) > FIELDS_PER_KIND_MAX + rest:
         raise FormatError("a kind is out of bounds")
     if len(set(fields[: len(fields) - rest])) != len(fields) - rest or (rest and not fields):
         raise FormatError("a field of a kind is named twice")
-    return name, count, fields, bool(rest)
 
 
 def block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:

@@ -119,31 +119,31 @@ class Cells:
 # -- payload values ---------------------------------------------------------------------------
 
 
-def decode_cells(data: bytes, start: int, stop: int, count: int) -> Cells:
-    """The payload column in ``data[start:stop]``."""
+def decode_cells(data: bytes, start: int, stop: int, count: int, *, is_coded: bool = False) -> Cells:
+    """The payload column in ``data[start:stop]``; ``is_coded`` leaves text in the dictionary it was written with."""
     cursor = Cursor(data, start, stop)
-    cells = _cells(cursor, count, DEPTH_MAX)
+    cells = _cells(cursor, count, DEPTH_MAX, is_coded)
     cursor.finish()
     return cells
 
 
-def _cells(cursor: Cursor, count: int, depth: int) -> Cells:
+def _cells(cursor: Cursor, count: int, depth: int, is_coded: bool = False) -> Cells:
     at = cursor.at
     major, argument = cursor.head()
     if major == TAG:
         return Cells(count, _widened(typed_array(cursor, argument, count)))
     code = form_code(cursor, major, argument, depth)
     if code == OPTIONAL:
-        return _optional(cursor, count, depth - 1)
+        return _optional(cursor, count, depth - 1, is_coded)
     if code == ZSTD:
         data = unsqueezed(cursor)
-        return decode_cells_within(data, count, depth - 1)
+        return decode_cells_within(data, count, depth - 1, is_coded)
     if code == CONSTANT:
-        return _constant(items.decode_value(cursor.contents()), count)
+        return _constant(items.decode_value(cursor.contents()), count, is_coded)
     if code in (TEXT, BINARY):
         return Cells(count, _binary(cursor, code, count, depth - 1))
     if code == DICTIONARY:
-        return Cells(count, _dictionary(cursor, count, depth - 1))
+        return Cells(count, _dictionary(cursor, count, depth - 1, is_coded))
     if code == BOOLS:
         return Cells(count, _bits(cursor, count))
     if code == PLAIN:
@@ -152,10 +152,10 @@ def _cells(cursor: Cursor, count: int, depth: int) -> Cells:
     return Cells(count, _widened(integers_at(cursor, count, depth)))
 
 
-def decode_cells_within(data: bytes, count: int, depth: int) -> Cells:
+def decode_cells_within(data: bytes, count: int, depth: int, is_coded: bool = False) -> Cells:
     """All of ``data`` as one column."""
     cursor = Cursor(data)
-    cells = _cells(cursor, count, depth)
+    cells = _cells(cursor, count, depth, is_coded)
     cursor.finish()
     return cells
 
@@ -169,7 +169,7 @@ def _widened(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64, copy=False)
 
 
-def _constant(value: Any, count: int) -> Cells:
+def _constant(value: Any, count: int, is_coded: bool = False) -> Cells:
     if value is None:
         return Cells(count, [], valid=np.zeros(count, np.bool_))
     kind = type(value)
@@ -177,6 +177,8 @@ def _constant(value: Any, count: int) -> Cells:
         return Cells(count, np.full(count, value))
     if kind is int and INT64_MIN <= value <= _UINT64_MAX:
         return Cells(count, np.full(count, value, np.int64 if value <= INT64_MAX else np.uint64))
+    if kind is str and is_coded:
+        return Cells(count, _coded(np.zeros(count, np.int32), pa.array([value], pa.string())))
     if kind is str and len(value) * 4 * count <= EXPANDED_BYTES_MAX:
         return Cells(count, pa.repeat(pa.scalar(value, pa.string()), count))
     return Cells(count, [value] * count)
@@ -206,7 +208,11 @@ def _binary(cursor: Cursor, code: int, count: int, depth: int) -> Any:
     return made
 
 
-def _dictionary(cursor: Cursor, count: int, depth: int) -> Any:
+def _coded(codes: np.ndarray, words: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), words)
+
+
+def _dictionary(cursor: Cursor, count: int, depth: int, is_coded: bool) -> Any:
     size = cursor.integer()
     if not 0 < size <= count:
         raise FormatError(f"a dictionary of {size} values for {count} rows")
@@ -216,6 +222,8 @@ def _dictionary(cursor: Cursor, count: int, depth: int) -> Any:
         raise FormatError("a dictionary holds text")
     if int(codes.min()) < 0 or int(codes.max()) >= size:
         raise FormatError("a dictionary code without a value")
+    if is_coded and pa.types.is_string(values.dense.type):
+        return _coded(codes, values.dense)
     lengths = np.diff(np.frombuffer(values.dense.buffers()[1], np.int32)[: size + 1])
     if int(lengths[codes].sum(dtype=np.int64)) > EXPANDED_BYTES_MAX:
         listed = values.dense.to_pylist()
@@ -240,12 +248,12 @@ def _plain(cursor: Cursor, count: int) -> list[Any]:
     return values
 
 
-def _optional(cursor: Cursor, count: int, depth: int) -> Cells:
+def _optional(cursor: Cursor, count: int, depth: int, is_coded: bool) -> Cells:
     present = _optional_bits(cursor, count)
     there = count if present is None else int(present.sum())
     nulls = _optional_bits(cursor, there)
     dense = there if nulls is None else there - int(nulls.sum())
-    inner = _cells(cursor, dense, depth)
+    inner = _cells(cursor, dense, depth, is_coded)
     if inner.valid is not None:
         raise FormatError("an optional column within an optional column")
     valid = np.ones(count, np.bool_) if present is None else present.copy()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,18 +27,25 @@ from matrix.query.engine.entities import TABLES
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, Scope
+from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
+from matrix.query.engine.moment import cut_at, cut_at_positions
 from matrix.query.engine.needs import early_needs, entity_columns, needs_of
 from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
+from matrix.query.engine.pieces import grouped_while_read
 from matrix.query.engine.pipeline import followed, sampled, sorted_rows
 from matrix.query.engine.pushdown import is_closed, restriction
 from matrix.query.engine.quantify import narrowed_table
 from matrix.query.engine.rows import read_rows
 from matrix.query.engine.scan import Needs, filled
+from matrix.query.engine.sequences import matched
+from matrix.query.engine.shapes import SHAPES
 from matrix.query.engine.unknown import unknown_names
+from matrix.query.engine.walks import walked
 from matrix.query.engine.world import World
+from matrix.query.explain import explain
 from matrix.query.result import Result
 
 if TYPE_CHECKING:
@@ -47,24 +54,51 @@ if TYPE_CHECKING:
     from matrix.query.engine.scan import Source
 
 
-def execute(query: q.Query, source: Source, *, now_us: int | None = None) -> Result:
-    """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock."""
+def execute(
+    query: q.Query, source: Source, *, now_us: int | None = None, positions: Mapping[int, int] | None = None
+) -> Result:
+    """The rows a checked query has in a store; ``now_us`` is what ``now`` means, else the clock.
+
+    With ``positions`` the store is seen as it was when each shard had got to that position; a shard that is not among
+    them had not begun.
+    """
     nodes = list(q.walk(query))
     refuse_unexecuted(query, nodes)
-    needs = needs_of(query, nodes)
     moment = time.time_ns() // 1000 if now_us is None else now_us
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
         try:
             with _one_moment(source.connection):
-                entities = kept_entities(source, entity_columns(nodes))
-                world = World(entities, source.reader, text=query.text, now_us=moment, needs=needs)
-                world.notices.others.extend(unknown_names(source.connection, nodes))
-                world.notices.others.extend(entities.incomplete_forks)
-                return _answer(query, world)
+                world = _world(query, nodes, source, moment, positions)
+                return explain(query, world, answer) if query.is_explain else answer(query, Evaluator(world))
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
     raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
+
+
+def _world(
+    query: q.Query, nodes: Sequence[q.Node], source: Source, now_us: int, positions: Mapping[int, int] | None
+) -> World:
+    """The store as the query sees it: whole, or cut at a moment."""
+    columns = entity_columns(nodes)
+    as_of = query.source.as_of
+    is_whole = as_of is None and positions is None
+    entities = kept_entities(source, columns if is_whole else {})
+    cut = None
+    if positions is not None:
+        assert as_of is None, "who gives positions looks at one moment already"
+        cut = cut_at_positions(positions, entities, source.reader)
+    elif as_of is not None:
+        cut = cut_at(as_of, entities, source.reader)
+    if cut is not None and cut.is_whole:  # nothing is behind the moment, so the index knows
+        cut, entities = None, kept_entities(source, columns)
+    needs = needs_of(query, nodes)
+    world = World(entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=columns)
+    world.notices.others.extend(unknown_names(source.connection, nodes))
+    world.notices.others.extend(entities.incomplete_forks)
+    if as_of is not None and as_of.by == "event" and cut is not None and not len(cut.rows):
+        world.notices.others.append(f'no event "{as_of.value}" in this store: nothing is left of it')
+    return world
 
 
 @contextlib.contextmanager
@@ -80,17 +114,24 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _answer(query: q.Query, world: World) -> Result:
-    evaluator = Evaluator(world)
-    counts = kind_counts(query, world.connection)
+def answer(query: q.Query, evaluator: Evaluator) -> Result:
+    """The rows of a query in the world of an evaluator."""
+    world = evaluator.world
+    counts = kind_counts(query, world.connection) if world.cut is None else None
     stages = _stages(query)
     early = early_needs(query, stages)
-    frame = _first_rows(evaluator, query, stages, early) if counts is None else counts
-    is_ordered = counts is not None
-    for stage in stages[is_ordered:]:
+    grouped = (counts, 1) if counts is not None else None
+    with evaluator.at(query.source):
+        if grouped is None and not evaluator.tells_rows:
+            grouped = grouped_while_read(evaluator, query.source, stages)
+        frame, done_before = grouped or (_first_rows(evaluator, query, stages, early), 0)
+    is_ordered = done_before > 0
+    for stage in stages[done_before:]:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
-        frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+        with evaluator.at(stage, frame) as done:
+            frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+            done(frame)
         if early is not None and isinstance(stage, (q.Limit, q.Sample)):
             frame, early = _filled(world, frame), None
     if not is_ordered:
@@ -117,6 +158,8 @@ def _filled(world: World, frame: Frame) -> Frame:
 def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage], early: Needs | None) -> Frame:
     """The rows of the query's first relation: chosen by SQLite alone where it can decide the condition."""
     first = query.source
+    if evaluator.world.cut is not None:  # the index knows only how things are now
+        return read_rows(evaluator, first.relation, first.kinds, first.where, needs=early)
     kind = TABLES.get(first.relation)
     if kind is not None and first.where is not None and is_closed(query):
         only = restriction(first.relation, first.where)
@@ -141,7 +184,7 @@ def _first_events(evaluator: Evaluator, count: int, needs: Needs | None) -> Fram
 
 def _keeps_order(stage: q.Stage) -> bool:
     """Whether a stage can take rows before they are ordered."""
-    return isinstance(stage, (q.Where, q.Select, q.Follow)) or (
+    return isinstance(stage, (q.Where, q.Select, q.Follow, q.Causes, q.Effects, q.Funnel)) or (
         isinstance(stage, q.Aggregate) and not needs_order(stage)
     )
 
@@ -162,8 +205,16 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
             return (frame.take(np.arange(count)) if count < frame.count else frame), True
         case q.Sample(count=count, seed=seed):
             return sampled(frame, count, seed), True
+        case q.Match():
+            return matched(evaluator, stage.sequence, frame), True
+        case q.Funnel():
+            return funnelled(evaluator, stage, frame), True
         case q.Follow(to=source):
             return followed(evaluator, frame, source), False
+        case q.Causes() | q.Effects():
+            return walked(evaluator, stage, frame), True
+        case q.Shape(name=name) if name != "table":
+            return SHAPES[name](evaluator, stage, frame), True
     assert isinstance(stage, q.Shape), f"{type(stage).__name__} was refused before"
     return frame, is_ordered
 

@@ -37,7 +37,7 @@ class Result:
         """``objects`` holds the Python values of the columns that ``table`` has as JSON text."""
         self.table = table
         self.notices = notices or []
-        self._objects = objects or {}
+        self._objects = dict(objects or {})
 
     @property
     def column_names(self) -> list[str]:
@@ -75,7 +75,8 @@ class Result:
                 "pandas is not installed; pip install pandas, or use .table (Arrow) or .rows() (Python)"
             ) from None
         frame = self.table.to_pandas()
-        for name, values in self._objects.items():
+        lists = [field.name for field in self.table.schema if pa.types.is_list(field.type)]  # else arrays of numpy's
+        for name, values in (self._objects | {name: self.table[name].to_pylist() for name in lists}).items():
             frame[name] = pandas.Series(values, index=frame.index, dtype=object)
         return frame
 

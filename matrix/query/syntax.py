@@ -683,7 +683,13 @@ class Effects(Node):
 
 @dataclass(frozen=True, slots=True)
 class Shape(Node):
-    """``as chat`` and the like: the same rows in another shape. ``as table`` changes nothing."""
+    """``as chat`` and the like: the same rows in another shape. ``as table`` changes nothing.
+
+    ``chat``: a row for each conversation and each agent on the left that takes part (those the rows were last
+    reached from, else all): simulation, conversation, agent, messages. ``tree``: each event once, under its nearest
+    ancestor among the rows: tree, id, parent, level, agent, time, data. ``timeline``: simulation, lane (an agent, or
+    the agents), what, start, end, status, bar.
+    """
 
     name: OneOf["table", "chat", "tree", "timeline"]
 
@@ -707,7 +713,7 @@ class Query(Node):
 
     ``columns`` are those of the result, in order: what is read from the rows after the last
     stage (Field, or ColumnRef for what a stage made). ``relation`` is what those rows are, None
-    once they are columns (after select, an aggregate or a funnel).
+    once they are columns (after select, an aggregate, a funnel or a shape).
     """
 
     text: str

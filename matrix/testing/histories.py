@@ -16,7 +16,7 @@ from matrix.testing.choices import Choices
 from matrix.testing.telling import Telling
 
 Shards = dict[int, list[Event]]
-STATUSES = ("running", "finished", "finished", "failed", "stopped")
+STATUSES = ("running", "finished", "finished", "failed", "stopped", "running")
 
 TICKS = (0, 0, 1, 500_000, 1_000_000, 1_500_000, 61_000_000)
 WALL = 1_769_860_800_000_000  # 2026-01-31T12:00:00Z, in the middle of the times that queries name
@@ -65,7 +65,29 @@ def _begin_goal(c: Choices, telling: Telling, actor: int) -> None:
 
 
 def _end_goal(c: Choices, telling: Telling, actor: int) -> None:
-    telling.end_goal(actor, c.pick(("succeeded", "succeeded", "failed", "cancelled")), p.payload(c, p.GOAL_END))
+    how = c.pick(("succeeded", "succeeded", "failed", "cancelled"))
+    telling.end_goal(actor, how, p.payload(c, p.GOAL_END), cause=telling.last_seq_of(actor) if c.chance(2) else 0)
+
+
+def _deal(c: Choices, telling: Telling, actor: int) -> None:
+    """An offer, and what is answered to and fro, each answer caused by what it answers."""
+    telling.send(actor, "offer", c.some(range(6), least=1, most=2), p.payload(c, p.DEAL))
+    who, other = actor, telling.events[-1].to[0]
+    for kind in c.some(("counter", "accept", "reject", "counter", "offer"), least=1, most=3):
+        who, other = other, who
+        if not telling.wait(who, c.pick(TICKS[:6]), c.chance(2)):
+            return
+        telling.reply(who, -1, kind, p.payload(c, p.DEAL))
+
+
+def _work(c: Choices, telling: Telling, actor: int) -> None:
+    """A tool is called until it answers, each try because of the one before; or the goal fails because of it."""
+    answer = p.payload(c, p.TOOL_ANSWER)
+    for is_good in c.some((False, True), least=1, most=3):
+        telling.call(actor, "tool", is_good, answer, cause=telling.last_seq_of(actor))
+        telling.wait(actor, c.pick(TICKS[:6]), c.chance(2))
+    if c.chance(2):
+        telling.end_goal(actor, "failed", {"reason": c.pick(p.REASONS)}, cause=telling.last_seq_of(actor))
 
 
 def _change_state(c: Choices, telling: Telling, actor: int) -> None:
@@ -93,7 +115,7 @@ def _from_outside(c: Choices, telling: Telling, actor: int) -> None:
 _ACTS: tuple[Callable[[Choices, Telling, int], None], ...] = (
     *(_emit, _send, _send, _send, _reply, _reply, _call, _call, _change_state),
     *(_begin_goal, _begin_goal, _begin_goal, _end_goal, _end_goal, _spawn, _end_agent),
-    _from_outside,
+    *(_from_outside, _deal, _deal, _deal, _deal, _deal, _work, _work),
 )
 
 
@@ -116,7 +138,7 @@ def simulation(c: Choices, moves: Sequence[Choices], *, shard: int, ordinal: int
         "parameters": p.payload(c, p.PARAMETERS),
     }
     telling.start({key: value for key, value in configuration.items() if value is not None})
-    for _ in range(c.pick((3, 4, 2, 1, 0, 5))):
+    for _ in range(c.pick((3, 4, 2, 1, 0, 5, 3, 2))):
         telling.spawn(0, c.pick(p.ROLES), c.pick(p.AGENTS))
     play_on(c, telling, moves, status)
     return Told(shard, ordinal, telling.events, 0, None)

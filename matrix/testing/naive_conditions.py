@@ -7,27 +7,17 @@ links and paths with ``[*]`` may be several; a predicate then holds when it hold
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from matrix.errors import UsageError
 from matrix.query import syntax as q
 from matrix.testing import plain_values as plain
+from matrix.testing.naive_causes import chain, event_behind
 from matrix.testing.naive_groups import aggregate
+from matrix.testing.naive_rows import Row, Scope
+from matrix.testing.naive_sequences import all_matches, holds
 from matrix.testing.reach import event_of, reached
 from matrix.testing.world import Duration, Thing, Time, World
-
-
-@dataclass(frozen=True)
-class Row:
-    """A thing, the agents it was reached from (by number), and the columns that stages made."""
-
-    thing: Thing | None
-    viewers: frozenset[int] = frozenset()
-    columns: Mapping[str, Any] = field(default_factory=dict)
-
-
-Scope: TypeAlias = tuple[Row, ...]
 
 
 class Evaluator:
@@ -50,8 +40,10 @@ class Evaluator:
             case q.Quantified(at_least=least, at_most=most, related=related):
                 count = len(self.related(related, scope))
                 return least <= count and (most is None or count <= most)
-            case q.Sequence() | q.Caused():
-                raise UsageError("the naive evaluator does not do sequences and causes")
+            case q.Sequence():
+                return holds(self, expr, scope)
+            case q.Caused(direction=direction, patterns=patterns, steps=steps):
+                return self.is_caused(direction, patterns, steps, scope)
             case q.Literal(value=value):
                 return value is True
         return self.holds_for_values(expr, scope)
@@ -125,8 +117,10 @@ class Evaluator:
                 rows = self.related(related, scope)
                 found = rows if argument is None else [self.value(argument, (row, *scope)) for row in rows]
                 return aggregate(function, found, percentile, of=argument.type if argument else q.Type.NUMBER)
-            case q.MatchCount() | q.AggregateCall():
-                raise UsageError(f"the naive evaluator has no {type(expr).__name__} here")
+            case q.MatchCount(sequence=sequence):
+                return len(all_matches(self, sequence, scope))
+            case q.AggregateCall():
+                raise UsageError("an aggregate of a group is no value of one row")
         return self.holds(expr, scope)
 
     def field_value(self, expr: q.Field, scope: Scope) -> Any:
@@ -143,9 +137,9 @@ class Evaluator:
 
     def field_values(self, expr: q.Field, scope: Scope) -> list[Any]:
         """Every value a field has: over all receivers, and over all elements of ``[*]``."""
-        if expr.step:
-            raise UsageError("the naive evaluator does not do sequences")
-        row = scope[expr.up]
+        row = beginning(expr, scope)
+        if row is None:
+            return [None]
         ends = [row]
         for link in expr.links:
             ends = [Row(thing) for end in ends for thing in linked(end, link)]
@@ -169,10 +163,36 @@ class Evaluator:
             return rows
         return [row for row in rows if self.holds(related.where, (row, *scope))]
 
+    def is_caused(self, direction: str, patterns: Sequence[q.Pattern], steps: int | None, scope: Scope) -> bool:
+        """Whether any proper ancestor, or descendant, of the row's event meets any of the patterns."""
+        thing = scope[0].thing
+        assert thing is not None, "only rows of a relation have causes"
+        run = self.world.run_of(thing)
+        linked_events = chain(run, event_behind(run, thing), direction, steps)
+        rows = [Row(run.event_things[event.seq]) for event, _ in linked_events]
+        return any(self.meets(pattern, (row, *scope)) for row in rows for pattern in patterns)
+
+    def meets(self, pattern: q.Pattern, scope: Scope) -> bool:
+        """Whether an event, the innermost row, meets a pattern."""
+        row = scope[0]
+        assert row.thing is not None, "a pattern is about an event"
+        if pattern.kinds and not self.is_of_kinds(row, pattern.kinds):
+            return False
+        if pattern.event is not None and row.thing.id != pattern.event:
+            return False
+        return pattern.where is None or self.holds(pattern.where, scope)
+
     def is_of_kinds(self, row: Row, kinds: Sequence[q.KindPattern]) -> bool:
         """Whether an event or message is of one of these kinds."""
         assert row.thing is not None, "only rows of a relation have a kind"
         return _is_one_of(kinds, event_of(row.thing).kind)
+
+
+def beginning(expr: q.Field, scope: Scope) -> Row | None:
+    """The row a field begins at: so many scopes out, or the event of the innermost step of its name."""
+    if not expr.step:
+        return scope[expr.up]
+    return next(row.steps[expr.step] for row in scope if expr.step in row.steps)
 
 
 def _is_one_of(kinds: Sequence[q.KindPattern], kind: Any) -> bool:
@@ -203,13 +223,15 @@ def linked(row: Row, link: str) -> list[Thing]:
 
 
 def own_value(row: Row, name: str) -> Any:
-    """A built-in field of a row; ``sent`` and ``received`` depend on who looks."""
+    """A built-in field of a row; ``sent``, ``received`` and ``turn`` depend on who looks."""
     thing = row.thing
     assert thing is not None, "only rows of a relation have fields"
     if name == "sent":
         return event_of(thing).agent in row.viewers
     if name == "received":
         return any(number in row.viewers for number in event_of(thing).to)
+    if name == "turn" and row.turn is not None:
+        return row.turn
     return thing.fields[name]
 
 

@@ -17,7 +17,8 @@ from matrix.testing import plain_values as plain
 from matrix.testing.world import Duration, Time
 
 if TYPE_CHECKING:
-    from matrix.testing.naive_conditions import Evaluator, Row
+    from matrix.testing.naive_conditions import Evaluator
+    from matrix.testing.naive_rows import Row
 
 UNITS = {"time": Duration, "wall": Time}
 

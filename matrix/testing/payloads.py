@@ -60,6 +60,7 @@ WILD: Pools = {
     "args": ARGUMENTS,
     "ok": (True, False, None, ABSENT, 1),
 }
+DEAL: Pools = {"price": (3, 5, 2, 10, 3.0)}
 SPOKEN: Pools = {"text": (*TEXTS, *TEXTS, None, ABSENT, 3, ["deal"]), "price": PRICES}
 TOOL_ANSWER: Pools = {
     "tool": TOOLS,

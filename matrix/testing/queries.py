@@ -1,4 +1,4 @@
-"""Texts of made-up queries of the executed half of the language.
+"""Texts of made-up queries of the whole language, but for ``watch`` and ``explain``.
 
 A query is chosen top down, keeping track of what its rows are: things of a relation, or columns that a
 stage made. Most texts pass the checker; whoever wants one asks it and lets the others go.
@@ -8,40 +8,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from matrix.testing import query_words as words
 from matrix.testing.choices import Choices
-from matrix.testing.query_conditions import Place, compared, condition, duration, number
+from matrix.testing.query_conditions import compared, condition, counted, duration, number
 from matrix.testing.query_conditions import text as made_text
+from matrix.testing.query_places import Place
+from matrix.testing.query_sequences import CAUSED, STREAMED, caused, moment, sequence
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the rows are so far: of a relation (perhaps seen by agents), or columns with their kinds."""
+    """What the rows are so far: of a relation (perhaps seen by agents), or columns with their kinds.
+
+    ``made`` are what a stage put beside the fields of a relation, with their kinds.
+    """
 
     relation: str
     seen_by_agent: bool = False
     columns: tuple[tuple[str, str], ...] = ()
     outer: tuple[tuple[str, str], ...] = ()
+    made: tuple[tuple[str, str], ...] = ()
+    steps: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
         """Where a condition on these rows stands."""
-        return Place(self.relation, 2, self.seen_by_agent, self.outer)
+        return Place(self.relation, 2, self.seen_by_agent, self.outer, self.steps)
+
+    def become(self, columns: list[tuple[str, str]]) -> Shape:
+        """The rows once they are only columns."""
+        return Shape(self.relation, columns=tuple(columns))
 
 
 def query_text(c: Choices, *, stages_max: int = 3) -> str:
     """The text of one query."""
     shape = Shape(c.pick(words.RELATIONS))
-    parts, shape = source(c, shape)
+    parts, shape = source(c, shape, may_look_back=True)
     whole = [parts]
     for _ in range(c.below(stages_max + 1)):
         part, shape = stage(c, shape)
         whole.append(part)
+    if not shape.columns and c.chance(6):
+        whole.append(f"as {final_shape(c, shape.relation)}")
     return " | ".join(whole)
 
 
-def source(c: Choices, shape: Shape) -> tuple[str, Shape]:
+def final_shape(c: Choices, relation: str) -> str:
+    """A shape that rows of this relation can have."""
+    special = {"events": ("tree",), "conversations": ("chat", "chat")}
+    return c.pick(("timeline", *special.get(relation, ()), "table"))
+
+
+def source(c: Choices, shape: Shape, *, may_look_back: bool = False) -> tuple[str, Shape]:
     """A relation with its kinds, alias and condition."""
     found = shape.relation
     if found == "events" and c.chance(2):
@@ -50,7 +70,9 @@ def source(c: Choices, shape: Shape) -> tuple[str, Shape]:
         alias = c.pick(("a", "outer_row"))
         shape = replace(shape, outer=((alias, shape.relation),))
         found += f" as {alias}"
-    if c.chance(2):
+    if may_look_back and c.chance(8):
+        found += f" as of {moment(c)}"
+    if c.chance(2 + (shape.relation in STREAMED)):
         found += f" where {condition(c, shape.place)}"
     return found, shape
 
@@ -59,18 +81,16 @@ def stage(c: Choices, shape: Shape) -> tuple[str, Shape]:
     """One stage and what the rows are after it."""
     if shape.columns:
         return c.pick((_where_column, _sort_columns, _limit, _select_columns, _aggregate_columns))(c, shape)
-    choices: tuple[Callable[[Choices, Shape], tuple[str, Shape]], ...] = (
-        _probe,
-        _probe,
-        _aggregate,
-        _aggregate,
-        _select,
-        _follow,
-        _where,
-        _sort,
-        _limit,
-        _sample,
-    )
+    choices: list[Callable[[Choices, Shape], tuple[str, Shape]]] = [_probe, _aggregate, _aggregate, _select]
+    choices += [_follow, _where, _sort, _limit, _sample]
+    if shape.relation in STREAMED:
+        choices += [_probe_order, _probe_order, _match, _match, _funnel]
+    if shape.relation in CAUSED:
+        choices += [_probe_causes, _probe_causes]
+    if shape.relation in ("events", "messages"):
+        choices += [_causes]
+    if shape.made:
+        choices += [_where_made, _aggregate, _select, _sort]
     return c.pick(choices)(c, shape)
 
 
@@ -98,8 +118,9 @@ def _sample(c: Choices, shape: Shape) -> tuple[str, Shape]:
 def _sort(c: Choices, shape: Shape) -> tuple[str, Shape]:
     fields = list(words.FIELDS[shape.relation])
     paths = list(words.PATHS[shape.relation]) or fields
+    made = [name for name, _ in shape.made] or fields
     keys = [
-        c.pick((c.pick(fields), c.pick(paths), number(c, shape.place.deeper()))) + c.pick(("", " desc"))
+        c.pick((c.pick(fields), c.pick(paths), c.pick(made), number(c, shape.place.deeper()))) + c.pick(("", " desc"))
         for _ in range(c.pick((1, 2)))
     ]
     return f"sort {', '.join(keys)}", shape
@@ -115,6 +136,8 @@ def _item(c: Choices, shape: Shape) -> tuple[str, str]:
         if link not in ("to", "peer")
         for name, kind in words.FIELDS[relation].items()
     ]
+    if shape.made and c.chance(2):
+        return c.pick(shape.made)
     found = [c.pick(fields), c.pick(paths), c.pick([*paths[:4], *paths])]
     if links:
         found.append(c.pick(links))
@@ -136,16 +159,67 @@ def _select(c: Choices, shape: Shape) -> tuple[str, Shape]:
             text, kind = c.pick(list(words.MANY_PATHS[shape.relation])), "list"
         items.append(f"{text} as {name}")
         columns.append((name, kind))
-    return f"select {', '.join(items)}", replace(shape, columns=tuple(columns), outer=())
+    return f"select {', '.join(items)}", shape.become(columns)
 
 
 def _probe(c: Choices, shape: Shape) -> tuple[str, Shape]:
     """Conditions shown for every row: each row says whether the two evaluators agree."""
-    tests = [condition(c, shape.place) for _ in range(c.pick((1, 2, 3)))]
+    return _shown(c, shape, [condition(c, shape.place) for _ in range(c.pick((1, 2, 3)))])
+
+
+def _shown(c: Choices, shape: Shape, tests: list[str]) -> tuple[str, Shape]:
     shown, kind = c.pick((("if({}, 1, 0)", "number"), ("({})", "bool")))
     items = [f"{shown.format(test)} as c{place}" for place, test in enumerate(tests)]
-    columns = tuple((f"c{place}", kind) for place in range(len(tests)))
-    return f"select {', '.join(items)}", replace(shape, columns=columns, outer=())
+    return f"select {', '.join(items)}", shape.become([(f"c{place}", kind) for place in range(len(tests))])
+
+
+def _probe_order(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """Sequences shown for every row, and how many matches they have."""
+    if c.chance(4):
+        found = [f"count({sequence(c, shape.place.deeper(), condition)}) as c{place}" for place in (0, 1)]
+        return f"select {', '.join(found)}, {counted(c, shape.place)} as c2", shape.become(
+            [(f"c{place}", "number") for place in (0, 1, 2)]
+        )
+    return _shown(c, shape, [sequence(c, shape.place, condition) for _ in range(c.pick((1, 2, 3)))])
+
+
+def _probe_causes(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """Conditions on causes shown for every row."""
+    return _shown(c, shape, [caused(c, shape.place, condition) for _ in range(c.pick((1, 2, 3)))])
+
+
+def _match(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """The matches of a sequence, with what can be read from them."""
+    names: list[str] = []
+    found = f"match {sequence(c, replace(shape.place, steps=()), condition, names=names, free=True)}"
+    made = [(name, "duration") for name in ("start", "end", "duration")]
+    for name in names:
+        made += [(item.format(n=name), kind) for item, kind in words.STEP_ITEMS.items()]
+    made += [(f"({after}.time - {before}.time)", "duration") for before, after in pairwise(names)]
+    return found, replace(shape, made=tuple(made), steps=tuple(names))
+
+
+def _funnel(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """How far the rows come along a sequence."""
+    found = f"funnel {sequence(c, shape.place, condition, free=True)}"
+    keys = [_item(c, shape) for _ in range(c.pick((0, 0, 1, 2)))]
+    if keys:
+        found += " by " + ", ".join(f"{text} as k{place}" for place, (text, _) in enumerate(keys))
+    columns = [(f"k{place}", kind) for place, (_, kind) in enumerate(keys)]
+    columns += [("step", "number"), ("event", "kind"), ("reached", "number")]
+    return found, shape.become([*columns, ("share", "number"), ("median_time", "duration")])
+
+
+def _causes(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """The events that led to the rows, or that they led to."""
+    found = c.pick(("causes", "effects")) + c.pick(("", "", " within 1 steps", " within 2 steps", " within 0 steps"))
+    return found, Shape("events", made=(("depth", "number"), ("origin", "event id")))
+
+
+def _where_made(c: Choices, shape: Shape) -> tuple[str, Shape]:
+    """A condition on what a stage made."""
+    name, kind = c.pick(shape.made)
+    return f"where {compared(c, name, kind)}", shape
 
 
 def _aggregate(c: Choices, shape: Shape) -> tuple[str, Shape]:
@@ -164,7 +238,7 @@ def _aggregate(c: Choices, shape: Shape) -> tuple[str, Shape]:
         found += f" per {width}"
         buckets = [("time", kind)]
     keyed = [(f"k{place}", kind) for place, (_, kind) in enumerate(keys)]
-    return found, replace(shape, columns=(*keyed, *buckets, *columns), outer=())
+    return found, shape.become([*keyed, *buckets, *columns])
 
 
 def _value(c: Choices, shape: Shape) -> tuple[str, str]:
@@ -179,6 +253,7 @@ def _value(c: Choices, shape: Shape) -> tuple[str, str]:
     function = c.pick(words.AGGREGATES)
     numbers = [(name, kind) for name, kind in words.PATHS[shape.relation].items() if kind in ("number", "any")]
     numbers += [(name, kind) for name, kind in words.FIELDS[shape.relation].items() if kind in ("number", "duration")]
+    numbers += [(name, kind) for name, kind in shape.made if kind in ("number", "duration")] * 2
     if function in ("distinct", "first", "last"):
         numbers.append(_item(c, shape))
     text, kind = c.pick(numbers)

@@ -8,29 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from matrix.testing import query_words as words
 from matrix.testing.choices import Choices
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a condition stands: the rows it is about, how deep, and whether an agent looks."""
-
-    relation: str
-    depth: int = 2
-    seen_by_agent: bool = False
-    outer: tuple[tuple[str, str], ...] = ()  # aliases in sight and their relations
-
-    def inside(self, relation: str) -> Place:
-        """The place within the parentheses of a quantifier."""
-        return Place(relation, self.depth - 1, self.relation == "agents" and relation == "messages", self.outer)
-
-    def deeper(self) -> Place:
-        """The same rows, one level further down."""
-        return Place(self.relation, self.depth - 1, self.seen_by_agent, self.outer)
-
+from matrix.testing.query_places import Place, filled
+from matrix.testing.query_sequences import CAUSED, STREAMED, caused, sequence
 
 # -- values ------------------------------------------------------------------------------------------
 
@@ -79,6 +61,8 @@ def calculated(c: Choices, place: Place) -> str:
 def counted(c: Choices, place: Place) -> str:
     """Counting and summing inside a condition."""
     reached = words.REACHED[place.relation]
+    if place.relation in STREAMED and c.chance(3):
+        return f"count({sequence(c, place.deeper(), condition)})"
     if c.chance(4):
         relation = c.pick([name for name in reached if name != "conversations"])
         numbers = [name for name, kind in words.FIELDS[relation].items() if kind in ("number", "duration")]
@@ -127,11 +111,6 @@ def duration(c: Choices, place: Place) -> str:
 # -- conditions --------------------------------------------------------------------------------------
 
 
-def filled(form: str, **parts: Callable[[], str]) -> str:
-    """A form with those parts that it names, made only if it does."""
-    return form.format(**{name: make() for name, make in parts.items() if "{" + name + "}" in form})
-
-
 def any_path(c: Choices, paths: dict[str, str]) -> str:
     """One of the paths, more often one of the first."""
     return c.pick([*list(paths)[:4], *paths])
@@ -148,9 +127,32 @@ def condition(c: Choices, place: Place) -> str:
         found.append(on_view)
     if place.outer:
         found.append(on_alias)
+    if place.steps:
+        found += [on_step, on_step]
     if place.depth > 0:
         found += [on_text, combined, quantified, quantified]
+        found += [in_order, in_order] if place.relation in STREAMED else []
+        found += [by_cause] if place.relation in CAUSED else []
     return c.pick(found)(c, place)
+
+
+def in_order(c: Choices, place: Place) -> str:
+    """A sequence."""
+    return f"({sequence(c, place, condition)})"
+
+
+def by_cause(c: Choices, place: Place) -> str:
+    """A condition on causes."""
+    return f"({caused(c, place, condition)})"
+
+
+def on_step(c: Choices, place: Place) -> str:
+    """A condition on the event of a step: beside the row's own when that is an event, else alone."""
+    name = c.pick(place.steps)
+    if place.relation == "events":
+        return c.pick(words.STEP_REFERENCES).format(n=name)
+    item, kind = c.pick([(item.format(n=name), kind) for item, kind in words.STEP_ITEMS.items()])
+    return compared(c, item, kind)
 
 
 def combined(c: Choices, place: Place) -> str:

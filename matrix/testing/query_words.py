@@ -239,6 +239,43 @@ EVENT_KINDS = (
     "simulation.*",
 )
 
+#: Kinds that histories are full of, and those of them that are sent to somebody.
+FREQUENT_KINDS = (
+    *("offer", "counter", "accept", "reject", "offer", "counter", "accept", "message.sent"),
+    *("tool.called", "tool.failed", "tool.*", "note", "goal.*", "state.changed", "goal.failed"),
+)
+SENT_KINDS = ("offer", "counter", "accept", "reject", "message.sent", "offer", "counter")
+STEP_NAMES = ("s1", "s2", "s3", "s4", "s5", "s6")
+#: Conditions on an event of a stream, and those that speak of an earlier step n.
+STEP_CONDITIONS = (
+    *(".price > 2", ".price <= 3", ".price exists", "turn > 1", "turn = 1", "turn < 4", "peer = alice", "peer = bob"),
+    *("agent = alice", "role = buyer", "role != seller", '.tool = "search"', "to exists", "to missing", "cause exists"),
+    *("cause.kind = offer", "cause.agent = bob", "goal exists", "goal started", "goal.parent exists", "time > 1s"),
+    *("peer.role = seller", "seq % 2 = 0", "caused by offer", "directly led to event", ".item = .text", "peer missing"),
+)
+STEP_REFERENCES = (
+    *(".price < {n}.data.price", ".price = {n}.data.price", ".price >= {n}.data.price", "agent = {n}.agent"),
+    *("peer = {n}.peer", "agent = {n}.to", "agent = {n}.peer", "turn > {n}.turn", "turn - {n}.turn < 2"),
+    *("time - {n}.time <= 1s", "cause = {n}.id", "kind = {n}.kind", "agent != {n}.agent", "goal = {n}.goal"),
+    *("seq - {n}.seq < 4", ".tool = {n}.data.tool", ".item = {n}.data.item and .price != {n}.data.price"),
+)
+#: What a step is read for after a match, and what that gives.
+STEP_ITEMS = {
+    "{n}.time": "duration",
+    "{n}.data.price": "number",
+    "{n}.agent": "agent",
+    "{n}.turn": "number",
+    "{n}.id": "event id",
+    "{n}.peer": "agent",
+    "{n}.kind": "kind",
+    "{n}.cause.kind": "kind",
+    "{n}.goal": "goal name",
+}
+SAME_KEYS = (
+    *("peer", "goal", ".price", "(peer, goal)", "agent", "role", ".tool", ".call_id", "peer.role", "to", "turn"),
+    *("(.price, peer)", "goal.id", "cause.agent", "kind", ".item", ".items", ".ok", "state", "goal.status"),
+)
+
 #: How names are tested: w and v are words of the field, t a part of one, q one in quotes, p a pattern.
 NAME_TESTS = (
     *("= {w}", "= {w}", "!= {w}", "in ({w}, {v})", "not in ({w}, {v})"),

@@ -12,9 +12,11 @@ from matrix.testing.world import Run, Thing, World, participants, things_of
 
 def reached(world: World, thing: Thing, relation: str) -> list[Thing]:
     """The rows of a relation reached from a thing, in that relation's order (the table of section 5)."""
-    run = world.run_of(thing)
-    found = [other for other in things_of(run, relation) if leads_to(run, thing, other)]
-    return sorted(found, key=lambda other: other.order)
+    if (thing, relation) not in world.reached:
+        run = world.run_of(thing)
+        found = [other for other in things_of(run, relation) if leads_to(run, thing, other)]
+        world.reached[thing, relation] = sorted(found, key=lambda other: other.order)
+    return world.reached[thing, relation]
 
 
 def leads_to(run: Run, thing: Thing, other: Thing) -> bool:

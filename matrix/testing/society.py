@@ -1,8 +1,10 @@
 """A made-up society, as large as asked for, in columns: the data of benches and of large tests.
 
 Buyers, sellers and auditors trade, talk, use tools and models, and each pursues one goal that most of
-them end. The same arguments give the same events on every machine; nothing but numpy decides, chunk by
-chunk, so twenty million events take seconds and little memory. Each simulation lasts ten virtual minutes.
+them end. Offers are answered, tools that were called answer or fail, and a failure may be why a goal fails: half
+of what happens has a cause, and causes form chains. The same arguments give the same events on every
+machine; nothing but numpy decides, chunk by chunk, so twenty million events take seconds and little
+memory. Each simulation lasts ten virtual minutes.
 
     simulation.started, one agent.started each, one goal.started each, then the body, simulation.finished
 """
@@ -45,10 +47,15 @@ BODY = {
     "model.completed": 0.15,
     "note": 0.05,
 }
+#: An agent says anew what it has left, beside the shares of the body.
+STATE_SHARE = 0.01
+ANSWERED_SHARE, HANDLED_SHARE = 0.7, 0.5  # of the answers that answer something, of other events that have a cause
 ENDS = ("goal.succeeded", "goal.failed", "goal.cancelled")
-KINDS = ["simulation.started", "agent.started", "goal.started", *BODY, *ENDS, "simulation.finished"]
+KINDS = ["simulation.started", "agent.started", "goal.started", *BODY, "state.changed", *ENDS, "simulation.finished"]
 CODE = {kind: code for code, kind in enumerate(KINDS)}
 SENT = np.array([CODE[kind] for kind in ("offer", "counter", "accept", "reject", "message.sent")])
+HANDLED = np.array([CODE[kind] for kind in ("offer", "message.sent", "tool.called", "model.completed", "note")])
+SHARES = [*(share * (1 - STATE_SHARE) for share in BODY.values()), STATE_SHARE]
 IS_ACTION = np.array([is_action(kind) for kind in KINDS])
 
 
@@ -92,6 +99,52 @@ def events_of(rows: Rows) -> Iterator[Event]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
+
+
+class Reasons:
+    """Why the events of a chunk happen, all of it by what is in the chunk: answers go back to whom they answer.
+
+    ``cause`` is the row that led to each row, -1 for none; ``receiver`` the agent it goes to, if it is sent.
+    """
+
+    def __init__(self, kind: Array, who: Array, receiver: Array, random: np.random.Generator) -> None:
+        self.kind, self.who, self.receiver = kind, who, receiver.copy()
+        self.cause = np.full(len(kind), -1)
+        is_answer = random.random(len(kind)) < ANSWERED_SHARE
+        self._answer(is_answer, ("counter",), ("offer",))
+        self._answer(is_answer, ("accept", "reject"), ("offer", "counter"))
+        for results, reason in ((("tool.completed", "tool.failed"), "tool.called"), (("goal.failed",), "tool.failed")):
+            rows, reasons = self._rows(results), self._rows((reason,))
+            self.cause[rows] = latest(who[reasons], reasons, who[rows], rows)
+        handled = np.flatnonzero(np.isin(kind, HANDLED) & (random.random(len(kind)) < HANDLED_SHARE))
+        sent = np.flatnonzero(np.isin(kind, SENT))
+        self.cause[handled] = latest(self.receiver[sent], sent, who[handled], handled)
+
+    def _rows(self, kinds: tuple[str, ...]) -> Array:
+        return np.flatnonzero(np.isin(self.kind, [CODE[kind] for kind in kinds]))
+
+    def _answer(self, is_answer: Array, kinds: tuple[str, ...], answered: tuple[str, ...]) -> None:
+        """Events of these kinds answer the newest of those that their agent got."""
+        rows, asked = self._rows(kinds), self._rows(answered)
+        rows = rows[is_answer[rows]]
+        reason = latest(self.receiver[asked], asked, self.who[rows], rows)
+        self.cause[rows] = reason
+        rows, reason = rows[reason >= 0], reason[reason >= 0]
+        self.receiver[rows] = self.who[reason]
+
+
+def latest(agents: Array, rows: Array, of: Array, before: Array) -> Array:
+    """For each agent of ``of`` the last of its rows before a row, -1 when it has none; ``agents`` say whose rows are.
+
+    >>> latest(np.array([1, 2, 1]), np.array([0, 3, 5]), np.array([1, 1, 2]), np.array([5, 9, 2])).tolist()
+    [0, 5, -1]
+    """
+    bits = CHUNK_EVENTS.bit_length()
+    known = np.sort((agents.astype(np.int64) << bits) | rows)
+    found = np.searchsorted(known, (of.astype(np.int64) << bits) | before) - 1
+    chosen = known[np.maximum(found, 0)] if len(known) else np.zeros(len(of), np.int64)
+    is_own = (found >= 0) & ((chosen >> bits) == of)
+    return np.where(is_own, chosen & ((1 << bits) - 1), -1)
 
 
 @dataclass
@@ -160,7 +213,7 @@ class _Run:
         """Body events ``start`` to ``stop``."""
         slots = np.arange(start, stop)
         who = self.random.integers(0, self.agents, stop - start)
-        kind = self.random.choice([CODE[k] for k in BODY], size=stop - start, p=list(BODY.values()))
+        kind = self.random.choice([CODE[k] for k in (*BODY, "state.changed")], size=stop - start, p=SHARES)
         ending = np.flatnonzero((self.end_slot >= start) & (self.end_slot < stop))
         places = self.end_slot[ending] - start
         who[places], kind[places] = ending, self.end_kind[ending]
@@ -169,8 +222,8 @@ class _Run:
         self.steps += np.bincount(who[is_under & IS_ACTION[kind]], minlength=self.agents)
         seq = self.opening + 1 + slots
         time = (slots + 1) * LASTS_US // (self.body + 1)
-        back = self.random.integers(1, 40, stop - start)
-        receiver = (who + self.random.integers(1, self.agents, stop - start)) % self.agents + 1
+        receiver = (who + self.random.integers(1, self.agents, stop - start)) % self.agents
+        reasons = Reasons(kind, who, receiver, self.random)
         return Rows(
             count=stop - start,
             simulation=self.number,
@@ -181,11 +234,11 @@ class _Run:
             turn=turn,
             goal=np.where(is_under, 1 + self.agents + who + 1, 0),
             state=0,
-            cause=np.where(self.random.random(stop - start) < 0.5, np.maximum(seq - back, 1), 0),
+            cause=np.where(reasons.cause >= 0, seq[0] + reasons.cause, 0),
             kinds=KINDS,
             kind=kind,
-            to=np.where(np.isin(kind, SENT), receiver, 0),
-            data=self._payloads(kind, who, turn),
+            to=np.where(np.isin(kind, SENT), reasons.receiver + 1, 0),
+            data=self._payloads(kind, who, turn, self._tools(kind, reasons)),
         )
 
     def _turns(self, who: Array) -> Array:
@@ -199,16 +252,24 @@ class _Run:
         self.turns += np.bincount(who, minlength=self.agents)
         return turn
 
-    def _payloads(self, kind: Array, who: Array, turn: Array) -> dict[int, KindRows]:
+    def _tools(self, kind: Array, reasons: Reasons) -> Array:
+        """Which tool each event is about: of an answer the one that was called."""
+        tools = self.random.integers(0, len(TOOLS), len(kind))
+        is_answer = (kind == CODE["tool.completed"]) | (kind == CODE["tool.failed"])
+        answers = np.flatnonzero(is_answer & (reasons.cause >= 0))
+        tools[answers] = tools[reasons.cause[answers]]
+        return tools
+
+    def _payloads(self, kind: Array, who: Array, turn: Array, tools: Array) -> dict[int, KindRows]:
         """The payload columns of a chunk, by kind."""
         data: dict[int, KindRows] = {}
-        for name in (*BODY, *ENDS):
+        for name in (*BODY, "state.changed", *ENDS):
             rows = np.flatnonzero(kind == CODE[name])
             if len(rows):
-                data[CODE[name]] = KindRows(rows, columns=self._columns(name, rows, who, turn))
+                data[CODE[name]] = KindRows(rows, columns=self._columns(name, rows, who, turn, tools))
         return data
 
-    def _columns(self, name: str, rows: Array, who: Array, turn: Array) -> dict[str, Any]:
+    def _columns(self, name: str, rows: Array, who: Array, turn: Array, tools: Array) -> dict[str, Any]:
         """The payload of the events of one kind."""
         count = len(rows)
         if name in ENDS:
@@ -222,9 +283,12 @@ class _Run:
             tokens = self.random.integers(20, 2_000, count)
             return {"model": self._words(MODELS, count), "tokens": tokens, "ms": tokens * 0.75 + 40}
         if name == "tool.called":
-            return {"tool": self._words(TOOLS, count)}
+            return {"tool": pa.array(TOOLS).take(pa.array(tools[rows]))}
         if name in ("tool.completed", "tool.failed"):
-            return {"tool": self._words(TOOLS, count), "ms": self.random.integers(1, 900, count)}
+            tool = pa.array(TOOLS).take(pa.array(tools[rows]))
+            return {"tool": tool, "ms": self.random.integers(1, 900, count)}
+        if name == "state.changed":
+            return {"budget": self.random.integers(0, 40, count)}
         return {"text": self._words(TEXTS, count)}
 
     def _words(self, words: tuple[str, ...], count: int) -> pa.Array:

@@ -120,14 +120,22 @@ class Telling:
         """A new agent, unless one of that name is there already."""
         if name in self.names:
             return
-        cause = self._last_seq_of(actor)
+        cause = self.last_seq_of(actor)
         number = len(self.agents) + 1
         self.names.add(name)
         self.agents[number] = _Agent(number)
         data = {"id": name} if role is None else {"id": name, "role": role, "class": role.title()}
         self.record(number, "agent.started", data, cause=cause)
 
-    def _last_seq_of(self, actor: int) -> int:
+    def wait(self, actor: int, tick: int, new_turn: bool) -> bool:
+        """Time goes by, and perhaps another turn of one agent begins; whether it is still alive."""
+        agent = self.agents[actor]
+        self.time += tick
+        agent.turn += agent.is_alive and (new_turn or agent.turn == 0)
+        return agent.is_alive
+
+    def last_seq_of(self, actor: int) -> int:
+        """The seq of an agent's newest event; 0 for the simulation itself, and for an agent that has none."""
         return next((e.seq for e in reversed(self.events) if e.agent == actor), 0) if actor else 0
 
     def send(self, actor: int, kind: str, receivers: Sequence[int], data: Mapping[str, Any]) -> None:
@@ -156,10 +164,11 @@ class Telling:
         received = self.agents[actor].received
         self.record(actor, kind, data, cause=received[-1].seq if received else 0)
 
-    def call(self, actor: int, family: str, is_good: bool, answer: Mapping[str, Any]) -> None:
+    def call(self, actor: int, family: str, is_good: bool, answer: Mapping[str, Any], *, cause: int = 0) -> None:
         """A call and its answer: completed, or failed."""
         name = "model" if family == "model" else "tool"
-        called = self.record(actor, f"{family}.called", {name: answer[name], "arguments": {"query": "lamp"}})
+        said = {name: answer[name], "arguments": {"query": "lamp"}}
+        called = self.record(actor, f"{family}.called", said, cause=cause)
         self.record(actor, f"{family}.completed" if is_good else f"{family}.failed", answer, cause=called.seq)
 
     def begin_goal(self, actor: int, name: str, data: Mapping[str, Any]) -> None:
@@ -170,11 +179,11 @@ class Telling:
         self.record(actor, "goal.started", whole, goal=seq)
         goals.append(seq)
 
-    def end_goal(self, actor: int, how: str, data: Mapping[str, Any]) -> None:
+    def end_goal(self, actor: int, how: str, data: Mapping[str, Any], *, cause: int = 0) -> None:
         """End the innermost open goal, if there is one."""
         goals = self.agents[actor].goals
         if goals:
-            self.record(actor, f"goal.{how}", data, goal=goals[-1])
+            self.record(actor, f"goal.{how}", data, goal=goals[-1], cause=cause)
             goals.pop()
 
     def change_state(self, actor: int, data: Mapping[str, Any]) -> None:

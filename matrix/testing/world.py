@@ -10,7 +10,7 @@ to; ``to`` and ``peer`` hold a tuple of things, for there may be several receive
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,8 @@ from matrix.event import (
     Event,
     is_action,
 )
+from matrix.query.syntax import AsOf
+from matrix.testing.cut import cut
 from matrix.testing.forks import whole
 
 NOT_DATA = ("id", "name", "seed", "parent", "parent_shard", "parent_ordinal")
@@ -75,6 +77,9 @@ class Run:
     event_things: dict[int, Thing] = field(default_factory=dict)
     message_things: dict[int, Thing] = field(default_factory=dict)
     conversations: dict[frozenset[int], Thing] = field(default_factory=dict)
+    own: dict[int, list[Event]] = field(default_factory=dict)  # what each agent did
+    seen: dict[int, list[Event]] = field(default_factory=dict)  # what each agent did or got
+    threads: dict[frozenset[int], list[Event]] = field(default_factory=dict)  # messages by who takes part
 
 
 class World:
@@ -85,7 +90,7 @@ class World:
     """
 
     def __init__(self, shards: Mapping[int, Iterable[Event]]) -> None:
-        self.runs: list[Run] = []
+        runs: list[Run] = []
         told = whole(shards)
         for shard in sorted(told):
             by_simulation: dict[int, list[Event]] = {}
@@ -93,16 +98,33 @@ class World:
                 by_simulation.setdefault(event.simulation, []).append(event)
             for ordinal in sorted(by_simulation):
                 events = sorted(by_simulation[ordinal], key=lambda e: e.seq)
-                self.runs.append(read_run(shard, ordinal, events))
+                runs.append(read_run(shard, ordinal, events))
+        self._take(runs)
+
+    def _take(self, runs: Sequence[Run]) -> None:
+        self.runs = list(runs)
+        self._runs = {run.simulation.order[0]: run for run in runs}
+        self._rows: dict[str, list[Thing]] = {}
+        self.reached: dict[tuple[Thing, str], list[Thing]] = {}  # what was asked of this world before
+
+    def as_of(self, moment: AsOf) -> World:
+        """The world as it was at a moment; simulations with nothing left are not there, others keep their ids."""
+        found = World({})
+        left = [(run, cut(run.events, moment, run.simulation.id)) for run in self.runs]
+        gids = [(run, run.simulation.order[0], events) for run, events in left if events]
+        found._take([read_run(gid >> 32, gid & 0xFFFF_FFFF, events, id=run.simulation.id) for run, gid, events in gids])
+        return found
 
     def rows(self, relation: str) -> list[Thing]:
         """Every row of a relation, in the order the language defines."""
-        found = [thing for run in self.runs for thing in things_of(run, relation)]
-        return sorted(found, key=lambda thing: thing.order)
+        if relation not in self._rows:
+            found = [thing for run in self.runs for thing in things_of(run, relation)]
+            self._rows[relation] = sorted(found, key=lambda thing: thing.order)
+        return self._rows[relation]
 
     def run_of(self, thing: Thing) -> Run:
         """The simulation a thing belongs to."""
-        return next(run for run in self.runs if run.simulation.order[0] == thing.order[0])
+        return self._runs[thing.order[0]]
 
 
 def things_of(run: Run, relation: str) -> list[Thing]:
@@ -118,10 +140,15 @@ def things_of(run: Run, relation: str) -> list[Thing]:
     return list(parts[relation])
 
 
-def read_run(shard: int, ordinal: int, events: list[Event]) -> Run:
-    """Read one simulation's events, from simple things to those that link to them."""
+def read_run(shard: int, ordinal: int, events: list[Event], *, id: str = "") -> Run:
+    """Read one simulation's events, from simple things to those that link to them.
+
+    ``id`` is the simulation's when its events do not say it: those of a fork, cut off before it was forked.
+    """
     gid = (shard << 32) | ordinal
     run = Run(read_simulation(gid, f"{shard}-{ordinal}", events), events)
+    run.simulation.fields["id"] = id or run.simulation.id
+    sort_events(run)
     for event in events:
         if event.kind == AGENT_STARTED:
             run.agents[event.agent] = read_agent(run, event)
@@ -137,6 +164,16 @@ def read_run(shard: int, ordinal: int, events: list[Event]) -> Run:
         link_event(run, event)
     read_conversations(run)
     return run
+
+
+def sort_events(run: Run) -> None:
+    """Put every event where it will be looked for."""
+    for event in run.events:
+        run.own.setdefault(event.agent, []).append(event)
+        for number in {event.agent, *event.to}:
+            run.seen.setdefault(number, []).append(event)
+        if event.to:
+            run.threads.setdefault(participants(event), []).append(event)
 
 
 def read_simulation(gid: int, default_id: str, events: list[Event]) -> Thing:
@@ -179,7 +216,7 @@ def last_time(run: Run) -> int:
 
 def read_agent(run: Run, started: Event) -> Thing:
     """An agent's row; one that still waits when its simulation ends, ends with it."""
-    own = [e for e in run.events if e.agent == started.agent]
+    own = run.own[started.agent]
     status, end = "running", None
     for event in own:
         if event.kind in AGENT_ENDS:
@@ -211,7 +248,7 @@ def read_goal(run: Run, started: Event) -> Thing:
     """A goal's row: recorded steps and turns are believed, others are counted."""
     ended = next((e for e in run.events if e.kind in GOAL_ENDS and e.goal == started.seq), None)
     said = dict(ended.data) if ended else {}
-    last_turn = ended.turn if ended else max(e.turn for e in run.events if e.agent == started.agent)
+    last_turn = ended.turn if ended else max(e.turn for e in run.own[started.agent])
     data = {key: value for key, value in started.data.items() if key not in ("name", "parent")}
     data.update({key: value for key, value in said.items() if key not in ("reason", "steps", "turns")})
     agent = run.agents.get(started.agent)
@@ -266,7 +303,7 @@ def link_goals(run: Run) -> None:
 def read_event(run: Run, event: Event, relation: str) -> Thing:
     """An event's row, as an event or as a message; links are made once all rows exist."""
     agent, goal = run.agents.get(event.agent), run.goals.get(event.goal)
-    receivers = tuple(run.agents[n] for n in event.to)
+    receivers = tuple(run.agents[n] for n in event.to if n in run.agents)
     fields = {
         "id": f"{run.simulation.id}:{event.seq}",
         "simulation": run.simulation,
@@ -319,12 +356,8 @@ def participants(event: Event) -> frozenset[int]:
 
 def read_conversations(run: Run) -> None:
     """Messages between the same set of agents are one conversation."""
-    threads: dict[frozenset[int], list[Event]] = {}
-    for event in run.events:
-        if event.to:
-            threads.setdefault(participants(event), []).append(event)
-    for members, messages in threads.items():
-        names = [run.agents[n].id for n in sorted(members)]
+    for members, messages in run.threads.items():
+        names = [run.agents[n].id for n in sorted(members & run.agents.keys())]
         fields = {
             "id": f"{run.simulation.id}/{'+'.join(names)}",
             "simulation": run.simulation,

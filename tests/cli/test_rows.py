@@ -89,3 +89,22 @@ def test_a_large_result_is_written_piece_by_piece(form: str) -> None:
     rows.WRITERS[form](pa.table({"n": range(100_000)}), Pieces())
     assert len(pieces) > 20
     assert max(pieces) < 100_000
+
+
+def test_the_messages_of_a_chat_are_json_and_stay_lists_where_types_are_kept() -> None:
+    messages = [
+        {"role": "user", "name": "bob", "content": 'say "ä"'},
+        {"role": "system", "name": None, "content": "open"},
+    ]
+    kind = pa.list_(pa.struct([(name, pa.string()) for name in ("role", "name", "content")]))
+    table = pa.table({"agent": ["alice"], "messages": pa.array([messages], kind)})
+    out = io.BytesIO()
+    rows.write_jsonl(table, out)
+    assert json.loads(out.getvalue()) == {"agent": "alice", "messages": messages}
+    out = io.BytesIO()
+    rows.write_csv(table, out)
+    (row,) = csv.DictReader(io.StringIO(out.getvalue().decode()))
+    assert json.loads(row["messages"]) == messages
+    out = io.BytesIO()
+    rows.write_parquet(table, out)
+    assert parquet.read_table(io.BytesIO(out.getvalue())).to_pylist() == [{"agent": "alice", "messages": messages}]

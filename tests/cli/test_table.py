@@ -77,3 +77,41 @@ def test_no_line_is_wider_than_the_terminal(texts: list[str], width: int) -> Non
 
     table = pa.table({f"column_{i}": [text] for i, text in enumerate(texts)})
     assert all(cell_len(line) <= width for line in shown(table, width=width))
+
+
+CHAT = pa.list_(pa.struct([(name, pa.string()) for name in ("role", "name", "content")]))
+
+
+def test_a_chat_has_a_line_for_each_message_and_long_ones_are_wrapped() -> None:
+    said = [
+        ("assistant", "alice", "hello\nbob"),
+        ("user", "bob", "a longer answer that does not fit"),
+        ("system", None, "open"),
+    ]
+    messages = [{"role": role, "name": name, "content": content} for role, name, content in said]
+    table = pa.table({"agent": ["alice", "bob"], "messages": pa.array([messages, messages[:1]], CHAT)})
+    assert shown(table)[2:] == [
+        "alice  alice: hello bob",
+        "       bob: a longer answer that does not fit",
+        "       system: open",
+        "bob    alice: hello bob",
+    ]
+    assert shown(table, width=30)[2:] == [
+        "alice  alice: hello bob",
+        "       bob: a longer answer",
+        "         that does not fit",
+        "       system: open",
+        "bob    alice: hello bob",
+    ]
+
+
+def test_what_is_drawn_is_not_cut_while_other_columns_can_go() -> None:
+    tree = pa.table(
+        {"tree": ["ask", "└─ " + "long" * 8], "id": ["r1:1", "r1:2"], "level": [0, 1], "data": ["x" * 40, "y" * 40]}
+    )
+    assert shown(tree, width=60)[3] == "└─ " + "long" * 8 + "  r1:2  " + "y" * 16 + "…"
+    assert shown(tree, width=38)[3] == "└─ " + "long" * 8
+    line = pa.table({"lane": ["alice"], "what": ["close_deal"], "bar": [" " * 9 + "━" * 31]})
+    assert shown(line, width=48)[2] == "alice  " + " " * 9 + "━" * 31
+    other = pa.table({"tree": ["oak" * 20], "id": ["a"]})  # a column that somebody called so
+    assert shown(other, width=30)[2].endswith("…  a")

@@ -1,6 +1,7 @@
 """The helper tables that the SQL of ``twenty_questions.md`` speaks of, made by SQL from plain events.
 
-A second oracle beside the naive evaluator: it shares not even a language with the executor.
+A second oracle beside the naive evaluator: it shares not even a language with the executor. ``text`` of a
+message is what a chat shows of it: the text that was said, else the kind and the data.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ create table goals as
   where s.kind = 'goal.started';
 create table events as
   select e.run, e.run || ':' || e.seq as id, e.seq, e.time, e.wall, a.id as agent, a.role, e.kind, e.turn, e.cause,
-         t.id as "to", e.data
+         t.id as "to", e.data, e.number, e.receiver
   from raw e left join agents a on a.run = e.run and a.number = e.number
   left join agents t on t.run = e.run and t.number = e.receiver;
 create table messages as
-  select *, agent as "from", data->>'text' as text,
-         run || '/' || least(agent, "to") || '+' || greatest(agent, "to") as conversation
+  select *, agent as "from", coalesce(data->>'text', kind || ' ' || data) as text,
+         run || '/' || if(number < receiver, agent || '+' || "to", "to" || '+' || agent) as conversation
   from events where "to" is not null;
 create table stream as
   select run, agent as me, "to" as peer, seq, kind, 'did' as verb, role, time, turn as my_turn, data from events
@@ -69,7 +70,7 @@ def tables(runs: Mapping[str, Iterable[Event]], *, with_stream: bool = False) ->
             e.cause,
             e.kind,
             e.to[0] if e.to else 0,
-            json.dumps(e.data),
+            json.dumps(e.data, separators=(",", ":")),
         )
         for run, events in runs.items()
         for e in events

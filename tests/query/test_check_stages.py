@@ -179,6 +179,7 @@ def test_sort_and_sample() -> None:
         ("events | count per 0s", "empty-range"),
         ("agents | count by role | sample 3", "columns-only"),
         ("watch agents | sample 3", "not-in-watch"),
+        ("watch agents as of 5s", "not-in-watch"),
         ("agents | as chat", "wrong-shape"),
         ("agents | as tree", "wrong-shape"),
         ("conversations | as chat | limit 3", "shape-last"),

@@ -92,18 +92,25 @@ def test_related_events_are_read_only_of_the_simulations_asked_about(market: Sto
     assert Watched(market).read('agents where simulation = "1-3" and any offer') <= 3
 
 
-def test_payload_columns_that_are_not_named_are_never_decoded(market: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: set[tuple[str, str]] = set()
-    field = Block.field
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_payload_columns_that_are_not_named_are_never_decoded(
+    market: Store, monkeypatch: pytest.MonkeyPatch, is_compacted: bool
+) -> None:
+    if is_compacted:
+        assert compact_log(market.path / "log").segments
+    decoded: dict[tuple[str, str], int] = {}
+    cells = Block.cells
 
-    def noted(self: Block, kind: str, name: str) -> Any:
-        decoded.add((kind, name))
-        return field(self, kind, name)
+    def noted(self: Block, kind: str, name: str, *, is_coded: bool = False) -> Any:
+        found = cells(self, kind, name, is_coded=is_coded)
+        decoded[kind, name] = decoded.get((kind, name), 0) + (found.count if found else 0)
+        return found
 
-    monkeypatch.setattr(Block, "field", noted)
+    completed = column(market, "events model.completed | count", "count")[0]
+    monkeypatch.setattr(Block, "cells", noted)
     monkeypatch.setattr(Block, "payloads", lambda self, kind: pytest.fail("a whole payload was decoded"))
     market.query("events model.completed where .tokens > 100 | sum(.ms) by agent.role")
-    assert decoded == {("model.completed", "tokens"), ("model.completed", "ms")}
+    assert decoded == {("model.completed", "tokens"): completed, ("model.completed", "ms"): completed}
 
 
 @pytest.mark.parametrize(

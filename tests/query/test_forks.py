@@ -32,7 +32,7 @@ from matrix.testing.world import World
 from tests.query.alike import rows_alike
 from tests.query.asking import column
 from tests.query.forked import both, forked_deals, written
-from tests.query.test_oracle import accepted
+from tests.query.oracle import accepted
 
 EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "60"))
 
@@ -246,14 +246,14 @@ def test_many_forks_are_scanned_in_batches_of_bounded_size(tmp_path: Path, monke
     sizes = []
     monkeypatch.setattr(scan, "QUERY_BATCH_EVENTS_MAX", 1_000)
     monkeypatch.setattr(engine_forks, "QUERY_BATCH_EVENTS_MAX", 1_000)
-    batches = scan._batches
+    parts_of = scan._parts_of
 
     def counted(*arguments: Any) -> Iterator[Any]:
-        for batch in batches(*arguments):
+        for batch in parts_of(*arguments):
             sizes.append(sum(part.count for part in batch))
             yield batch
 
-    monkeypatch.setattr(scan, "_batches", counted)
+    monkeypatch.setattr(scan, "_parts_of", counted)
     with written(tmp_path, shards, block_events=100) as store:
         assert column(store, "events offer where .n >= 0 | count", "count") == [
             sum(event.kind == "offer" for event in whole(shards)[1])

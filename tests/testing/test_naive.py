@@ -169,6 +169,7 @@ def test_rows_without_a_select_have_the_fields_of_their_relation() -> None:
     ]
 
 
-def test_what_is_not_executed_yet_is_refused() -> None:
-    with pytest.raises(UsageError, match="sequences"):
-        evaluate(check("agents where did offer then accept"), {1: deal()})
+@pytest.mark.parametrize("query", ["watch events", "explain agents where did offer"])
+def test_what_is_not_about_the_rows_of_a_query_is_refused(query: str) -> None:
+    with pytest.raises(UsageError, match="neither explains nor watches"):
+        evaluate(check(query), {1: deal()})

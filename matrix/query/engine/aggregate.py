@@ -15,18 +15,28 @@ from typing import Any
 import numpy as np
 
 from matrix.query.engine.combine import merge
-from matrix.query.engine.order import as_floats, ranks
-from matrix.query.engine.value import NUMBERS, Array, Lane, Type, Value, distinct, from_objects
+from matrix.query.engine.order import as_floats, first_rows, ranks
+from matrix.query.engine.value import NUMBERS, Array, Lane, Type, Value, from_objects
 
 _ADDS_EXACTLY = 2.0**53  # float64 adds whole numbers exactly below this
 
 
 def aggregate(
-    function: str, value: Value, codes: Array, count: int, *, percentile: float | None = None, nothing: Type = Type.INT
+    function: str,
+    value: Value,
+    codes: Array,
+    count: int,
+    *,
+    percentile: float | None = None,
+    nothing: Type = Type.INT,
+    is_nan_left_out: bool = True,
 ) -> Value:
-    """The aggregate of each of ``count`` groups; ``nothing`` is what a sum of no values is (a number or a duration)."""
+    """The aggregate of each of ``count`` groups; ``nothing`` is what a sum of no values is (a number or a duration).
+
+    NaN counts where values are sums already: then it is what a sum of infinities came to.
+    """
     if function == "count":
-        return counted(value.present(), codes, count)
+        return number_of(value.present(), codes, count)
     if function == "distinct":
         return _distinct(value, codes, count)
     if function in ("first", "last"):
@@ -35,7 +45,7 @@ def aggregate(
     for types in (frozenset({Type.DURATION}), frozenset({Type.TIME}), NUMBERS):
         lanes = tuple(lane for lane in value.lanes if lane.type in types)
         if lanes:
-            part = _of_quantities(function, Value(value.count, lanes), codes, count, percentile)
+            part = _of_quantities(function, Value(value.count, lanes), codes, count, percentile, is_nan_left_out)
             result = merge(result, part.where(~result.present()))
     if function == "sum":
         zero = Value.of(nothing, np.zeros(count, np.int64))
@@ -45,9 +55,10 @@ def aggregate(
     return result
 
 
-def counted(mask: Array, codes: Array, count: int) -> Value:
-    """How many rows of each group are true in ``mask``."""
-    return Value.of(Type.INT, np.bincount(codes[mask & (codes >= 0)], minlength=count).astype(np.int64))
+def number_of(mask: Array | None, codes: Array, count: int) -> Value:
+    """How many rows of each group are true in ``mask`` (None: all of them)."""
+    rows = codes >= 0 if mask is None else mask & (codes >= 0)
+    return Value.of(Type.INT, np.bincount(codes if rows.all() else codes[rows], minlength=count).astype(np.int64))
 
 
 def unfit(function: str, value: Value) -> list[tuple[Type, Array]]:
@@ -60,11 +71,16 @@ def unfit(function: str, value: Value) -> list[tuple[Type, Array]]:
 
 
 def _distinct(value: Value, codes: Array, count: int) -> Value:
-    found = ranks(value)
-    mask = (found.codes >= 0) & (codes >= 0)
-    pairs = codes[mask] * (len(found.firsts) + 1) + found.codes[mask]
-    groups = distinct(pairs) // (len(found.firsts) + 1)
+    groups = codes[different(value, codes)]
     return Value.of(Type.INT, np.bincount(groups, minlength=count).astype(np.int64))
+
+
+def different(value: Value, codes: Array) -> Array:
+    """A row of each different value of each group."""
+    found = ranks(value)
+    rows = np.flatnonzero((found.codes >= 0) & (codes >= 0))
+    width = len(found.firsts) + 1
+    return rows[first_rows(codes[rows] * width + found.codes[rows])]
 
 
 def _end_rows(mask: Array, codes: Array, count: int, *, is_first: bool) -> Array:
@@ -80,15 +96,12 @@ def _end_rows(mask: Array, codes: Array, count: int, *, is_first: bool) -> Array
 
 
 @np.errstate(invalid="ignore", over="ignore")  # infinities in data: their differences are NaN, and that is the answer
-def _of_quantities(function: str, value: Value, codes: Array, count: int, percentile: float | None) -> Value:
+def _of_quantities(
+    function: str, value: Value, codes: Array, count: int, percentile: float | None, is_nan_left_out: bool = True
+) -> Value:
     lane = value.only
-    mask = value.present() & (codes >= 0)
-    floats = value.lane(Type.FLOAT)
-    if floats is not None:
-        mask &= ~(floats.mask(value.count) & np.isnan(np.where(floats.mask(value.count), floats.values, 0.0)))
-    is_whole = bool(mask.all())
-    rows = np.arange(value.count) if is_whole else np.flatnonzero(mask)
-    groups = codes if is_whole else codes[rows]
+    rows, groups = fit_rows(value, codes, is_nan_left_out=is_nan_left_out)
+    is_whole = len(rows) == value.count
     if lane is None or lane.type is Type.BIG:
         return _by_python(function, value, rows, groups, count, percentile)
     numbers = lane.spread(value.count).values
@@ -99,22 +112,35 @@ def _of_quantities(function: str, value: Value, codes: Array, count: int, percen
         return _by_python(function, value, rows, groups, count, percentile)
     if function in ("percentile", "median"):
         return _by_rank(function, lane.type, numbers, groups, count, percentile)
-    totals = _totals(numbers, groups, count)
-    if totals is None:
+    sums = totals(numbers, groups, count)
+    if sums is None:
         return _by_python(function, value, rows, groups, count, percentile)
     sizes = np.bincount(groups, minlength=count)
     if function == "sum":
-        return _filled(lane.type, totals, sizes > 0)
-    mean = totals / np.maximum(sizes, 1)
+        return _filled(lane.type, sums, sizes > 0)
+    mean = sums / np.maximum(sizes, 1)
     if function == "avg":
-        return _rounded(lane.type, mean, sizes > 0)
+        return rounded(lane.type, mean, sizes > 0)
     assert function == "stddev", f"unknown aggregate {function}"
     deviations = numbers - mean[groups]
     squares = np.bincount(groups, deviations * deviations, minlength=count)
-    return _rounded(lane.type, np.sqrt(squares / np.maximum(sizes - 1, 1)), sizes > 1)
+    return rounded(lane.type, np.sqrt(squares / np.maximum(sizes - 1, 1)), sizes > 1)
 
 
-def _totals(numbers: Array, groups: Array, count: int) -> Array | None:
+def fit_rows(value: Value, codes: Array, *, is_nan_left_out: bool = True) -> tuple[Array, Array]:
+    """The rows of a column of quantities that an aggregate is of, and their groups."""
+    mask = value.present() & (codes >= 0)
+    floats = value.lane(Type.FLOAT)
+    if floats is not None and is_nan_left_out:
+        here = floats.mask(value.count)
+        mask &= ~(here & np.isnan(np.where(here, floats.values, 0.0)))
+    if mask.all():
+        return np.arange(value.count), codes
+    rows = np.flatnonzero(mask)
+    return rows, codes[rows]
+
+
+def totals(numbers: Array, groups: Array, count: int) -> Array | None:
     """The sum of each group; None when int64 or the float mean could not hold it exactly."""
     if count == 1:
         if numbers.dtype == np.int64 and len(numbers):
@@ -138,7 +164,7 @@ def _filled(type: Type, values: Array, present: Array) -> Value:
     return Value(len(values), (Lane(type, values.astype(dtype), None if present.all() else present),))
 
 
-def _rounded(type: Type, values: Array, present: Array) -> Value:
+def rounded(type: Type, values: Array, present: Array) -> Value:
     """Means: a float of numbers, whole microseconds of durations and times."""
     if type in (Type.DURATION, Type.TIME):
         return _filled(type, np.rint(np.where(present, values, 0)), present)
@@ -174,7 +200,7 @@ def _by_rank(function: str, type: Type, numbers: Array, groups: Array, count: in
     low = ordered[np.where(present, firsts + (np.maximum(sizes, 1) - 1) // 2, len(numbers))]
     high = ordered[np.where(present, firsts + sizes // 2, len(numbers))]
     is_odd = present & (sizes % 2 == 1)
-    middles = _rounded(type, (low + high.astype(np.float64)) / 2, present & ~is_odd)
+    middles = rounded(type, (low + high.astype(np.float64)) / 2, present & ~is_odd)
     return merge(_filled(type, low, is_odd).where(is_odd), middles.where(present & ~is_odd))
 
 

@@ -48,9 +48,21 @@ def concat_text(parts: Sequence[pa.Array]) -> pa.Array:
         first = parts[0].dictionary
         if all(part.dictionary is first or part.dictionary.equals(first) for part in parts[1:]):
             return pa.DictionaryArray.from_arrays(pa.concat_arrays([part.indices for part in parts]), first)
-        parts = [part.cast(pa.dictionary(pa.int32(), pa.string())) for part in parts]
-        return pa.chunked_array(parts).unify_dictionaries().combine_chunks()
+        return one_dictionary(parts)
     return pa.concat_arrays([plain(part) for part in parts])
+
+
+def one_dictionary(parts: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
+    """Dictionary-coded texts end to end, with a dictionary that has each word once."""
+    words = pc.dictionary_encode(pa.concat_arrays([part.dictionary for part in parts]))
+    codes = pa.concat_arrays([part.indices for part in parts])
+    sizes = np.array([len(part.dictionary) for part in parts])
+    shifts = np.repeat(np.cumsum(sizes) - sizes, [len(part) for part in parts])
+    new = words.indices.to_numpy(zero_copy_only=False)
+    old = (codes.fill_null(0) if codes.null_count else codes).to_numpy() + shifts
+    mask = np.asarray(codes.is_null()) if codes.null_count else None
+    found = new[old] if len(new) else np.zeros(len(old), np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(found, mask=mask), words.dictionary)
 
 
 def first_present(a: Value, b: Value) -> Value:

@@ -2,11 +2,13 @@
 
 References become row numbers: of an agent by (simulation, number), of a goal by (simulation, seq).
 What a table holds stays true as long as the index follows nothing, so tables are kept between queries.
+The threads of a scan share them: whatever reads SQLite, or fills what is kept, holds the ``lock``.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -29,18 +31,20 @@ class Entities:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.lock = threading.RLock()
         self.prefetch: Mapping[str, frozenset[str]] = {}  # by table, what the query at hand will ask for
         self._tables: OrderedDict[tuple[type[EntityTable], Restriction | None], EntityTable] = OrderedDict()
 
     def table(self, kind: type[T], only: Restriction | None = None) -> T:
         """A table, whole or restricted; those used last are kept."""
-        found = self._tables.pop((kind, only), None)
-        if found is None:
-            found = kind(self, only)
-        found.load(self.prefetch.get(kind.table, ()))
-        self._tables[kind, only] = found
-        if len(self._tables) > QUERY_TABLES_KEPT_MAX:
-            self._tables.popitem(last=False)
+        with self.lock:
+            found = self._tables.pop((kind, only), None)
+            if found is None:
+                found = kind(self, only)
+            found.load(self.prefetch.get(kind.table, ()))
+            self._tables[kind, only] = found
+            if len(self._tables) > QUERY_TABLES_KEPT_MAX:
+                self._tables.popitem(last=False)
         assert isinstance(found, kind)
         return found
 
@@ -168,15 +172,16 @@ class Agents(EntityTable):
 
     def _lookup(self) -> tuple[Array, Array]:
         """A table with room for numbers 0..max of each simulation: (where each begins, the rows)."""
-        if "@starts" not in self._arrays:
-            simulations, numbers = self.simulation_rows(), self.array("number")
-            width = np.ones(self.entities.simulations.count, np.int64)
-            np.maximum.at(width, simulations, numbers + 1)
-            starts = np.concatenate(([0], np.cumsum(width)))
-            table = np.full(int(starts[-1]) + 1, _MISSING, np.int64)
-            table[starts[simulations] + numbers] = np.arange(self.count)
-            self._arrays["@starts"], self._arrays["@table"] = starts, table
-        return self._arrays["@starts"], self._arrays["@table"]
+        with self.entities.lock:
+            if "@starts" not in self._arrays:
+                simulations, numbers = self.simulation_rows(), self.array("number")
+                width = np.ones(self.entities.simulations.count, np.int64)
+                np.maximum.at(width, simulations, numbers + 1)
+                starts = np.concatenate(([0], np.cumsum(width)))
+                table = np.full(int(starts[-1]) + 1, _MISSING, np.int64)
+                table[starts[simulations] + numbers] = np.arange(self.count)
+                self._arrays["@starts"], self._arrays["@table"] = starts, table
+            return self._arrays["@starts"], self._arrays["@table"]
 
     def read_link(self, name: str) -> Linked:
         if name == "simulation":

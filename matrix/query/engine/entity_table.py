@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from matrix.index.data import decode_data
-from matrix.query.engine.frame import Table
+from matrix.query.engine.frame import Linked, Table
 from matrix.query.engine.value import Array, Type, Value, from_objects, text_array
 
 if TYPE_CHECKING:
@@ -48,15 +48,28 @@ class EntityTable(Table):
 
     def load(self, names: Iterable[str]) -> None:
         """Fetch those of these columns that are not here yet, in one pass over the table."""
-        missing = [name for name in names if name not in self._raw]
-        if not missing:
-            return
-        order = ", ".join(self.key)
-        sql, params = self.select(", ".join(f't0."{name}"' for name in missing))
-        rows = self.entities.connection.execute(f"{sql} ORDER BY {order}", params).fetchall()
-        columns = zip(*rows, strict=True) if rows else ([] for _ in missing)
-        for name, column in zip(missing, columns, strict=True):
-            self._raw[name] = list(column)
+        with self.entities.lock:
+            missing = [name for name in names if name not in self._raw]
+            if not missing:
+                return
+            order = ", ".join(self.key)
+            sql, params = self.select(", ".join(f't0."{name}"' for name in missing))
+            rows = self.entities.connection.execute(f"{sql} ORDER BY {order}", params).fetchall()
+            columns = zip(*rows, strict=True) if rows else ([] for _ in missing)
+            for name, column in zip(missing, columns, strict=True):
+                self._raw[name] = list(column)
+
+    def field(self, name: str) -> Value:
+        with self.entities.lock:  # read once, whichever thread asks first
+            return super().field(name)
+
+    def payload(self, key: str) -> Value:
+        with self.entities.lock:
+            return super().payload(key)
+
+    def link(self, name: str) -> Linked:
+        with self.entities.lock:
+            return super().link(name)
 
     def select(self, columns: str) -> tuple[str, tuple[Any, ...]]:
         """The SQL that reads columns of this table's rows."""
@@ -80,9 +93,10 @@ class EntityTable(Table):
 
     def array(self, name: str) -> Array:
         """A column of whole numbers without NULLs."""
-        if name not in self._arrays:
-            self._arrays[name] = np.array(self.raw(name), np.int64)
-        return self._arrays[name]
+        with self.entities.lock:
+            if name not in self._arrays:
+                self._arrays[name] = np.array(self.raw(name), np.int64)
+            return self._arrays[name]
 
     def text(self, name: str) -> Value:
         """A column of text: as it is when every row has its own (ids), else dictionary-coded."""
@@ -111,7 +125,8 @@ class EntityTable(Table):
 
     def data_at(self, rows: Array) -> Value:
         """The maps of some rows (-1: missing)."""
-        blobs, has = self.blobs(), self.has_data()
+        with self.entities.lock:
+            blobs, has = self.blobs(), self.has_data()
         there = rows >= 0 if has is None else (rows >= 0) & has[rows]
         found = zip(rows.tolist(), there.tolist(), strict=True)
         return from_objects([decode_data(blobs[row]) if is_there else None for row, is_there in found])

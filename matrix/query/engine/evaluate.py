@@ -6,7 +6,8 @@ A condition is a mask with a truth for every row. A predicate over a many-valued
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,15 @@ import pyarrow as pa
 from matrix.errors import QueryError
 from matrix.query import syntax as q
 from matrix.query.engine.arithmetic import arithmetic, negate
+from matrix.query.engine.caused import Prepared, can_be_prepared, caused
 from matrix.query.engine.combine import first_present, merge
 from matrix.query.engine.compare import Match, compare, contains, ends_with, is_in, matches, starts_with
-from matrix.query.engine.frame import Scope, any_of
+from matrix.query.engine.frame import Frame, Scope, any_of
 from matrix.query.engine.functions import call
 from matrix.query.engine.links import end_of, ends_of, links_of, read_end, read_joined
-from matrix.query.engine.not_yet import refuse
 from matrix.query.engine.paths import elements
 from matrix.query.engine.quantify import quantified, related_aggregate
+from matrix.query.engine.sequences import match_counts, sequence_holds
 from matrix.query.engine.value import NAMES, Array, Type, Value, as_lanes
 
 if TYPE_CHECKING:
@@ -34,8 +36,30 @@ _FEW = 0.5  # when fewer rows than this are left, the rest of a conjunction look
 class Evaluator:
     """Evaluates expressions in one world."""
 
+    tells_rows = False  # whether someone wants to be told the rows of every stage, so that none is skipped
+
     def __init__(self, world: World) -> None:
         self.world = world
+        self.prepared: dict[int, Prepared] = {}  # by identity of the node, what is known of its answer already
+
+    def can_prepare(self, node: q.Caused) -> bool:
+        """Whether its answer can be known without the rows."""
+        return can_be_prepared(node)
+
+    def prepare(self, causes: Sequence[q.Caused], simulations: Array) -> None:
+        """Find out for every event of these simulations whether it was caused so, before rows are read."""
+        for node in causes:
+            self.prepared[id(node)] = Prepared(self, node, simulations)
+
+    def forget(self, causes: Sequence[q.Caused]) -> None:
+        """What was prepared is good for the simulations that were read only."""
+        for node in causes:
+            del self.prepared[id(node)]
+
+    @contextlib.contextmanager
+    def at(self, node: q.Node, before: Frame | None = None) -> Iterator[Callable[[Frame], None]]:
+        """Work on a source or a stage, told the rows it made; who explains a query listens here."""
+        yield lambda after: None
 
     # -- conditions ---------------------------------------------------------------------------
 
@@ -50,8 +74,10 @@ class Evaluator:
                 return ~self.holds(item, scope)
             case q.Quantified():
                 return quantified(self, expr, scope)
-            case q.Sequence() | q.Caused():
-                raise refuse(expr, self.world.text)
+            case q.Caused():
+                return caused(self, expr, scope)
+            case q.Sequence():
+                return sequence_holds(self, expr, scope)
             case q.Compare() | q.KindIs() | q.In() | q.Range() | q.Contains() | q.StartsWith() | q.EndsWith():
                 return self._predicate(expr, scope)
             case q.Matches() | q.Exists():
@@ -84,7 +110,7 @@ class Evaluator:
         """A predicate over values: for any of the values that its many-valued operands have."""
         for operand in operands(expr):
             if isinstance(operand, q.Field) and operand.is_many and id(operand) not in scope.given:
-                owners, values = self._each(operand, scope)
+                owners, values = self.each(operand, scope)
                 wide = scope.take(owners)
                 tried = Scope(wide.frames, {**wide.given, id(operand): values})
                 return any_of(owners, self._predicate(expr, tried), scope.count)
@@ -186,8 +212,8 @@ class Evaluator:
                 return call(name, [self.value(argument, scope) for argument in arguments])
             case q.RelatedAggregate():
                 return related_aggregate(self, expr, scope)
-            case q.MatchCount():
-                raise refuse(expr, self.world.text)
+            case q.MatchCount(sequence=sequence):
+                return match_counts(self, sequence, scope)
         assert not isinstance(expr, q.AggregateCall), "aggregates of a group are computed by their stage"
         return as_lanes(self.holds(expr, scope))
 
@@ -207,7 +233,7 @@ class Evaluator:
             return read_joined(ends_of(frame, field.links), field, frame.count)
         return read_end(end_of(frame, links_of(field)), field)
 
-    def _each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
+    def each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
         """Every value of a many-valued field: (the row each belongs to, the values)."""
         frame = scope.frame_of(field)
         ends = ends_of(frame, field.links)

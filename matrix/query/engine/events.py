@@ -7,15 +7,16 @@ already read stays, and a column that is asked for later opens the block again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from matrix.log.columns import MISSING
-from matrix.query.engine.combine import concat
+from matrix.query.engine.combine import concat, one_dictionary
 from matrix.query.engine.frame import Linked, Table
 from matrix.query.engine.keys import joined_ids
 from matrix.query.engine.value import Array, Type, Value, coded, from_arrow, from_objects
@@ -84,9 +85,18 @@ class EventTable(Table):
     def raw(self, name: str) -> Array:
         """A fixed column of the log."""
         if name not in self._raw:
-            arrays = [getattr(part.open(self.world), name)[part.rows(self.world)] for part in self.parts]
+            arrays = [getattr(block, name)[rows] for block, rows in self._block_rows()]
             self._raw[name] = np.concatenate(arrays) if arrays else np.empty(0, _NARROW.get(name, np.int64))
         return self._raw[name]
+
+    def _block_rows(self) -> Iterator[tuple[Block, Array]]:
+        """The blocks that the parts are of, and their rows: neighbours of one block together."""
+        for _, parts in groupby(self.parts, key=lambda part: part.ref):
+            first, *others = parts
+            rows = first.rows(self.world)
+            if others:
+                rows = np.concatenate([rows, *(part.rows(self.world) for part in others)])
+            yield first.open(self.world), rows
 
     def _per_part(self, value_of: Callable[[Part], int]) -> Array:
         values = np.array([value_of(part) for part in self.parts], np.int64)
@@ -173,7 +183,12 @@ class EventTable(Table):
         if name == "reply_to":
             return self._reply_to()
         assert name == "data", f"events have no field {name}"
-        return from_objects([data for part in self.parts for data in self._data(part)])
+        return from_objects([data for _, payloads in self.payloads() for data in payloads])
+
+    def payloads(self) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
+        """The data of all rows in their order, those of one kind in one block together."""
+        for part in self.parts:
+            yield part.kind, self._data(part)
 
     def _data(self, part: Part) -> Iterable[dict[str, Any]]:
         payloads = part.open(self.world).payloads(part.kind)
@@ -195,7 +210,7 @@ class EventTable(Table):
         return concat(_runs([self._column(part, key) for part in self.parts])) if self.parts else Value.missing(0)
 
     def _column(self, part: Part, key: str) -> pa.Array | Value:
-        found = part.open(self.world).field(part.kind, key)
+        found = part.open(self.world).coded(part.kind, key)
         if found is None:
             return Value.missing(part.count)
         return _chosen(found, part.places)
@@ -306,8 +321,8 @@ def _runs(columns: Sequence[pa.Array | Value]) -> list[Value]:
 
 
 def _from_arrays(arrays: list[pa.Array]) -> Value:
-    if pa.types.is_dictionary(arrays[0].type):
-        return concat([from_arrow(array) for array in arrays])
+    if pa.types.is_dictionary(arrays[0].type) and len(arrays) > 1:
+        return from_arrow(one_dictionary(arrays))
     return from_arrow(pa.concat_arrays(arrays))
 
 

@@ -171,6 +171,30 @@ def as_json(value: Any) -> str:
         return json.dumps(_finite(value), ensure_ascii=False, default=_not_json, allow_nan=False)
 
 
+def compact_jsons(values: Sequence[Any]) -> list[str]:
+    """Each of these as JSON without spaces.
+
+    The encoder is called once for all, with a mark between them, which takes half the time. Where one of them has
+    the mark in it, or what JSON lacks, they are encoded one by one.
+    """
+    marked: list[Any] = [_MARK] * (2 * len(values) - 1)
+    marked[::2] = values
+    try:
+        texts = _COMPACT.encode(marked)[1:-1].split(f",{_COMPACT.encode(_MARK)},")
+    except ValueError:
+        texts = []
+    if len(texts) == len(values):
+        return texts
+    return [_compact_json(value) for value in values]
+
+
+def _compact_json(value: Any) -> str:
+    try:
+        return _COMPACT.encode(value)
+    except ValueError:
+        return _COMPACT.encode(_finite(value))
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -182,6 +206,9 @@ def _finite(value: Any) -> Any:
 def _not_json(value: Any) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, (bytes, bytearray)) else str(value)
 
+
+_MARK = "\0next\0"
+_COMPACT = json.JSONEncoder(ensure_ascii=False, default=_not_json, allow_nan=False, separators=(",", ":"))
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "len": _len,

@@ -4,7 +4,8 @@ entities, so that each table is read in one pass. What is not foreseen here is r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from matrix.query import syntax as q
 from matrix.query.engine.groups import needs_order
@@ -32,6 +33,27 @@ _EVENTS = (q.Relation.EVENTS, q.Relation.MESSAGES)
 
 def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
     """The columns that survivors of a scan should bring along; ``nodes`` are all of the query's."""
+    needs = _columns(nodes)
+    return replace(needs, identity=_needs_identity(query, nodes, needs.raw))
+
+
+def pattern_needs(pattern: q.Pattern) -> Needs:
+    """What the events that meet a pattern should bring along: where they are, and what is asked of them."""
+    return _columns(list(q.walk(pattern)))
+
+
+def _columns(nodes: Sequence[q.Node]) -> Needs:
+    raw, payload, whole_data = columns_named(nodes)
+    raw.update(_for_joins(nodes))
+    whole_data |= any(isinstance(node, q.Shape) and node.name == "tree" for node in nodes)
+    if "to" in raw:
+        raw.add("agent")
+    fields = frozenset({"data"} if whole_data else ())
+    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw)
+
+
+def columns_named(nodes: Iterable[q.Node]) -> tuple[set[str], set[str], bool]:
+    """The fixed columns and the payload columns of events that these nodes read, and whether all of the data."""
     raw: set[str] = set()
     payload: set[str] = set()
     whole_data = False
@@ -48,11 +70,7 @@ def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
                 payload.add(field.path[0])
             else:
                 whole_data = True
-    raw.update(_for_joins(nodes))
-    if "to" in raw:
-        raw.add("agent")
-    fields = frozenset({"data"} if whole_data else ())
-    return Needs(frozenset(raw), frozenset(payload), fields, "to" in raw, _needs_identity(query, nodes, raw))
+    return raw, payload, whole_data
 
 
 def early_needs(query: q.Query, stages: Sequence[q.Stage]) -> Needs | None:
@@ -74,7 +92,7 @@ def _needs_identity(query: q.Query, nodes: Sequence[q.Node], raw: Collection[str
     first = next((stage for stage in query.stages if not isinstance(stage, q.Where)), None)
     if not isinstance(first, q.Aggregate) or needs_order(first):
         return True
-    if any(isinstance(node, (q.Related, q.Follow)) for node in nodes):
+    if any(isinstance(node, (q.Related, q.Follow, q.Sequence, q.Caused)) for node in nodes):
         return True
     links = {"agent", "goal", "to", "state", "cause"}
     return bool(links & set(raw)) or any(
@@ -119,7 +137,7 @@ def _add_columns(found: dict[str, set[str]], field: q.Field) -> None:
         found["goals"].add(field.links[0])
 
 
-def _fields(nodes: Sequence[q.Node]) -> Iterator[q.Field]:
+def _fields(nodes: Iterable[q.Node]) -> Iterator[q.Field]:
     for node in nodes:
         if isinstance(node, q.Field) and (node.relation in _EVENTS or node.owner in _EVENTS):
             yield node
@@ -134,6 +152,12 @@ def _for_joins(nodes: Sequence[q.Node]) -> set[str]:
                 found |= _joining(source, relation)
             case q.Follow(source=source, to=to):
                 found |= _joining(source, to.relation)
+            case q.Caused() | q.Causes():
+                found.add("cause")
+            case q.Shape(name="tree"):
+                found |= {"agent", "cause", "time"}
+            case q.Shape(name="timeline"):
+                found |= {"agent", "time"}
             case q.Source(relation=relation) if relation is q.Relation.CONVERSATIONS:
                 found |= {"agent", "to", "time", "goal"}
     return found

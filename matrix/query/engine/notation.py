@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000))
 
@@ -48,6 +50,17 @@ def number_text(number: int | float) -> str:
     if number != number or abs(number) >= 1e15 or 0 < abs(number) < 1e-3:
         return f"{number:.3g}"
     return f"{number:.4f}".rstrip("0").rstrip(".")
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """A message of a chat on one line: who says what.
+
+    >>> message_text({"role": "user", "name": "bob", "content": "offer {\"price\":40}"})
+    'bob: offer {"price":40}'
+    >>> message_text({"role": "system", "name": None, "content": "the market is open"})
+    'system: the market is open'
+    """
+    return f"{message['name'] or message['role']}: {message['content']}"
 
 
 def _decimal(value: int, unit: int) -> str:

@@ -96,6 +96,11 @@ def _unique_dense(values: Array, width: int) -> tuple[Array, Array]:
     return renumbered[values], firsts[known]
 
 
+def first_rows(keys: Array) -> Array:
+    """The first row of each different whole number, in the order of the numbers."""
+    return _unique(keys)[1] if len(keys) else np.empty(0, np.int64)
+
+
 def _unique_objects(values: Sequence[Any]) -> tuple[Array, Array]:
     """Ranks of Python numbers; NaN is one value, after all others."""
     order = sorted(
@@ -125,15 +130,20 @@ def _rank_texts(values: pa.Array, rows: Array) -> tuple[Array, Array]:
     """Texts by code point: ranked once per word."""
     chosen = values if len(rows) == len(values) else values.take(pa.array(rows))
     coded = chosen if pa.types.is_dictionary(chosen.type) else pc.dictionary_encode(chosen)
-    words = coded.dictionary
+    ranked, _ = word_ranks(coded.dictionary)
+    return _unique(ranked[coded.indices.to_numpy(zero_copy_only=False)])
+
+
+def word_ranks(words: pa.Array) -> tuple[Array, pa.Array]:
+    """The place of each word of a dictionary among the different ones, sorted by code point; and those."""
     order = pc.sort_indices(words).to_numpy()
     sorted_words = plain(words).take(pa.array(order))
-    is_new = np.ones(len(order), bool)  # a dictionary may hold a word twice, or one that no row uses
+    is_new = np.ones(len(order), bool)  # a dictionary may hold a word twice
     if len(order) > 1:
         is_new[1:] = np.asarray(pc.fill_null(pc.not_equal(sorted_words[1:], sorted_words[:-1]), True))
-    word_ranks = np.empty(len(order), np.int64)
-    word_ranks[order] = np.cumsum(is_new) - 1
-    return _unique(word_ranks[coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)])
+    ranked = np.empty(len(order), np.int64)
+    ranked[order] = np.cumsum(is_new) - 1
+    return ranked, sorted_words.filter(pa.array(is_new))
 
 
 def _rank_others(values: Sequence[Any]) -> tuple[Array, Array]:
@@ -156,7 +166,7 @@ def group_key(value: Any) -> Any:
     if isinstance(value, list):
         return ("list", tuple(group_key(item) for item in value))
     if isinstance(value, dict):
-        return ("map", frozenset((key, group_key(item)) for key, item in value.items()))
+        return ("map", frozenset((key, group_key(item)) for key, item in value.items() if item is not None))
     return (type(value).__name__, value)
 
 

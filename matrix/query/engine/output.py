@@ -2,7 +2,8 @@
 
 Text is ``string``, numbers ``int64`` or ``double``, durations ``duration[us]``, times
 ``timestamp[us, UTC]``. A column of lists, maps or mixed types becomes JSON text and says so in its
-field's metadata; the Python values are kept beside it, for `Result.rows`.
+field's metadata; the Python values are kept beside it, for `Result.rows`. The messages of a chat are
+Arrow's own lists of structs, which other libraries take as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 from matrix.query import syntax as q
 from matrix.query.engine.functions import as_json
 from matrix.query.engine.order import as_floats
-from matrix.query.engine.value import NUMBERS, Array, Type, Value, plain
+from matrix.query.engine.value import NUMBERS, Array, Nested, Type, Value, plain
 
 JSON_METADATA = {b"matrix": b"json"}
 _ARROW = {
@@ -45,6 +46,8 @@ class ArrowColumn(NamedTuple):
 
 def arrow_column(column: q.Column, value: Value) -> ArrowColumn:
     """The column of a result from its values and what the checker knows of its type."""
+    if isinstance(value, Nested):
+        return ArrowColumn(pa.field(column.name, value.array.type), value.array)
     if column.type in (q.Type.MAP, q.Type.LIST):
         return _json(column.name, value)
     lane = value.only

@@ -157,6 +157,6 @@ def _are_alike(a: q.Field, b: q.Field) -> bool:
 
 def is_closed(query: q.Query) -> bool:
     """Whether nothing after the first condition looks at other rows than its own and those it links to."""
-    open_nodes = (q.Related, q.Follow)
+    open_nodes = (q.Related, q.Follow, q.Sequence, q.Caused)
     later = [node for part in (*query.stages, *query.columns) for node in q.walk(part)]
     return not any(isinstance(node, open_nodes) for node in later)

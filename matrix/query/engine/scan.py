@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from matrix.query.engine.events import EventTable, Part
 from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import expand
 from matrix.query.engine.keys import pair_rows
+from matrix.query.engine.parallel import in_order, thread_count
 from matrix.query.engine.value import Array, distinct
 from matrix.query.syntax import KindPattern, Relation
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.engine.world import World
 
 Filter = Callable[[EventTable], "Array | None"]  # which rows to keep; None: all
+Result = TypeVar("Result")
 
 
 class Source(Protocol):
@@ -60,6 +62,16 @@ class Needs:
     receivers: bool = False
     identity: bool = True  # simulation and seq: to order the rows, and to join them with others
 
+    def with_others(self, others: Needs) -> Needs:
+        """These columns, and those of others."""
+        return Needs(
+            self.raw | others.raw,
+            self.payload | others.payload,
+            self.fields | others.fields,
+            self.receivers or others.receivers,
+            self.identity or others.identity,
+        )
+
     def read(self, table: EventTable) -> None:
         """Read the columns named, and let the blocks go."""
         for name in self.raw:
@@ -80,12 +92,14 @@ class Needs:
 class Wanted:
     """Which events to look for: kinds (none: any), and bounds that zone maps can use.
 
-    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table.
+    ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; blocks of which
+    ``may_be_in`` says no are left out.
     """
 
     kinds: tuple[tuple[KindPattern, ...], ...] = ()  # an event meets one pattern of each
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     simulations: Array | None = None
+    may_be_in: Callable[[Zone], bool] | None = None
 
     def is_wanted(self, kind: str) -> bool:
         return all(any(pattern.matches(kind) for pattern in patterns) for patterns in self.kinds)
@@ -111,6 +125,9 @@ class Zone:
     wall_min: int
     wall_max: int
     kinds: str
+    position_min: int
+    position_max: int
+    agent_max: int
 
     def gids(self) -> tuple[int, int]:
         """The smallest and the largest gid of those who wrote in the block."""
@@ -132,13 +149,14 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 _ZONE_COLUMNS = (
     'shard, segment, generation, "offset", "count", simulation_min, simulation_max, seq_min, seq_max, '
-    "time_min, time_max, wall_min, wall_max, kinds"
+    "time_min, time_max, wall_min, wall_max, kinds, first_position, last_position, "
+    "agent_max"
 )
 
 
-def zones(world: World) -> list[Zone]:
+def zones(connection: sqlite3.Connection) -> list[Zone]:
     """The zone maps of all blocks, in the order of the log."""
-    rows = world.connection.execute(f'SELECT {_ZONE_COLUMNS} FROM blocks ORDER BY shard, segment, "offset"')
+    rows = connection.execute(f'SELECT {_ZONE_COLUMNS} FROM blocks ORDER BY shard, segment, "offset"')
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
 
@@ -157,13 +175,18 @@ def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
     forks = world.forks.of(wanted.simulations)
     decided: dict[str, bool] = {}
-    for zone in zones(world):
+    for zone in zones(world.connection):
         kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
-        if kinds and zone.meets(wanted.bounds):
-            is_own = gids is None or _holds_any(zone, gids)
+        if kinds and zone.meets(wanted.bounds) and (wanted.may_be_in is None or wanted.may_be_in(zone)):
+            is_own = (gids is None or _holds_any(zone, gids)) and (world.cut is None or world.cut.may_have(zone))
             near = forks.within(*zone.gids(), zone.seq_min, zone.seq_max) if forks.count else forks
             if is_own or near.count:
                 yield Choice(zone, kinds, is_own, near)
+
+
+def expected_rows(world: World, wanted: Wanted) -> int:
+    """At most how many rows a scan finds, as far as zone maps know."""
+    return sum(json.loads(choice.zone.kinds)[kind] for choice in chosen_zones(world, wanted) for kind in choice.kinds)
 
 
 def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
@@ -185,17 +208,31 @@ def _holds_any(zone: Zone, gids: Array) -> bool:
 def scan(world: World, relation: Relation, wanted: Wanted, keep: Filter, *, needs: Needs | None = None) -> EventTable:
     """The wanted events that ``keep`` keeps, with the columns needed (those that the query needs, unless told)."""
     needs = world.needs if needs is None else needs
-    survivors: list[EventTable] = []
-    for parts in _batches(world, relation, wanted):
-        table = EventTable(world, relation, parts)
-        table = _in_simulations(table, wanted)
+
+    def kept(table: EventTable) -> EventTable:
         rows = keep(table)
         if rows is not None and len(rows) < table.count:
             table = table.narrow(rows)
         needs.read(table)
-        if table.count:
-            survivors.append(table)
-    return EventTable.joined(world, relation, survivors)
+        return table
+
+    return EventTable.joined(
+        world, relation, [table for table in each_batch(world, relation, wanted, kept) if table.count]
+    )
+
+
+def each_batch(
+    world: World, relation: Relation, wanted: Wanted, work: Callable[[EventTable], Result]
+) -> Iterator[Result]:
+    """What ``work`` makes of each batch of the wanted events, in the order of the log; threads do it side by side."""
+    world.on_scan(wanted)
+
+    def worked(choices: list[Choice]) -> list[Result]:
+        tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, choices))
+        return [work(_in_simulations(table, wanted)) for table in tables]
+
+    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+        yield from results
 
 
 def filled(world: World, table: EventTable) -> EventTable:
@@ -209,43 +246,71 @@ def filled(world: World, table: EventTable) -> EventTable:
     return EventTable.joined(world, relation, pieces)
 
 
-def _batches(world: World, relation: Relation, wanted: Wanted) -> Iterator[list[Part]]:
-    """The parts to read, as many at once as a scan may hold."""
-    batch: list[Part] = []
+def _batches(world: World, wanted: Wanted) -> Iterator[list[Choice]]:
+    """The blocks to read, as many at once as a scan may hold."""
+    batch: list[Choice] = []
     events = 0
     for choice in chosen_zones(world, wanted):
+        if batch and events + choice.zone.count > QUERY_BATCH_EVENTS_MAX:
+            yield batch
+            batch, events = [], 0
+        batch.append(choice)
+        events += choice.zone.count
+    if batch:
+        yield batch
+
+
+def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterator[list[Part]]:
+    """The parts of a batch of blocks; in several lists where forks share more events than may be held at once."""
+    batch: list[Part] = []
+    events = 0
+    for choice in choices:
         block = world.reader.block(choice.zone.ref)
         sent = block.to > 0 if relation is Relation.MESSAGES else None
         if choice.is_own:
-            batch.extend(_parts(block, choice, sent))
+            batch.extend(_parts(block, choice, _left(world, choice.zone, block, sent)))
             events += block.count
-        for part in _shared_parts(block, choice, sent) if choice.forks.count else ():
+        shared = _left_of_shared(world, block, sent) if choice.forks.count else None
+        for part in _shared_parts(block, choice, shared) if choice.forks.count else ():
             if batch and events + part.count > QUERY_BATCH_EVENTS_MAX:
                 yield batch
                 batch, events = [], 0
             batch.append(part)
             events += part.count
-        if events >= QUERY_BATCH_EVENTS_MAX:
-            yield batch
-            batch, events = [], 0
     if batch:
         yield batch
 
 
-def _parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
-    """The events of a block, of those who wrote them."""
+def _left(world: World, zone: Zone, block: Block, rows: Array | None) -> Array | None:
+    """Those of a block's rows (a mask; None: all) that the query's moment leaves for who wrote them."""
+    if world.cut is None or world.cut.has_all(zone):
+        return rows
+    mask = world.cut.mask(block)
+    return mask if rows is None else mask & rows
+
+
+def _left_of_shared(world: World, block: Block, rows: Array | None) -> Array | None:
+    """Those that it leaves for forks, within what they share: a cut by turn is the same for all who have an event."""
+    if world.cut is None or world.cut.turn is None:
+        return rows
+    mask = world.cut.mask(block)
+    return mask if rows is None else mask & rows
+
+
+def _parts(block: Block, choice: Choice, chosen: Array | None) -> Iterator[Part]:
+    """The chosen rows of a block (a mask; None: all), as events of those who wrote them."""
     for kind in choice.kinds:
         part = Part(choice.zone.ref, kind, block.kind_counts[kind], None, block)
-        if sent is not None:
-            part = part.narrow(np.flatnonzero(sent[block.kind_rows(kind)]))
+        if chosen is not None:
+            part = part.narrow(np.flatnonzero(chosen[block.kind_rows(kind)]))
         if part.count:
             yield part
 
 
-def _shared_parts(block: Block, choice: Choice, sent: Array | None) -> Iterator[Part]:
-    """The events of a block that forks share, as theirs."""
+def _shared_parts(block: Block, choice: Choice, rows: Array | None) -> Iterator[Part]:
+    """The chosen rows of a block that forks share, as theirs."""
     for kind in choice.kinds:
-        chosen = None if sent is None else np.flatnonzero(sent[block.kind_rows(kind)])
+        chosen = None if rows is None else np.flatnonzero(rows[block.kind_rows(kind)])
         yield from choice.forks.parts(choice.zone.ref, kind, block, chosen)
 
 
@@ -259,13 +324,17 @@ def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
 # -- single events ------------------------------------------------------------------------------
 
 
-def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTable, Array]:
+def find_events(
+    world: World, simulations: Array, seqs: Array, *, needs: Needs | None = None
+) -> tuple[EventTable, Array]:
     """The events with these (simulation row, seq), and for each the row in that table or -1."""
+    needs = world.needs if needs is None else needs
     asked = np.flatnonzero(seqs > 0)
     pairs = _where_written(world, _different(simulations[asked], seqs[asked].astype(np.int64)))
     parts: list[Part] = []
+    pieces: list[EventTable] = []
     left = len(pairs)
-    for zone in zones(world) if left else ():
+    for zone in zones(world.connection) if left else ():
         mine = _pairs_in(world, zone, pairs)
         if not len(mine):
             continue
@@ -273,20 +342,38 @@ def find_events(world: World, simulations: Array, seqs: Array) -> tuple[EventTab
         rows, owners = _rows_of_pairs(world, block, mine)
         left -= len(rows)
         parts.extend(_split_by_kind(zone.ref, block, rows, owners))
+        if len(parts) >= _PARTS_AT_ONCE:
+            pieces.append(_with_columns(world, parts, needs))
+            parts = []
         if not left:
             break
-    table = EventTable(world, Relation.EVENTS, parts)
-    world.needs.read(table)
+    table = EventTable.joined(world, Relation.EVENTS, [*pieces, _with_columns(world, parts, needs)])
     return table, _placed(table, simulations, seqs, asked)
 
 
+_PARTS_AT_ONCE = 1_024  # of blocks that are open at once while single events are looked up
+
+
+def _with_columns(world: World, parts: list[Part], needs: Needs) -> EventTable:
+    table = EventTable(world, Relation.EVENTS, parts)
+    needs.read(table)
+    return table
+
+
 def _where_written(world: World, pairs: Array) -> Array:
-    """The pairs with those who wrote the events in place of the forks that share them, and these as a third column."""
+    """The pairs with those who wrote the events, as rows of the writers; who asks is a third column where these differ.
+
+    Events that a moment leaves out are not looked for.
+    """
+    cut = world.cut
+    if cut is not None:
+        pairs = pairs[cut.allows(pairs[:, 0], pairs[:, 1])]
     sources = world.forks.sources_of(pairs[:, 0], pairs[:, 1]) if world.forks.count and len(pairs) else _NO_SOURCES
-    if not (sources >= 0).any():
+    if cut is None and not (sources >= 0).any():
         return pairs
-    writers = pairs[:, 0].copy()
-    writers[sources >= 0] = world.simulations.rows_of(sources[sources >= 0])
+    writers = pairs[:, 0].copy() if cut is None else cut.rows[pairs[:, 0]]
+    if len(sources):
+        writers[sources >= 0] = world.writers.rows_of(sources[sources >= 0])
     return np.stack((writers, pairs[:, 1], pairs[:, 0]), axis=1)[np.lexsort((pairs[:, 1], writers))]
 
 
@@ -318,7 +405,7 @@ def _placed(table: EventTable, simulations: Array, seqs: Array, asked: Array) ->
 
 def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
     """Those of the ascending pairs that may lie in the block."""
-    gids = world.simulations.array("gid")
+    gids = world.writers.array("gid")
     base = zone.ref.shard << 32
     low, high = np.searchsorted(gids, [base | zone.simulation_min, base | zone.simulation_max])
     first, last = np.searchsorted(pairs[:, 0], low), np.searchsorted(pairs[:, 0], high, side="right")
@@ -328,9 +415,12 @@ def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
 
 def _rows_of_pairs(world: World, block: Block, pairs: Array) -> tuple[Array, Array | None]:
     """The rows of the block that are asked for, and of which simulation each is to be an event."""
-    simulations = world.simulations.rows_in_shard(block.ref.shard, block.simulation)
+    simulations = world.writers.rows_in_shard(block.ref.shard, block.simulation)
     found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
-    rows = np.flatnonzero(found >= 0)
+    is_found = found >= 0
+    if world.cut is not None and world.cut.turn is not None:
+        is_found &= world.cut.mask(block)
+    rows = np.flatnonzero(is_found)
     if pairs.shape[1] == 2:
         return rows, None
     is_first = np.append(True, (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from matrix.query.engine.notation import duration_text, number_text, time_text
+from matrix.query.engine.notation import duration_text, message_text, number_text, time_text
 
 
 def is_right_aligned(type: pa.DataType) -> bool:
@@ -23,6 +23,8 @@ def cell_text(value: pa.Scalar, chars_max: int) -> str:
     if pa.types.is_timestamp(value.type):
         return time_text(value.value)
     plain = value.as_py()
+    if pa.types.is_list(value.type):  # the messages of a chat
+        plain = " · ".join(map(message_text, plain))
     text = number_text(plain) if isinstance(plain, float) else _plain_text(plain)
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 

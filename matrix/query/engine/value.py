@@ -187,6 +187,17 @@ class Value:
         return Value(self.count, tuple(_masked(lane, present) for lane, present in lanes if present.any()))
 
 
+@dataclass(frozen=True, slots=True)
+class Nested(Value):
+    """A column as Arrow holds it: lists of maps that a shape made. Only the result reads it."""
+
+    array: pa.ChunkedArray
+
+    @classmethod
+    def column(cls, array: pa.ChunkedArray) -> Nested:
+        return cls(len(array), (), array)
+
+
 def _masked(lane: Lane, present: Array) -> Lane:
     if lane.type is Type.TEXT:
         return Lane(lane.type, lane.values.take(pa.array(np.arange(len(present)), mask=~present)), present)

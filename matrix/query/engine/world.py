@@ -6,9 +6,12 @@ one moment of the store however long it takes.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from matrix.limits import QUERY_BLOCKS_KEPT_MAX
@@ -16,6 +19,7 @@ from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.entities import Agents, Entities, Goals, Simulations
 from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import Linked, Table
+from matrix.query.engine.past.entities import PastEntities
 from matrix.query.engine.scan import Needs, Wanted, find_events, scan
 from matrix.query.engine.value import Array
 from matrix.query.syntax import Relation
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from matrix.log.block import Block, BlockRef
     from matrix.log.reader import LogReader
+    from matrix.query.engine.cut import Cut
     from matrix.query.engine.events import EventTable
 
 
@@ -34,24 +39,40 @@ class Notices:
 
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def unlike(self, rows: str, kind: str, place: str, count: int) -> None:
         """``count`` rows held a value of a kind that could not be used there."""
         key = (rows, kind, place)
-        self.counts[key] = self.counts.get(key, 0) + count
+        with self._lock:  # the threads of a scan tell at once, in an order that is chance
+            self.counts[key] = self.counts.get(key, 0) + count
 
     def as_texts(self) -> list[str]:
-        texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in self.counts.items()]
+        counts = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in counts]
         return texts + list(dict.fromkeys(self.others))
 
 
 class World:
     """The store as one execution of a query sees it."""
 
-    def __init__(self, entities: Entities, reader: LogReader, *, text: str, now_us: int, needs: Needs) -> None:
-        self.tables, self.reader = entities, reader
+    def __init__(
+        self,
+        entities: Entities,
+        reader: LogReader,
+        *,
+        text: str,
+        now_us: int,
+        needs: Needs,
+        cut: Cut | None = None,
+        columns: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    ) -> None:
+        """``entities`` are those of the index; of a ``cut`` log they are made, with ``columns`` in view."""
+        self.tables = entities if cut is None else PastEntities(self, cut, columns)
+        self.reader, self.cut = reader, cut
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
+        self.on_scan: Callable[[Wanted], None] = lambda wanted: None  # who explains a query listens here
         self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()
 
     @property
@@ -61,6 +82,11 @@ class World:
     @cached_property
     def simulations(self) -> Simulations:
         return self.tables.simulations
+
+    @property
+    def writers(self) -> Simulations:
+        """All simulations that wrote in the log, which are more than the query's when it looks at a moment."""
+        return self.simulations if self.cut is None else self.cut.writers
 
     @cached_property
     def agents(self) -> Agents:

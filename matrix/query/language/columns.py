@@ -84,6 +84,37 @@ def _default(relation: Relation, name: str, info: FieldInfo, scope: Scope, span:
     return Column(span, name, Field(span, relation, (), relation, name, (), info.type, seen_by_agent=seen), info.type)
 
 
+_SHAPES: dict[str, dict[str, Type]] = {
+    "chat": {"simulation": Type.TEXT, "conversation": Type.TEXT, "agent": Type.TEXT, "messages": Type.LIST},
+    "tree": {
+        "tree": Type.TEXT,
+        "id": Type.TEXT,
+        "parent": Type.TEXT,
+        "level": Type.NUMBER,
+        "agent": Type.TEXT,
+        "time": Type.DURATION,
+        "data": Type.MAP,
+    },
+    "timeline": {
+        "simulation": Type.TEXT,
+        "lane": Type.TEXT,
+        "what": Type.TEXT,
+        "start": Type.DURATION,
+        "end": Type.DURATION,
+        "status": Type.TEXT,
+        "bar": Type.TEXT,
+    },
+}
+
+
+def shape_columns(name: str, relation: Relation | None, span: Span) -> tuple[Column, ...]:
+    """The columns of ``as chat``, ``as tree`` and ``as timeline``; a timeline of simulations is by the clock."""
+    types = dict(_SHAPES[name])
+    if name == "timeline" and relation is Relation.SIMULATIONS:
+        types |= {"start": Type.TIME, "end": Type.TIME}
+    return tuple(Column(span, name, ColumnRef(span, name, type_), type_) for name, type_ in types.items())
+
+
 def check_unique(columns: tuple[Column, ...]) -> None:
     """No two columns of one name."""
     seen: set[str] = set()

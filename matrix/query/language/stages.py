@@ -8,7 +8,13 @@ from typing import Any, cast
 from lark import Token, Tree
 
 from matrix.query.language.aggregates import aggregate_of, check_argument, result_type
-from matrix.query.language.columns import aggregate_name, check_unique, column_name, default_columns
+from matrix.query.language.columns import (
+    aggregate_name,
+    check_unique,
+    column_name,
+    default_columns,
+    shape_columns,
+)
 from matrix.query.language.context import Context, condition, handles, span_of, value
 from matrix.query.language.context import expression as any_expression
 from matrix.query.language.fields import SHAPES
@@ -64,6 +70,9 @@ class StageChecker:
         """The first relation of the query."""
         things, _, as_of, _ = cast(list[Any], tree.children)
         self.scope = Scope(Relation(str(things.children[0])))
+        if as_of is not None and self.is_watch:
+            hint = 'leave out "watch" to ask how things were, or "as of" to be told how they go on'
+            raise refusal("not-in-watch", "a watch looks at what comes, not at a moment", span_of(as_of), hint)
         return self._source(tree, None if as_of is None else self._as_of(as_of))
 
     def _source(self, tree: TokenTree, as_of: AsOf | None) -> Source:
@@ -301,6 +310,8 @@ class StageChecker:
             hint = "put it before the stage that made columns of the rows, or leave it out"
             raise refusal("wrong-shape", "a timeline is made of rows with times, not of columns", span, hint)
         self.shape = Shape(span_of(tree), cast(Any, name))
+        if name != "table":
+            self._rows_become(shape_columns(name, relation, span_of(tree)))
         return self.shape
 
 

@@ -1,0 +1,124 @@
+"""``as chat``: conversations as training examples, one for each agent whose side it is told from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from matrix.limits import QUERY_CHAT_BYTES_MAX
+from matrix.query import syntax as q
+from matrix.query.engine.conversations import Conversations
+from matrix.query.engine.events import EventTable
+from matrix.query.engine.frame import Frame, NoTable, expand
+from matrix.query.engine.functions import compact_jsons
+from matrix.query.engine.value import Array, Nested, Type, plain, text_array
+
+if TYPE_CHECKING:
+    from matrix.query.engine.evaluate import Evaluator
+    from matrix.query.engine.world import World
+
+ROLES = ("assistant", "user", "system")
+_ASSISTANT, _USER, _SYSTEM = range(3)
+MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in ("role", "name", "content")]))
+
+
+class Shaped(NoTable):
+    """Rows that are lines of a shape."""
+
+
+def as_chat(evaluator: Evaluator, stage: q.Shape, frame: Frame) -> Frame:
+    """A row for each conversation, in the order of the rows, and each of its agents on the left, by number."""
+    world, table = evaluator.world, frame.table
+    assert isinstance(table, Conversations), "a chat is made of conversations"
+    threads = _first_places(frame.index())
+    place = np.full(table.count, -1)
+    place[threads] = np.arange(len(threads))
+    agents, of = table.members()
+    is_told = place[of] >= 0
+    if frame.agents is not None:
+        is_told &= np.isin(agents, frame.agents)
+    agents, places = agents[is_told], place[of[is_told]]
+    order = np.lexsort((agents, places))
+    agents, places = agents[order], places[order]
+    told = threads[places]
+    columns = {
+        "simulation": world.simulations.field("id").take(table.simulation_rows()[told]),
+        "conversation": table.field("id").take(told),
+        "agent": world.agents.field("id").take(agents),
+        "messages": Nested.column(_messages(world, place, len(threads), agents, places)),
+    }
+    return Frame(Shaped(len(told)), columns=columns)
+
+
+def _first_places(rows: Array) -> Array:
+    """Each row once, where it comes first."""
+    found, firsts = np.unique(rows, return_index=True)
+    return found[np.argsort(firsts, kind="stable")]
+
+
+def _messages(world: World, place: Array, count: int, agents: Array, places: Array) -> pa.ChunkedArray:
+    """For each (agent, place of a conversation) its messages; ``place`` is by conversation, -1 where it is not told."""
+    everything = world.messages
+    at = place[everything.link("conversation").rows]
+    messages = everything.narrow(np.flatnonzero(at >= 0))
+    at = at[at >= 0]
+    order = np.lexsort((messages.raw("seq"), at))
+    counts = np.bincount(at, minlength=count)
+    starts = np.cumsum(counts) - counts
+    contents = _contents(messages).take(pa.array(order))
+    senders = messages.link("agent").rows[order]
+    pieces = []
+    for some in _pieces(contents, starts, counts, places):
+        owners, found = expand(starts[places[some]], counts[places[some]])
+        is_own = senders[found] == agents[some][owners]
+        roles = np.where(senders[found] < 0, _SYSTEM, np.where(is_own, _ASSISTANT, _USER))
+        columns = [
+            pa.array(ROLES, pa.string()).take(pa.array(roles)),
+            _ids(world, senders[found]),
+            contents.take(pa.array(found)),
+        ]
+        offsets = np.concatenate(([0], np.cumsum(counts[places[some]]))).astype(np.int32)
+        structs = pa.StructArray.from_arrays(columns, names=[field.name for field in MESSAGES.value_type])
+        pieces.append(pa.ListArray.from_arrays(pa.array(offsets), structs))
+    return pa.chunked_array(pieces, MESSAGES)
+
+
+def _pieces(contents: pa.Array, starts: Array, counts: Array, places: Array) -> Iterator[slice]:
+    """Consecutive rows whose texts an Arrow array can hold together."""
+    lengths = np.concatenate(([0], np.cumsum(pc.binary_length(contents).to_numpy())))
+    sizes = np.cumsum(lengths[(starts + counts)[places]] - lengths[starts[places]])
+    begin = 0
+    while begin < len(places):
+        before = int(sizes[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(sizes, before + QUERY_CHAT_BYTES_MAX, side="right")))
+        yield slice(begin, end)
+        begin = end
+
+
+def _ids(world: World, agents: Array) -> pa.Array:
+    """The ids of agents, null for -1."""
+    lane = world.agents.field("id").take(agents).only
+    return pa.nulls(len(agents), pa.string()) if lane is None else plain(lane.spread(len(agents)).values)
+
+
+def _contents(messages: EventTable) -> pa.Array:
+    """What each message says: its text, or else its kind and its data."""
+    lane = messages.payload("text").lane(Type.TEXT)
+    if lane is None:
+        return _said(messages)
+    texts = plain(lane.spread(messages.count).values)
+    other = np.asarray(texts.is_null())
+    if not other.any():
+        return texts
+    return pc.replace_with_mask(texts, pa.array(other), _said(messages.narrow(np.flatnonzero(other))))
+
+
+def _said(messages: EventTable) -> pa.Array:
+    texts: list[str] = []
+    for kind, payloads in messages.payloads():
+        texts.extend([kind if data == "{}" else f"{kind} {data}" for data in compact_jsons(list(payloads))])
+    return text_array(texts)
