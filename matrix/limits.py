@@ -55,6 +55,8 @@ assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while 
 FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
 NOTICE_NAMES_MAX = 3  # names that there are, shown for one that there is not
+COMPLETION_VALUES_MAX = 50  # values of a field that completion knows
+COMPLETIONS_MAX = 100  # completions offered at one place
 
 # -- imports ----------------------------------------------------------------------------------
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1

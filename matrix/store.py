@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matrix.log.reader import LogReader
     from matrix.log.verify import VerifyReport
     from matrix.log.writer import Durability
+    from matrix.query.complete import Completion
     from matrix.query.result import Result
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
@@ -136,6 +137,14 @@ class Store:
 
         checked = check(text, parameters)
         return self._asked(lambda: execute(checked, self))
+
+    def complete(self, text: str, cursor: int | None = None) -> list[Completion]:
+        """What may come next in a query at ``cursor`` (None: at its end), with names that this store has."""
+        from matrix.query.complete import complete
+        from matrix.query.engine.vocabulary import kept_vocabulary
+
+        self.refresh()
+        return self._asked(lambda: complete(text, cursor, kept_vocabulary(self)))
 
     def watch(self, text: str, /, *, after: str | None = None, **parameters: Any) -> WatchedRows:
         """The rows of a query as they come, for ``async for`` under Trio: ``watch`` in front of it may be left out.

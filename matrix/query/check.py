@@ -4,7 +4,8 @@
 ``failure``). The files of ``language`` make the tree of ``syntax`` from it, part by part: stages, conditions,
 related rows, sequences, values, words. They share the catalogue (``fields``), what names mean at a place
 (``scope``), which types agree (``types``) and constants (``literals``). All of them refuse with a
-``Refusal`` (``suggest``), whose fixes are tried here.
+``Refusal`` (``suggest``), whose fixes are tried here. Where none is right, an idiom of another language
+(``idioms``) or a word with one wrong letter (``repair``) may explain the text better.
 
 >>> check("agents where goal succeeded | count by role").columns[0].name
 'role'
@@ -25,6 +26,7 @@ from matrix.query.language.context import Context
 from matrix.query.language.idioms import hinted, idiomatic
 from matrix.query.language.parse import parse
 from matrix.query.language.repair import repaired
+from matrix.query.language.scope import Probed
 from matrix.query.language.stages import StageChecker
 from matrix.query.language.suggest import Refusal, apply
 from matrix.query.language.watching import check_stages
@@ -47,6 +49,16 @@ def check(text: str, params: Mapping[str, Any] | None = None, *, is_watch: bool 
         raise QueryError(
             refused.message, code=refused.code, text=text, start=start, end=end, hint=refused.hint, fix=fix
         ) from None
+
+
+def probed(text: str) -> Query | Probed | None:
+    """What the checker finds at ``PROBE`` in a text: the place, a whole query, or nothing when it refuses the text."""
+    try:
+        return _check(text, {}, is_watch=False, is_trial=True)
+    except Probed as place:
+        return place
+    except Refusal:
+        return None
 
 
 def _check(text: str, params: Mapping[str, Any], *, is_watch: bool, is_trial: bool = False) -> Query:

@@ -31,7 +31,7 @@ from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.moment import cut_at, cut_at_positions
-from matrix.query.engine.needs import early_needs, entity_columns, needs_of
+from matrix.query.engine.needs import early_needs, entity_columns, needs_of, past_columns
 from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
 from matrix.query.engine.pieces import grouped_while_read
@@ -93,7 +93,9 @@ def _world(
     if cut is not None and cut.is_whole:  # nothing is behind the moment, so the index knows
         cut, entities = None, kept_entities(source, columns)
     needs = needs_of(query, nodes)
-    world = World(entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=columns)
+    world = World(
+        entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=past_columns(nodes)
+    )
     world.notices.others.extend(unknown_names(source.connection, nodes))
     world.notices.others.extend(entities.incomplete_forks)
     if as_of is not None and as_of.by == "event" and cut is not None and not len(cut.rows):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
+from prompt_toolkit.completion import CompleteEvent, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions, is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -172,18 +172,28 @@ class Editor:
         return error.fix if error is not None else ""
 
     def _complete(self) -> None:
-        """The only word that fits, or what all that fit have in common; then a menu of them."""
+        """The only word that begins so, or what all that do have in common; then a menu of all that fit."""
         buffer = self.buffer
-        if buffer.complete_state is not None and len(buffer.complete_state.completions) > 1:
+        menu = buffer.complete_state
+        if menu is not None and menu.current_completion is not None:
             buffer.complete_next()
             return
         # Asked here and now: the menu's own answer comes later, and keys typed fast would be too late for it.
         fitting = list(buffer.completer.get_completions(buffer.document, CompleteEvent(completion_requested=True)))
-        if len(fitting) == 1:
-            buffer.apply_completion(fitting[0])
-            return
-        buffer.insert_text(get_common_complete_suffix(buffer.document, fitting))
-        buffer.start_completion()
+        begun = [each for each in fitting if self._begins(each)] or fitting
+        if len(begun) == 1:
+            buffer.apply_completion(begun[0])
+        elif common := get_common_complete_suffix(buffer.document, begun):
+            buffer.insert_text(common)
+        elif menu is not None:
+            buffer.complete_next()
+        else:
+            buffer.start_completion()
+
+    def _begins(self, offered: Completion) -> bool:
+        """Whether the word before the cursor is how this one begins."""
+        written = self.buffer.document.text_before_cursor[self.buffer.cursor_position + offered.start_position :]
+        return offered.text.lower().startswith(written.lower())
 
     def _enter(self) -> None:
         buffer = self.buffer

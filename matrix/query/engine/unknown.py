@@ -14,7 +14,7 @@ from matrix.event import BUILT_IN_KINDS
 from matrix.index.catalogue import path_name
 from matrix.limits import CATALOGUE_PATHS_MAX, NOTICE_NAMES_MAX
 from matrix.query import syntax as q
-from matrix.query.engine.places import PathAt, paths_of
+from matrix.query.language.payload_paths import PathAt, paths_of
 from matrix.query.language.suggest import is_one_slip, nearest
 
 #: Among more names than these no distance of letters is worked out.
@@ -35,7 +35,7 @@ _NAMES = {
 
 
 def unknown_names(connection: sqlite3.Connection, nodes: Sequence[q.Node]) -> Iterator[str]:
-    """A notice for each kind, payload path and name in a query that nothing in the store has; ``nodes[0]`` is the query."""
+    """A notice for each kind, payload path and name that nothing in the store has; ``nodes[0]`` is the query."""
     kinds: dict[str, int] = dict(connection.execute("SELECT kind, events FROM kinds").fetchall())
     patterns = {(node.name, node.is_prefix): node for node in nodes if isinstance(node, q.KindPattern)}
     for pattern in patterns.values():
@@ -139,9 +139,10 @@ def _compared(nodes: Sequence[q.Node]) -> Iterator[tuple[q.Relation, str, str]]:
         else:
             continue
         for field, constant in pairs:
-            if isinstance(field, q.Field) and (field.owner, field.name) in _NAMES and isinstance(constant, q.Literal):
-                if isinstance(constant.value, str):
-                    yield field.owner, field.name, constant.value
+            is_name = isinstance(field, q.Field) and (field.owner, field.name) in _NAMES
+            if is_name and isinstance(constant, q.Literal) and isinstance(constant.value, str):
+                assert isinstance(field, q.Field)
+                yield field.owner, field.name, constant.value
 
 
 def _no_name(connection: sqlite3.Connection, table: str, column: str, says: str, text: str) -> Iterator[str]:

@@ -235,7 +235,7 @@ class Failure:
     @cached_property
     def keywords(self) -> set[str]:
         """The words that could come next."""
-        found = {_words()[name] for name in self.accepts if name in _words()}
+        found = {fixed_words()[name] for name in self.accepts if name in fixed_words()}
         return {word for word in found if word.isalpha()}
 
     def near_keyword(self) -> str:
@@ -253,7 +253,7 @@ class Failure:
             return listed(["and", "or", *(['")"'] if self.open_brackets else ["| and a stage", "the end"])])
         if len(self.accepts) > _MANY:
             return next(family for name, family in _LARGE_FAMILIES.items() if name in self.accepts or not name)
-        words = [_FAMILIES.get(name) or _words().get(name, name.lower()) for name in self.accepts]
+        words = [_FAMILIES.get(name) or fixed_words().get(name, name.lower()) for name in self.accepts]
         return listed(sorted(words))
 
 
@@ -264,12 +264,12 @@ def blanked(text: str) -> str:
 
 def keyword_words() -> frozenset[str]:
     """Every word of the language."""
-    return frozenset(word for word in _words().values() if word.isalpha()) | {
+    return frozenset(word for word in fixed_words().values() if word.isalpha()) | {
         *("succeeded", "failed", "started", "cancelled")
     }
 
 
 @cache
-def _words() -> dict[str, str]:
+def fixed_words() -> dict[str, str]:
     """The fixed words and signs of the grammar, by the names of their tokens."""
     return {t.name: t.pattern.value for t in parser().terminals if isinstance(t.pattern, PatternStr)}

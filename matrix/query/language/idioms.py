@@ -12,9 +12,12 @@ from itertools import islice
 
 from matrix.limits import QUERY_FIXES_MAX, QUERY_REPAIR_CHARS_MAX
 from matrix.query.language.failure import blanked
-from matrix.query.language.idiom_table import IDIOMS, Idiom
+from matrix.query.language.idiom import Idiom
+from matrix.query.language.idioms_of_conditions import OF_CONDITIONS
+from matrix.query.language.idioms_of_queries import OF_QUERIES
 from matrix.query.language.suggest import Refusal, refusal
 
+IDIOMS = (*OF_CONDITIONS, *OF_QUERIES)
 #: Refusals that say by themselves what is better: an idiom is not asked.
 _STRONG = frozenset(
     [

@@ -86,6 +86,18 @@ class Scope:
         return [*self.columns, *(name for name in self.fields() if name not in self.columns)]
 
 
+#: A name that no query has: the checker stops at it and says what may stand there.
+PROBE = "zz_completed_here"
+
+
+class Probed(Exception):
+    """What the checker knew at the place of ``PROBE``: the rows there, and what the name would be."""
+
+    def __init__(self, scope: Scope | None, left: object = None, *, is_kind: bool = False) -> None:
+        super().__init__("a place to complete")
+        self.scope, self.left, self.is_kind = scope, left, is_kind
+
+
 class Origin(NamedTuple):
     """Where a path begins: a row some scopes out, or the event of a step."""
 
@@ -110,6 +122,8 @@ def find_origin(name: str, scope: Scope) -> Origin | None:
 
 def resolve(text: str, span: Span, scope: Scope) -> Field | ColumnRef:
     """What a path means here; refused when it means nothing."""
+    if text == PROBE:
+        raise Probed(scope)
     parts = parts_of(text, span[0])
     if text.startswith("."):
         return _own_data(text, span, parts, scope)

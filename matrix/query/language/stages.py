@@ -81,9 +81,17 @@ class StageChecker:
         patterns = () if kinds is None else tuple(kind_pattern(self.context, kind) for kind in kinds.children)
         if alias is not None:
             check_new_name(alias, [])
+            self._refuse_shape_as_alias(alias)
             self.scope.alias = str(alias)
         checked = None if where is None else condition(self.context, where.children[0], self.scope)
         return Source(span_of(tree), Relation(str(word)), patterns, str(alias or ""), as_of, checked)
+
+    def _refuse_shape_as_alias(self, alias: Token) -> None:
+        """``conversations as chat``: a shape, and not another name for the rows."""
+        if alias in SHAPES:
+            start, end = span_of(alias)
+            fix = Edit(self.context.text.rindex("as", 0, start), end, f"| as {alias}")
+            raise refusal("name-taken", f'"{alias}" is a shape', (start, end), f"say: | as {alias}", fix)
 
     def _as_of(self, tree: TokenTree) -> AsOf:
         first, second = cast(list[Any], (*tree.children, None)[:2])

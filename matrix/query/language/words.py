@@ -13,7 +13,7 @@ from matrix.event import BUILT_IN_KINDS
 from matrix.query.language.context import Context, span_of, value
 from matrix.query.language.fields import ALL_STATUSES, STATUSES, is_known_kind, is_known_prefix
 from matrix.query.language.literals import duration_us, parameter, quote, unquote
-from matrix.query.language.scope import Scope, field_behind, field_info, find_origin, parts_of, resolve
+from matrix.query.language.scope import PROBE, Probed, Scope, field_behind, field_info, find_origin, parts_of, resolve
 from matrix.query.language.suggest import Edit, Refusal, did_you_mean, joined, listed, nearest, refusal
 from matrix.query.syntax import Expr, Field, KindPattern, Literal, Relation, Span, Type
 
@@ -54,6 +54,8 @@ def word_or_value(context: Context, left: Expr, tree: Any, scope: Scope, *, may_
 def _word_or_field(left: Expr, token: Token, scope: Scope) -> Expr:
     """``role = buyer`` is a text, ``peer.role = a.role`` two fields, ``agent = role`` could be either."""
     text, span = str(token), span_of(token)
+    if text == PROBE:
+        raise Probed(scope, left)
     word = Literal(span, text, Type.TEXT)
     if token.type == "DATA":
         return resolve(text, span, scope)
@@ -170,6 +172,8 @@ def kind_pattern(context: Context, tree: Any) -> KindPattern:
     """A kind as a pattern, a source or a comparison names it: a word, a quoted text, ``tool.*`` or a parameter."""
     token = cast(Token, tree.children[0] if isinstance(tree, Tree) else tree)
     span, text = span_of(token), str(token)
+    if text == PROBE:
+        raise Probed(None, is_kind=True)
     if token.type == "GLOB":
         prefix = text[:-1]
         if not is_known_prefix(prefix):
