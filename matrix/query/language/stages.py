@@ -61,6 +61,7 @@ class StageChecker:
 
     def __init__(self, context: Context, *, is_watch: bool, is_explain: bool) -> None:
         self.context, self.is_watch, self.is_explain = context, is_watch, is_explain
+        self.has_buckets = False
         self.scope = Scope(None)
         self.shape: Shape | None = None
 
@@ -117,7 +118,7 @@ class StageChecker:
                 "shape-last", f'"as {self.shape.name}" comes last', self.shape.span, "put it after the other stages"
             )
         if self.is_watch:
-            refuse_in_watch(self.context, tree, self.scope.relation)
+            refuse_in_watch(self.context, tree, self.scope.relation, has_buckets=self.has_buckets)
         check = getattr(self, f"_{tree.data}")
         return cast(Stage, check(tree))
 
@@ -189,6 +190,7 @@ class StageChecker:
         keys = () if by is None else self._items(by.children, can_star=False)
         per = None if per_tree is None else self._per(per_tree)
         bucket = () if per is None else (Column(per.span, "time", per.value, _bucket_type(per)),)
+        self.has_buckets = True
         if self.is_watch and not self.is_explain:
             keys = keys_of_one_run(keys, values, span_of(tree))
         columns = (*keys, *bucket, *values)

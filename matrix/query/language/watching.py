@@ -29,8 +29,10 @@ _REFUSED = {
 }
 
 
-def refuse_in_watch(context: Context, tree: Tree[Token], relation: Relation | None) -> None:
-    """Refuse a stage that no watch can have; ``relation`` is what the rows before it are."""
+def refuse_in_watch(
+    context: Context, tree: Tree[Token], relation: Relation | None, *, has_buckets: bool = False
+) -> None:
+    """Refuse a stage that no watch can have; ``relation`` is what the rows before it are, unless they are buckets."""
     start, end = span_of(tree)
     stage = str(tree.data)
     if stage in _REFUSED:
@@ -39,6 +41,9 @@ def refuse_in_watch(context: Context, tree: Tree[Token], relation: Relation | No
     if stage == "shape" and tree.children[0] == "tree":
         message = "a watch is no tree: what hangs under a row comes after it"
         raise refusal("not-in-watch", message, (start, end), 'leave out "as tree"', _without(context, start, end))
+    if stage == "aggregate" and has_buckets:
+        message = "a watch tells each bucket once: there is nothing more to add up"
+        raise refusal("not-in-watch", message, (start, end), "leave it out", _without(context, start, end))
     if stage == "aggregate" and _is_without_buckets(tree):
         per = "per 1h of wall" if relation is Relation.SIMULATIONS else "per 10s"
         message = "a watch adds up in buckets: a number over everything is never final"
@@ -63,9 +68,6 @@ def check_stages(stages: Sequence[Stage]) -> None:
         if isinstance(stage, Match) and not all(isinstance(other, (Where, Select)) for other in before):
             hint = "put match right after the first rows"
             _refuse("a watch tells each match once, so match sees the first rows, not others", stage.span, hint)
-        if isinstance(stage, Aggregate) and any(isinstance(other, Aggregate) for other in before):
-            hint = "leave out the second aggregate"
-            _refuse("a watch tells each bucket once, so there is nothing more to add up", stage.span, hint)
         limit = next((other for other in before if isinstance(other, Limit)), None)
         if isinstance(stage, Aggregate) and limit is not None:
             hint = "put limit behind the aggregate"
