@@ -156,3 +156,31 @@ def test_a_watch_of_each_relation_and_shape_tells_what_the_rules_say(
     shards: Shards, text: str, seed: int, after: str | None
 ) -> None:
     compare(shards, text, seed, after)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("events | select simulation, seq, kind, data", "events | select simulation, seq, kind, data"),
+        (
+            "events | count, max(seq) as top by kind per 1s",
+            "events | count, max(seq) as top by simulation, kind per 1s",
+        ),
+    ],
+)
+@settings(max_examples=max(EXAMPLES // 10, 5), deadline=None, suppress_health_check=list(HealthCheck))
+@given(shards=histories(), seed=st.integers(0, 2**32))
+def test_all_that_was_told_of_a_run_is_what_the_plain_query_has_of_it(
+    text: str, plain: str, shards: Shards, seed: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        reel = Reel(Path(name), shards, text, Random(seed), after="start")
+        reel.run()
+        with Store(Path(name)) as store:
+            runs = [row["id"] for row in store.query("simulations where status != running").rows()]
+            forks = {row["simulation"] for row in store.query("events simulation.forked").rows()}
+            expected = store.query(plain).rows()
+    for run in runs:
+        if runs.count(run) == 1 and run not in forks:
+            told = [dict(row) for _, row in reel.rows if row["simulation"] == run]
+            assert sorted(map(str, told)) == sorted(str(row) for row in expected if row["simulation"] == run)
