@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from matrix.query.complete import Completion
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
@@ -25,6 +24,7 @@ from matrix.cli.prompt.editor import Editor
 from matrix.cli.prompt.history import history_file, open_history
 from matrix.cli.prompt.session import Session
 from matrix.limits import PROMPT_HISTORY_BYTES_MAX, PROMPT_HISTORY_ENTRIES_KEPT
+from matrix.query.complete import Completion
 from tests.cli.conftest import Shell
 from tests.terminal import in_conversation
 
