@@ -42,3 +42,42 @@ def offers(payloads: Iterable[Mapping[str, Any]]) -> list[Event]:
         telling.time, telling.agents[1].turn = n * SECOND, n + 1
         telling.emit(1, "offer", {"n": n, **payload})
     return telling.events
+
+
+def lamps() -> list[Event]:
+    """Sam sells one lamp. Ann haggles and gets it; Ben offers too little and gives up. The reference asks about it."""
+    telling = Telling(simulation=1, wall=1_767_225_600_000_000)
+    telling.start({"id": "r7", "name": "lamps", "seed": 7})
+    for role, name in (("buyer", "ann"), ("buyer", "ben"), ("seller", "sam")):
+        telling.spawn(0, role, name)
+    ann, ben, sam = (telling.agents[number] for number in (1, 2, 3))
+    telling.change_state(3, {"stock": 1})  # seq 5
+    ann.turn = ben.turn = sam.turn = 1
+    telling.begin_goal(1, "buy_lamp", {"limit": 60})  # seq 6
+    telling.send(1, "offer", [2], {"price": 30})  # seq 7, to sam
+    telling.begin_goal(2, "buy_lamp", {"limit": 35})  # seq 8
+    telling.send(2, "offer", [2], {"price": 35})  # seq 9
+    _at(telling, 1, sam)
+    telling.reply(3, 0, "counter", {"price": 60})  # seq 10, to ann
+    _at(telling, 2, sam)
+    telling.reply(3, 1, "counter", {"price": 55})  # seq 11, to ben
+    _at(telling, 3, ann)
+    telling.reply(1, 0, "offer", {"price": 50})  # seq 12
+    _at(telling, 4, ben)
+    telling.reply(2, 0, "reject", {"text": "too dear"})  # seq 13
+    telling.record(2, "goal.failed", {"reason": "too dear"}, cause=11)  # seq 14
+    ben.goals.clear()
+    _at(telling, 6, sam)
+    telling.reply(3, 2, "accept", {"text": "it is yours"})  # seq 15, to ann
+    telling.change_state(3, {"stock": 0})  # seq 16
+    _at(telling, 7, ann)
+    telling.record(1, "goal.succeeded", {"reason": "bought"}, cause=15)  # seq 17
+    ann.goals.clear()
+    telling.finish("finished", {})
+    return telling.events
+
+
+def _at(telling: Telling, seconds: int, agent: Any) -> None:
+    """A turn of this agent at a time."""
+    telling.time = seconds * SECOND
+    agent.turn += 1

@@ -1,4 +1,4 @@
-"""Every query of the specification and of the reference that is executed: both evaluators, two kinds of log."""
+"""Every query of the specification and of the reference: both evaluators, two kinds of log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from matrix.errors import QueryError, UsageError
+from matrix.errors import QueryError
 from matrix.query.check import check
 from matrix.query.execute import execute
 from matrix.store import Store
@@ -24,7 +24,6 @@ from tests.query.alike import rows_alike
 
 REFERENCE = Path(__file__).parents[2] / "grammar" / "README.md"
 RIGHT = Path(__file__).with_name("right.txt")
-EVENTFUL, _ = random_example(Random(0), queries_count=0)
 NOW_US = 1_800_000_000_000_000  # later than anything in these logs, as the real clock is
 
 PARAMETERS: dict[str, Any] = {
@@ -70,25 +69,19 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Store, World]
 def test_written_queries_have_the_same_answer_twice(text: str, stores: list[tuple[Store, World]]) -> None:
     query = check(text, PARAMETERS)
     for store, world in stores:
-        if not is_executed(text):
-            with pytest.raises(QueryError, match="not executed yet"):
+        if query.is_explain:
+            assert execute(query, store).column_names[:2] == ["step", "rows_in"]
+            continue
+        if query.is_watch:
+            with pytest.raises(QueryError, match="a watch goes on"):
                 execute(query, store)
             continue
         result = execute(query, store)
         expected = answer(query, world, now=NOW_US)
-        assert list(result.column_names) == expected.columns
-        assert rows_alike(result.rows(), expected.rows)
+        assert [name for name in result.column_names if name != "bar"] == expected.columns
+        assert rows_alike([_without_bar(row) for row in result.rows()], expected.rows)
 
 
-def test_most_of_the_reference_is_executed() -> None:
-    executed = [text for text in written_queries() if is_executed(text)]
-    assert len(executed) > 90
-
-
-def is_executed(text: str) -> bool:
-    """Whether the naive evaluator takes the query; it says what it does not do."""
-    try:
-        answer(check(text, PARAMETERS), World(EVENTFUL), now=NOW_US)
-    except UsageError:
-        return False
-    return True
+def _without_bar(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the plain evaluator has it, which draws no bars."""
+    return {name: value for name, value in row.items() if name != "bar"}

@@ -195,6 +195,12 @@ def test_within_and_without_hold_for_every_prefix(tmp_path: Path) -> None:
     assert steps(store, "agents | funnel offer then no accept", "reached", "event") == [(2, "offer")]
 
 
+def test_a_prefix_that_ends_with_an_event_of_another_counts_the_turns_of_the_agent_that_looks(tmp_path: Path) -> None:
+    acts = [act(0, "bob", "y"), act(1, "bob", "y"), act(2, "alice", "a"), act(3, "bob", "b", "alice")]
+    store = store_of_acts(tmp_path, *acts, act(4, "alice", "c"))
+    assert steps(store, "agents | funnel a then got b then c within 1 turns", "reached") == [(1,), (1,), (1,)]
+
+
 def test_a_without_that_names_a_later_step_does_not_hold_for_shorter_prefixes(tmp_path: Path) -> None:
     acts = [("a", 1), ("x", 3), ("b", 2), ("c", 3)]
     store = store_of_acts(tmp_path, *[act(n, "alice", kind, n=value) for n, (kind, value) in enumerate(acts)])

@@ -80,7 +80,7 @@ def _durations(values: list[int | None]) -> Value:
 def _reached(read: StreamReader) -> _Reached:
     steps = range(len(read.sequence.steps))
     found = _Reached([np.zeros(read.count, bool) for _ in steps], [np.zeros(read.count, np.int64) for _ in steps])
-    for streams, search in read.searches(keeps_all=True, is_timed=True):
+    for streams, search in read.searches(keeps_all=True, is_timed=True, has_prefixes=True):
         for step in steps:
             chains = _first_matches(read, streams, search, step)
             level, times = search.levels[search.ends[step]], search.entries.times

@@ -74,16 +74,20 @@ class StreamReader:
         return self.scope.count
 
     def searches(
-        self, *, keeps_all: bool, is_timed: bool = False, named: Needs | None = None
+        self, *, keeps_all: bool, is_timed: bool = False, has_prefixes: bool = False, named: Needs | None = None
     ) -> Iterator[tuple[Array, Search]]:
         """The search in the streams of each group of runs, with the numbers of these streams.
 
-        ``named`` are the columns that later stages read of named steps.
+        ``named`` are the columns that later stages read of named steps; ``has_prefixes``: shorter sequences are
+        looked at too, so that any step may be the last.
         """
         needs = stream_needs(self.plan, is_timed=is_timed)
         if named is not None:
             needs = needs.with_others(named)
-        all_turns = named is not None and "turn" in named.raw
+        whole = self.sequence.within
+        all_turns = (named is not None and "turn" in named.raw) or (
+            has_prefixes and whole is not None and whole.unit == "turns"
+        )
         of_stream = simulation_rows(self.scope.frames[0])
         # where every event of a stream counts, of whatever kind, several times as many entries are kept
         events_max = QUERY_STREAM_EVENTS_MAX // (4 if self.plan.counts_events else 1)
