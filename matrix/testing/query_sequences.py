@@ -71,6 +71,8 @@ def sequence(c: Choices, place: Place, inner: Conditions, *, names: list[str] | 
     """
     relation = place.relation
     given: list[str] = []
+    if relation == "agents" and c.chance(3):
+        return _familiar(c, place, inner, given if names is None else names)
     count = c.pick((2, 1, 2, 3, 2, 1, 2, 1, 2, 3, 2, 4))
     found = ""
     for number in range(count):
@@ -86,6 +88,17 @@ def sequence(c: Choices, place: Place, inner: Conditions, *, names: list[str] | 
     return found
 
 
+def _familiar(c: Choices, place: Place, inner: Conditions, given: list[str]) -> str:
+    """What histories are full of: an offer and what came of it, or a tool and what came of that."""
+    steps = [
+        _named(place, given, step) if c.chance(2) else step
+        for step in c.pick(words.FAMILIAR_STEPS)[: c.pick((3, 3, 2))]
+    ]
+    gaps = [f" then within {distance(c, 'agents')} " if c.chance(6) else " then " for _ in steps[1:]]
+    found = steps[0] + "".join(gap + step for gap, step in zip(gaps, steps[1:], strict=True))
+    return found + _ending(c, place, tuple(given), inner)
+
+
 def _role(c: Choices, relation: str) -> str:
     """The word before a step; only agents have a point of view."""
     if c.chance(4):
@@ -99,12 +112,17 @@ def _step(c: Choices, place: Place, given: list[str], inner: Conditions, role: s
     found = any_of(c, place.within_step(tuple(given)), seen, inner)
     if c.chance(10):
         found += c.pick((" 2 times", " 3 times", " at least 2 times", " 1 times"))
+    return _named(place, given, found) if c.chance(2) else found
+
+
+def _named(place: Place, given: list[str], step: str) -> str:
+    """A step with a name that is not taken, if there is one."""
     taken = {*given, *place.steps, *(alias for alias, _ in place.outer)}
     free = [name for name in words.STEP_NAMES if name not in taken]
-    if free and c.chance(2):
-        given.append(free[0])
-        found += f" as {free[0]}"
-    return found
+    if not free:
+        return step
+    given.append(free[0])
+    return f"{step} as {free[0]}"
 
 
 def _ending(c: Choices, place: Place, names: tuple[str, ...], inner: Conditions) -> str:
@@ -115,7 +133,7 @@ def _ending(c: Choices, place: Place, names: tuple[str, ...], inner: Conditions)
     if c.chance(7):
         found += f" then no {_role(c, relation)}{any_of(c, within, relation, inner)}"
         found += f" within {distance(c, relation)}" if c.chance(2) else ""
-    elif c.chance(6):
+    elif c.chance(4):
         found += f" within {distance(c, relation)}"
     for _ in range(c.pick((0, 0, 0, 0, 0, 1, 0, 2))):
         found += f" without {_role(c, relation)}{any_of(c, within, relation, inner)}"

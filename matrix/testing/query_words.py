@@ -245,6 +245,13 @@ FREQUENT_KINDS = (
     *("tool.called", "tool.failed", "tool.*", "note", "goal.*", "state.changed", "goal.failed"),
 )
 SENT_KINDS = ("offer", "counter", "accept", "reject", "message.sent", "offer", "counter")
+FAMILIAR_STEPS = (
+    ("did offer", "got counter", "did accept"),
+    ("got offer", "did (counter or accept or reject)", "got (accept or reject)"),
+    ("did (offer or counter)", "got (counter or accept)", "did event"),
+    ("did tool.called", "did tool.failed", "did tool.called"),
+    ("saw offer", "saw counter", "saw (accept or reject)"),
+)
 STEP_NAMES = ("s1", "s2", "s3", "s4", "s5", "s6")
 #: Conditions on an event of a stream, and those that speak of an earlier step n.
 STEP_CONDITIONS = (

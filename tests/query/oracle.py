@@ -13,9 +13,8 @@ from matrix.errors import QueryError
 from matrix.event import SIMULATION_FORKED
 from matrix.log.compact import compact_log
 from matrix.query.check import check
-from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.execute import execute
-from matrix.query.syntax import Query, Shape, walk
+from matrix.query.syntax import Query, Shape
 from matrix.store import Store
 from matrix.testing.histories import Shards
 from matrix.testing.naive import Answer, answer
@@ -43,11 +42,9 @@ def accepted(texts: Sequence[str]) -> list[Query]:
     found = []
     for text in texts:
         try:
-            query = check(text)
-            refuse_unexecuted(query, list(walk(query)))  # goes when all parts of the language are executed
+            found.append(check(text))
         except QueryError:
             continue
-        found.append(query)
     return found
 
 
