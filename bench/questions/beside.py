@@ -114,7 +114,7 @@ def asking_duckdb(question: Question, who: str, folder: Path) -> Callable[[], An
 
     connection = duckdb.connect()
     connection.execute(view_of(who, place_of(who, folder)))
-    return lambda: connection.execute(question.sql).to_arrow_table()
+    return lambda: connection.sql(question.sql).to_arrow_table()
 
 
 def place_of(who: str, folder: Path) -> Path:

@@ -13,7 +13,7 @@ QUESTION = Question(
         agents where did offer then got counter then accept within 10 turns without reject | count by role
     """,
     sql="""
-        WITH own AS (SELECT simulation, agent, seq, turn, kind FROM events WHERE agent > 0),
+        WITH own AS MATERIALIZED (SELECT simulation, agent, seq, turn, kind FROM events WHERE agent > 0),
         got AS (
             SELECT g.simulation, g.agent, g.seq, own.turn, g.kind
             FROM (SELECT simulation, "to" AS agent, seq, kind FROM events
