@@ -91,6 +91,16 @@ RESULT_ROWS_SHOWN = 40  # of a result shown as text
 RESULT_CELL_CHARS_MAX = 60
 RESULT_WIDTH_MAX = 160
 
+# -- watching -----------------------------------------------------------------------------------
+WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values together
+WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
+WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
+WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
+WATCH_SHARDS_MAX = 16_384  # shards that a position may name
+WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
+WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not
+WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a matter of milliseconds
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut

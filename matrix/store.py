@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matrix.runtime.outcome import Outcome
     from matrix.runtime.program import Program
     from matrix.runtime.runtime import Progress as RunProgress
+    from matrix.watching import WatchedRows
 
 LOG_FOLDER = "log"
 Answer = TypeVar("Answer")
@@ -144,6 +145,21 @@ class Store:
 
         self.refresh()
         return self._asked(lambda: complete(text, cursor, kept_vocabulary(self)))
+
+    def watch(self, text: str, /, *, after: str | None = None, **parameters: Any) -> WatchedRows:
+        """The rows of a query as they come, for ``async for`` under Trio: ``watch`` in front of it may be left out.
+
+        ``after`` None is from now on, that is from the first row that is waited for, or from ``async with``;
+        ``"start"`` is all that was written before, and then what comes; the ``position`` of a row is right behind it.
+        Raises ``QueryError`` for a query that cannot be watched, ``UsageError`` for a position that is not one of it.
+        The watch has its own reader and index, and goes on when this store is closed.
+
+        >>> async for row in store.watch("events goal.failed"):            # doctest: +SKIP
+        ...     print(row["agent"], row.position)
+        """
+        from matrix.watching import WatchedRows
+
+        return WatchedRows(self.path, text, parameters, after)
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""

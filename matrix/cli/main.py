@@ -25,6 +25,7 @@ VERBS = {
     "demo": "demo",
     "run": "run",
     "query": "query",
+    "watch": "watch",
     "check": "check",
     "info": "info",
     "replay": "replay",

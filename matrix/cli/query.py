@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from matrix.cli import output, values
+from matrix.cli.watch import watch_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +67,12 @@ def command(
 
     import matrix
     import matrix.query.execute  # loaded before the clock starts: the time shown is the query's own
+    from matrix.query.check import check
 
+    asked = check(text, bound)
+    if asked.is_watch and not asked.is_explain:
+        watch_rows(store, text, bound, form=form, after=None, file=file)
+        return
     with matrix.open(store) as opened:
         begun = time.perf_counter()
         result = opened.query(text, **bound)

@@ -87,14 +87,14 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
     for column in columns:
         column.width = max(map(_width, (column.name, *(row[column.index] for row in sample))))
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
-    shown = columns if width is None else _fitted(columns, width)
+    shown = columns if width is None else fitted(columns, width)
     if table.num_columns:
-        click.secho(indent + _line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
+        click.secho(indent + line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
         click.secho(indent + GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
         for texts in _lines([row[c.index] for c in shown], shown, is_cut=width is not None):
             cells = [_padded(c, text) if width is None else c.fit(text) for c, text in zip(shown, texts)]
-            out.write((indent + _line(cells)).rstrip() + "\n")
+            out.write((indent + line(cells)).rstrip() + "\n")
     return [c.name for c in columns if c not in shown]
 
 
@@ -107,12 +107,12 @@ def _column(field: pa.Field, index: int) -> Column:
         return Column(field.name, index, lambda value: "true" if value else "false", is_whole=True)
     if pa.types.is_list(field.type):
         return Column(field.name, index, _chat_text, is_chat=True)
-    return Column(field.name, index, _safe, is_whole=pa.types.is_timestamp(field.type))
+    return Column(field.name, index, safe, is_whole=pa.types.is_timestamp(field.type))
 
 
 def _chat_text(messages: list[Mapping[str, Any]]) -> str:
     """The messages of a chat, a line each."""
-    return "\n".join(_safe(message_text(message)) for message in messages)
+    return "\n".join(safe(message_text(message)) for message in messages)
 
 
 def _width(text: str) -> int:
@@ -134,7 +134,8 @@ def _wrapped(lines: list[str], width: int) -> list[str]:
     return [piece for line in lines for piece in textwrap.wrap(line, max(width, 8), subsequent_indent="  ") or [line]]
 
 
-def _safe(value: object) -> str:
+def safe(value: object) -> str:
+    """A value as text that stays in its cell."""
     return str(value).translate(_SAFE)
 
 
@@ -144,7 +145,7 @@ def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
         yield from map(list, zip(*texts))
 
 
-def _fitted(columns: list[Column], width: int) -> list[Column]:
+def fitted(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, each with its final width: the least telling go first, then text is cut."""
     shown, gone = list(columns), []
     while _total(map(_floor, shown)) > width and len(shown) > 1:
@@ -199,5 +200,6 @@ def _padded(column: Column, text: str) -> str:
     return text if cell_len(text) > column.width else column.fit(text)
 
 
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """Cells side by side."""
     return GAP.join(cells).rstrip()

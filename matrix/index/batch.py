@@ -38,6 +38,13 @@ class Batch:
         self._take(shard, blocks, [_rows_beyond(block, after) for block in blocks])
 
     @classmethod
+    def of_rows(cls, shard: int, blocks: Sequence[Block], keeps: Sequence[np.ndarray]) -> Batch:
+        """The rows of some blocks for which their mask is true."""
+        batch = cls.__new__(cls)
+        batch._take(shard, blocks, list(keeps))
+        return batch
+
+    @classmethod
     def of_pieces(cls, shard: int, ordinal: int, pieces: Sequence[Piece]) -> Batch:
         """The events of one history, whoever wrote them, as events of the simulation ``ordinal`` of ``shard``."""
         batch = cls.__new__(cls)

@@ -20,7 +20,7 @@ from matrix.query.language import offers
 from matrix.query.language.cursor import Place, place_at
 from matrix.query.language.offers import Offer
 from matrix.query.language.scope import PROBE, Probed, Scope
-from matrix.query.language.suggest import Refusal, is_one_slip
+from matrix.query.language.suggest import Refusal, how_well
 
 CompletionKind: TypeAlias = OneOf[
     "keyword", "field", "path", "kind", "goal", "value", "function", "shape", "step", "column", "alias"
@@ -62,19 +62,6 @@ def complete(text: str, cursor: int | None, names: Vocabulary) -> list[Completio
         Completion(offer.text, place.start, place.end, offer.kind, offer.detail)  # type: ignore[arg-type]  # named there
         for *_, offer in ranked[:COMPLETIONS_MAX]
     ]
-
-
-def how_well(written: str, text: str) -> int | None:
-    """How well a text fits what was written: it begins so, a word inside does, or nearly; None when it does not."""
-    word, whole = written.lower(), text.strip("\"'").lower()
-    if whole.startswith(word):
-        return 0
-    if word in whole:
-        return 1
-    letters = iter(whole)
-    if len(word) > 1 and (is_one_slip(word, whole[: len(word)]) or all(letter in letters for letter in word)):
-        return 2
-    return None
 
 
 class _Known(NamedTuple):

@@ -31,7 +31,7 @@ from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.moment import cut_at, cut_at_positions
-from matrix.query.engine.needs import early_needs, entity_columns, needs_of
+from matrix.query.engine.needs import early_needs, entity_columns, needs_of, past_columns
 from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
 from matrix.query.engine.pieces import grouped_while_read
@@ -68,7 +68,7 @@ def execute(
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
         try:
-            with _one_moment(source.connection):
+            with one_moment(source.connection):
                 world = _world(query, nodes, source, moment, positions)
                 return explain(query, world, answer) if query.is_explain else answer(query, Evaluator(world))
         except StaleBlock:
@@ -93,7 +93,9 @@ def _world(
     if cut is not None and cut.is_whole:  # nothing is behind the moment, so the index knows
         cut, entities = None, kept_entities(source, columns)
     needs = needs_of(query, nodes)
-    world = World(entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=columns)
+    world = World(
+        entities, source.reader, text=query.text, now_us=now_us, needs=needs, cut=cut, columns=past_columns(nodes)
+    )
     world.notices.others.extend(unknown_names(source.connection, nodes))
     world.notices.others.extend(entities.incomplete_forks)
     if as_of is not None and as_of.by == "event" and cut is not None and not len(cut.rows):
@@ -102,7 +104,7 @@ def _world(
 
 
 @contextlib.contextmanager
-def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
     """One read transaction: what other processes write to the index meanwhile is not seen."""
     is_ours = not connection.in_transaction
     if is_ours:
@@ -130,13 +132,13 @@ def answer(query: q.Query, evaluator: Evaluator) -> Result:
         if not is_ordered and not _keeps_order(stage):
             frame, is_ordered = frame.ordered(), True
         with evaluator.at(stage, frame) as done:
-            frame, is_ordered = _staged(evaluator, stage, frame, is_ordered)
+            frame, is_ordered = staged(evaluator, stage, frame, is_ordered)
             done(frame)
         if early is not None and isinstance(stage, (q.Limit, q.Sample)):
             frame, early = _filled(world, frame), None
     if not is_ordered:
         frame = frame.ordered()
-    return _result(evaluator, query, frame)
+    return result_of(evaluator, query, frame)
 
 
 def _stages(query: q.Query) -> list[q.Stage]:
@@ -189,7 +191,7 @@ def _keeps_order(stage: q.Stage) -> bool:
     )
 
 
-def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool) -> tuple[Frame, bool]:
+def staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool) -> tuple[Frame, bool]:
     """The rows after one stage, and whether they are in order."""
     match stage:
         case q.Where(condition=condition):
@@ -219,7 +221,7 @@ def _staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool
     return frame, is_ordered
 
 
-def _result(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
+def result_of(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
     scope = Scope((frame,))
     columns = [arrow_column(column, evaluator.value(column.expr, scope)) for column in query.columns]
     schema = pa.schema([column.field for column in columns])

@@ -39,6 +39,16 @@ class Result:
         self.notices = notices or []
         self._objects = dict(objects or {})
 
+    @classmethod
+    def empty(cls, notices: list[str] | None = None) -> Result:
+        """No rows, of no columns."""
+        return cls(pa.table({}), notices)
+
+    def part(self, start: int, count: int) -> Result:
+        """At most ``count`` rows from place ``start`` on."""
+        objects = {name: values[start : start + count] for name, values in self._objects.items()}
+        return Result(self.table.slice(start, count), self.notices, objects)
+
     @property
     def column_names(self) -> list[str]:
         names: list[str] = self.table.column_names

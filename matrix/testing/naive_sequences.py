@@ -110,13 +110,15 @@ class Search:
             after = places[-1]
 
     def _prepare(self) -> None:
+        self.references = [self._references(slot) for slot in range(len(self.slots))]
         self.checks = list(self._checks())
         self.candidates = [self._candidates(slot) for slot in range(len(self.slots))]
+        alone = [without for without in self.sequence.without if not self._names_in(without.patterns)]
         self.forbidden = {
             place
             for place in range(len(self.stream.entries))
-            for without in self.sequence.without
-            if not self._names_in(without.patterns) and self._meets(without.role, without.patterns, place, self.missing)
+            for without in alone
+            if self._meets(without.role, without.patterns, place, self.missing)
         }
         #: By slot: the later slots that its own checks and those still to come look at.
         self.watched = [
@@ -162,7 +164,7 @@ class Search:
         """Places of events that may be in a slot by themselves; conditions on other steps are looked at later."""
         step = self.slots[slot]
         patterns = step.patterns
-        if self._references(slot):
+        if self.references[slot]:
             patterns = tuple(replace(pattern, where=None) for pattern in patterns)
         return [place for place in range(len(self.stream.entries)) if self._meets(step.role, patterns, place, {})]
 
@@ -174,15 +176,12 @@ class Search:
         for slot, step in enumerate(self.slots):
             if step.gap is not None and self.first_of[slot] == slot:
                 yield self._gap(step.gap, slot)
-            if references := self._references(slot):
+            if references := self.references[slot]:
                 yield self._condition(slot, references)
         for without in self.sequence.without:
-            slots = {0, self.last} | {self.slot_of[name] for name in self._names_in(without.patterns)}
-            yield Check(frozenset(slots), self._without(without))
+            yield self._without(without, self._only(self._names_in(without.patterns)))
         if self.sequence.absent is not None:
-            absent = self.sequence.absent
-            slots = {self.last} | {self.slot_of[name] for name in self._names_in(absent.patterns)}
-            yield Check(frozenset(slots), lambda chosen: self._is_absent(absent, chosen))
+            yield self._absent(self.sequence.absent, self._only(self._names_in(self.sequence.absent.patterns)))
 
     def _is_within(self, limit: q.Distance, a: int, b: int) -> bool:
         return self.stream.distance(limit.unit, a, b) <= limit.amount
@@ -199,23 +198,26 @@ class Search:
 
         return Check(frozenset((slot, *references.values())), is_met)
 
-    def _without(self, without: q.Without) -> Callable[[list[int]], bool]:
+    def _without(self, without: q.Without, references: dict[str, int]) -> Check:
         def is_free(chosen: list[int]) -> bool:
-            names = {**self.missing, **self._named(chosen, self._only(self._names_in(without.patterns)))}
+            names = {**self.missing, **self._named(chosen, references)}
             between = range(chosen[0] + 1, chosen[-1])
             return not any(self._meets(without.role, without.patterns, place, names) for place in between)
 
-        return is_free
+        return Check(frozenset((0, self.last, *references.values())), is_free)
 
-    def _is_absent(self, absent: q.Absent, chosen: list[int]) -> bool:
-        """Whether nothing forbidden follows, and nothing that could is still to come."""
-        end, limit = chosen[-1], absent.limit
-        names = self._named(chosen, self._only(self._names_in(absent.patterns)))
-        later = range(end + 1, len(self.stream.entries))
-        near = [place for place in later if limit is None or self._is_within(limit, end, place)]
-        if any(self._meets(absent.role, absent.patterns, place, names) for place in near):
-            return False
-        return self.stream.is_over(limit, end)
+    def _absent(self, absent: q.Absent, references: dict[str, int]) -> Check:
+        def is_absent(chosen: list[int]) -> bool:
+            """Whether nothing forbidden follows, and nothing that could is still to come."""
+            end, limit = chosen[-1], absent.limit
+            names = self._named(chosen, references)
+            later = range(end + 1, len(self.stream.entries))
+            near = [place for place in later if limit is None or self._is_within(limit, end, place)]
+            if any(self._meets(absent.role, absent.patterns, place, names) for place in near):
+                return False
+            return self.stream.is_over(limit, end)
+
+        return Check(frozenset((self.last, *references.values())), is_absent)
 
     # -- events and patterns ---------------------------------------------------------------------------
 

@@ -38,8 +38,10 @@ def step_condition(c: Choices, place: Place, inner: Conditions) -> str:
     """A condition on an event of a sequence, perhaps with earlier steps in it."""
     if place.steps and c.chance(2):
         return filled(c.pick(words.STEP_REFERENCES), n=lambda: c.pick(place.steps))
-    if place.depth > 0 and c.chance(5):
-        return inner(c, place)
+    if place.depth > 0 and c.chance(4):
+        nested = c.chance(3)
+        agent = Place("agents", 0, outer=place.outer, steps=place.steps)
+        return f"any agent ({sequence(c, agent, inner)})" if nested else inner(c, place)
     if place.outer and c.chance(4):
         alias, relation = c.pick(place.outer)
         return f"role {c.pick(('=', '!='))} {alias}.role" if relation == "agents" else f"id != {alias}.id"
@@ -51,7 +53,7 @@ def pattern(c: Choices, place: Place, seen: str, inner: Conditions) -> str:
     if c.chance(32):
         return f'event "{c.pick(words.WORDS["event id"])}"'
     kind = "event" if c.chance(12) else event_kind(c, seen)
-    return f"{kind}({step_condition(c, place, inner)})" if c.chance(4) else kind
+    return f"{kind}({step_condition(c, place, inner)})" if c.chance(5) else kind
 
 
 def any_of(c: Choices, place: Place, seen: str, inner: Conditions) -> str:
@@ -69,7 +71,7 @@ def sequence(c: Choices, place: Place, inner: Conditions, *, names: list[str] | 
     """
     relation = place.relation
     given: list[str] = []
-    count = c.pick((2, 1, 2, 1, 2, 3, 2, 4))
+    count = c.pick((2, 1, 2, 3, 2, 1, 2, 1, 2, 3, 2, 4))
     found = ""
     for number in range(count):
         role = _role(c, relation)
@@ -110,14 +112,14 @@ def _ending(c: Choices, place: Place, names: tuple[str, ...], inner: Conditions)
     relation = place.relation
     within = place.within_step(names)
     found = ""
-    if c.chance(5):
+    if c.chance(7):
         found += f" then no {_role(c, relation)}{any_of(c, within, relation, inner)}"
         found += f" within {distance(c, relation)}" if c.chance(2) else ""
-    elif c.chance(5):
+    elif c.chance(6):
         found += f" within {distance(c, relation)}"
-    for _ in range(c.pick((0, 0, 0, 0, 1, 2))):
+    for _ in range(c.pick((0, 0, 0, 0, 0, 1, 0, 2))):
         found += f" without {_role(c, relation)}{any_of(c, within, relation, inner)}"
-    if c.chance(4):
+    if c.chance(5):
         found += f" with same {c.pick(words.SAME_KEYS)}"
     return found
 
@@ -135,7 +137,7 @@ def moment(c: Choices) -> str:
         (
             *("1s", "2s", "1m1s", "1h30m", "3m", "0s", "2m"),
             *("@2026-01-31T12:00:01.5Z", "@2026-01-31T13:00:02", "@2026-02-01T12:01:01Z", "@2026-02-01T12:02:30Z"),
-            *("turn 1", "turn 2", "turn 3", "turn 0", "turn 4"),
+            *("turn 1", "turn 2", "turn 3", "turn 0", "turn 4", "2m30s", "5m"),
             *(f'event "{id}"' for id in ("1-1:25", "run 1/1:40", "1-2:20", "run 1/2:15", "1-1:50", "run 1/1:70")),
         )
     )

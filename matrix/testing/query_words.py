@@ -248,7 +248,19 @@ SENT_KINDS = ("offer", "counter", "accept", "reject", "message.sent", "offer", "
 STEP_NAMES = ("s1", "s2", "s3", "s4", "s5", "s6")
 #: Conditions on an event of a stream, and those that speak of an earlier step n.
 STEP_CONDITIONS = (
-    *(".price > 2", ".price <= 3", ".price exists", "turn > 1", "turn = 1", "turn < 4", "peer = alice", "peer = bob"),
+    *(
+        ".price > 2",
+        ".price <= 3",
+        ".price exists",
+        "time >= 0s",
+        ".price exists",
+        "seq > 9",
+        "turn > 1",
+        "turn = 1",
+        "turn < 4",
+        "peer = alice",
+        "peer = bob",
+    ),
     *("agent = alice", "role = buyer", "role != seller", '.tool = "search"', "to exists", "to missing", "cause exists"),
     *("cause.kind = offer", "cause.agent = bob", "goal exists", "goal started", "goal.parent exists", "time > 1s"),
     *("peer.role = seller", "seq % 2 = 0", "caused by offer", "directly led to event", ".item = .text", "peer missing"),
@@ -272,7 +284,8 @@ STEP_ITEMS = {
     "{n}.goal": "goal name",
 }
 SAME_KEYS = (
-    *("peer", "goal", ".price", "(peer, goal)", "agent", "role", ".tool", ".call_id", "peer.role", "to", "turn"),
+    *("peer", "goal", "peer", ".price", "agent", "peer", "(peer, goal)", "role", ".price", "peer", "agent", "role"),
+    *(".tool", ".call_id", "peer.role", "to", "turn"),
     *("(.price, peer)", "goal.id", "cause.agent", "kind", ".item", ".items", ".ok", "state", "goal.status"),
 )
 

@@ -108,11 +108,10 @@ class World:
         self.reached: dict[tuple[Thing, str], list[Thing]] = {}  # what was asked of this world before
 
     def as_of(self, moment: AsOf) -> World:
-        """The world as it was at a moment; simulations with nothing left are not there, others keep their ids."""
+        """The world as if what is left at a moment were the whole log; simulations with nothing left are not there."""
         found = World({})
-        left = [(run, cut(run.events, moment, run.simulation.id)) for run in self.runs]
-        gids = [(run, run.simulation.order[0], events) for run, events in left if events]
-        found._take([read_run(gid >> 32, gid & 0xFFFF_FFFF, events, id=run.simulation.id) for run, gid, events in gids])
+        left = [(run.simulation.order[0], cut(run.events, moment, run.simulation.id)) for run in self.runs]
+        found._take([read_run(gid >> 32, gid & 0xFFFF_FFFF, events) for gid, events in left if events])
         return found
 
     def rows(self, relation: str) -> list[Thing]:
@@ -140,14 +139,10 @@ def things_of(run: Run, relation: str) -> list[Thing]:
     return list(parts[relation])
 
 
-def read_run(shard: int, ordinal: int, events: list[Event], *, id: str = "") -> Run:
-    """Read one simulation's events, from simple things to those that link to them.
-
-    ``id`` is the simulation's when its events do not say it: those of a fork, cut off before it was forked.
-    """
+def read_run(shard: int, ordinal: int, events: list[Event]) -> Run:
+    """Read one simulation's events, from simple things to those that link to them."""
     gid = (shard << 32) | ordinal
     run = Run(read_simulation(gid, f"{shard}-{ordinal}", events), events)
-    run.simulation.fields["id"] = id or run.simulation.id
     sort_events(run)
     for event in events:
         if event.kind == AGENT_STARTED:

@@ -191,6 +191,14 @@ def test_everything_is_read_on_the_stream_of_one_value(tmp_path: Path) -> None:
     assert who(store, "did a then no x") == []
 
 
+def test_a_key_may_be_the_turn_of_the_agent_that_looks(tmp_path: Path) -> None:
+    acts = [act(1, "alice", "a"), act(2, "bob", "y"), act(3, "bob", "x", "alice"), act(4, "alice", "a")]
+    store = store_of_acts(tmp_path, *acts)
+    assert who(store, "did a then got x with same turn") == ["alice"]
+    assert who(store, "did x then a with same turn") == []
+    assert who(store, "did a then no did x within 1 events with same turn") == ["alice"]
+
+
 def test_a_broadcast_is_in_the_stream_of_each_of_its_peers(tmp_path: Path) -> None:
     store = store_of_acts(
         tmp_path,

@@ -59,6 +59,18 @@ def test_the_whole_limit_may_choose_a_chain_that_is_earlier_walking_back(tmp_pat
     assert column(store, f"{query} within 2s", "y") == []
 
 
+def test_what_must_not_be_between_may_choose_a_chain_that_is_earlier_walking_back(tmp_path: Path) -> None:
+    """Likewise where both chains have come to one event: the x, or a match before, lies within the longer one."""
+    acts = [("a", 1), ("x", 0), ("a", 2), ("b", 2), ("b", 1), ("c", 0)]
+    store = store_of_acts(tmp_path, *[act(n, "alice", kind, n=value) for n, (kind, value) in enumerate(acts)])
+    query = "agents | match a as p then b(.n = p.data.n) as q then c"
+    assert column(store, query, "q") == ["r1:9"]
+    assert column(store, f"{query} without x", "q") == ["r1:8"]
+    acts = [("a", 1), ("a", 0), ("b", 0), ("c", 0), ("a", 2), ("b", 2), ("b", 1), ("c", 0)]
+    store = store_of_acts(tmp_path / "2", *[act(n, "alice", kind, n=value) for n, (kind, value) in enumerate(acts)])
+    assert column(store, query, "q") == ["r1:7", "r1:10"]
+
+
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from matrix.event import Event
+from matrix.query.check import check
+from matrix.testing.naive import evaluate
+from tests.query.forked import forked_deals
 from tests.testing.moves import SECOND, do, ids, rows, run
 
 
@@ -174,3 +177,10 @@ def test_a_timeline_has_lanes_in_the_order_they_start() -> None:
             "status": None,
         }
     ]
+
+
+def test_a_fork_cut_before_it_was_forked_is_what_its_events_say() -> None:
+    shards = forked_deals()
+    assert [row["id"] for row in evaluate(check("simulations"), shards)] == ["r1", "cheap", "early", "dear"]
+    assert [row["id"] for row in evaluate(check("simulations as of 0s"), shards)] == ["r1", "r1", "r1", "r1"]
+    assert [row["id"] for row in evaluate(check('simulations as of event "dear:12"'), shards)] == ["dear"]

@@ -44,7 +44,7 @@ class Forks:
         sql = "SELECT gid, first_seq, last_seq, source FROM forks WHERE source IS NOT NULL ORDER BY source, gid"
         rows = np.array(connection.execute(sql).fetchall(), np.int64).reshape(-1, 4)
         if not len(rows):
-            return _NONE
+            return NO_FORKS
         return cls(entities.simulations.rows_of(rows[:, 0]), rows[:, 1], rows[:, 2], rows[:, 3])
 
     @property
@@ -113,7 +113,7 @@ def incomplete(connection: sqlite3.Connection) -> list[str]:
 
 
 _NO_ROWS = np.empty(0, np.int64)
-_NONE = Forks(_NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_ROWS)
+NO_FORKS = Forks(_NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_ROWS)
 
 
 def _chunks(counts: Array) -> Iterator[slice]:

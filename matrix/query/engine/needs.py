@@ -137,6 +137,13 @@ def _add_columns(found: dict[str, set[str]], field: q.Field) -> None:
         found["goals"].add(field.links[0])
 
 
+def past_columns(nodes: Sequence[q.Node]) -> dict[str, frozenset[str]]:
+    """The same, and under ``states`` the keys of agents' states, which are read from the log for a moment."""
+    agents = (node for node in nodes if isinstance(node, q.Field) and node.owner is q.Relation.AGENTS)
+    keys = {node.path[0] for node in agents if node.name == "data" and node.path}
+    return {**entity_columns(nodes), "states": frozenset(key for key in keys if isinstance(key, str))}
+
+
 def _fields(nodes: Iterable[q.Node]) -> Iterator[q.Field]:
     for node in nodes:
         if isinstance(node, q.Field) and (node.relation in _EVENTS or node.owner in _EVENTS):

@@ -18,5 +18,5 @@ def refuse_unexecuted(query: q.Query, nodes: Sequence[q.Node]) -> None:
             text=query.text,
             start=start,
             end=start + len("watch"),
-            hint="from Python: store.watch(…); or leave out the word for what is there by now",
+            hint="from Python: store.watch(…), or matrix watch; leave out the word for what is there by now",
         )

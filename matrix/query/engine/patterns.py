@@ -156,7 +156,7 @@ class Plan:
         """Whether the viewer's count of turns is asked at events that it did not do."""
         if self.sequence.source is not q.Relation.AGENTS:
             return False
-        is_other_seen = any(test.role != "did" for test in self.tests)
+        is_other_seen = self.counts_events or any(test.role != "did" for test in self.tests)
         is_searched = self.has_references or self.sequence.absent is not None  # windows are found in whole streams
         if self.reads_turns or (is_searched and any(distance.unit == "turns" for distance in self.distances)):
             return is_other_seen

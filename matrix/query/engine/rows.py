@@ -92,15 +92,17 @@ def read_rows(
     simulations: Array | None = None,
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     needs: Needs | None = None,
+    after: Mapping[int, int] | None = None,
 ) -> Frame:
     """The rows that meet a condition which needs no outer row, in no particular order.
 
-    Events may be limited to those of some ``simulations``, and to blocks within ``bounds``.
+    Events may be limited to those of some ``simulations``, to blocks within ``bounds``, and to those written ``after``
+    some positions.
     """
     if relation not in (q.Relation.EVENTS, q.Relation.MESSAGES):
         frame = Frame(evaluator.world.entities(relation))
         return keep_all(evaluator, frame, conjuncts(condition))
-    wanted, items = _wanted(evaluator, kinds, condition, simulations, bounds)
+    wanted, items = _wanted(evaluator, kinds, condition, simulations, bounds, after)
     causes = _causes_to_prepare(evaluator, wanted, items)
     evaluator.prepare(causes, _all_simulations(evaluator) if wanted.simulations is None else wanted.simulations)
     local = [item for item in items if is_local(item, causes)]
@@ -129,9 +131,10 @@ def _wanted(
     condition: q.Expr | None,
     simulations: Array | None = None,
     bounds: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    after: Mapping[int, int] | None = None,
 ) -> tuple[Wanted, list[q.Expr]]:
     """Which events to look for, and the conditions that are left to try on them."""
-    wanted = Wanted((kinds,) if kinds else (), dict(bounds))
+    wanted = Wanted((kinds,) if kinds else (), dict(bounds), after=after)
     if simulations is not None:
         wanted = wanted.with_simulations(simulations)
     return _narrowed(evaluator, wanted, conjuncts(condition))

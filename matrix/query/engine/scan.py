@@ -8,7 +8,7 @@ nobody named beforehand is still found (the block is opened again), so `Needs` i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -18,7 +18,7 @@ import numpy as np
 from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_BLOCKS_KEPT_MAX, QUERY_ZONES_KEPT_MAX
 from matrix.log.block import BlockRef
 from matrix.query.engine.events import EventTable, Part
-from matrix.query.engine.forks import Forks
+from matrix.query.engine.forks import NO_FORKS, Forks
 from matrix.query.engine.frame import expand
 from matrix.query.engine.keys import pair_rows
 from matrix.query.engine.parallel import in_order, thread_count
@@ -93,13 +93,15 @@ class Wanted:
     """Which events to look for: kinds (none: any), and bounds that zone maps can use.
 
     ``bounds`` are inclusive, by fixed column; ``simulations`` are rows of the simulations table; blocks of which
-    ``may_be_in`` says no are left out.
+    ``may_be_in`` says no are left out; ``after`` are positions by shard, and only events written behind them are
+    wanted, as events of those who wrote them.
     """
 
     kinds: tuple[tuple[KindPattern, ...], ...] = ()  # an event meets one pattern of each
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     simulations: Array | None = None
     may_be_in: Callable[[Zone], bool] | None = None
+    after: Mapping[int, int] | None = None
 
     def is_wanted(self, kind: str) -> bool:
         return all(any(pattern.matches(kind) for pattern in patterns) for patterns in self.kinds)
@@ -160,6 +162,20 @@ def zones(connection: sqlite3.Connection) -> list[Zone]:
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
 
+def zones_behind(connection: sqlite3.Connection, after: Mapping[int, int]) -> Iterator[Zone]:
+    """The zone maps of the blocks that hold a position behind ``after``, in the order of the log."""
+    holder = "SELECT coalesce(max(number), 0) FROM segments WHERE shard = ? AND first_position <= ?"
+    sql = (
+        f"SELECT {_ZONE_COLUMNS} FROM blocks WHERE shard = ? AND segment >= ? AND last_position > ? "
+        'ORDER BY segment, "offset"'
+    )
+    for (shard,) in connection.execute("SELECT shard FROM witnesses ORDER BY shard").fetchall():
+        position = after.get(shard, 0)
+        (segment,) = connection.execute(holder, (shard, position + 1)).fetchone()
+        for row in connection.execute(sql, (shard, segment, position)).fetchall():
+            yield Zone(BlockRef(*row[:4]), *row[4:])
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A block that may hold what is wanted: kinds to read there, whether for those who wrote them, for which forks."""
@@ -172,10 +188,11 @@ class Choice:
 
 def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     """The blocks that may hold what is wanted."""
-    gids = None if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
-    forks = world.forks.of(wanted.simulations)
+    everything = world.simulations.array("gid") if world.subset is not None else None
+    gids = everything if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
+    forks = world.forks.of(wanted.simulations) if wanted.after is None else NO_FORKS
     decided: dict[str, bool] = {}
-    for zone in zones(world.connection):
+    for zone in zones(world.connection) if wanted.after is None else zones_behind(world.connection, wanted.after):
         kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
         if kinds and zone.meets(wanted.bounds) and (wanted.may_be_in is None or wanted.may_be_in(zone)):
             is_own = (gids is None or _holds_any(zone, gids)) and (world.cut is None or world.cut.may_have(zone))
@@ -228,7 +245,7 @@ def each_batch(
     world.on_scan(wanted)
 
     def worked(choices: list[Choice]) -> list[Result]:
-        tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, choices))
+        tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, wanted, choices))
         return [work(_in_simulations(table, wanted)) for table in tables]
 
     for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
@@ -260,7 +277,7 @@ def _batches(world: World, wanted: Wanted) -> Iterator[list[Choice]]:
         yield batch
 
 
-def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterator[list[Part]]:
+def _parts_of(world: World, relation: Relation, wanted: Wanted, choices: list[Choice]) -> Iterator[list[Part]]:
     """The parts of a batch of blocks; in several lists where forks share more events than may be held at once."""
     batch: list[Part] = []
     events = 0
@@ -268,7 +285,8 @@ def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterat
         block = world.reader.block(choice.zone.ref)
         sent = block.to > 0 if relation is Relation.MESSAGES else None
         if choice.is_own:
-            batch.extend(_parts(block, choice, _left(world, choice.zone, block, sent)))
+            own = _own_rows(world, wanted, block, sent)
+            batch.extend(_parts(block, choice, _left(world, choice.zone, block, own)))
             events += block.count
         shared = _left_of_shared(world, block, sent) if choice.forks.count else None
         for part in _shared_parts(block, choice, shared) if choice.forks.count else ():
@@ -279,6 +297,18 @@ def _parts_of(world: World, relation: Relation, choices: list[Choice]) -> Iterat
             events += part.count
     if batch:
         yield batch
+
+
+def _own_rows(world: World, wanted: Wanted, block: Block, sent: Array | None) -> Array | None:
+    """Which rows of a block are to be read as events of those who wrote them; None: all."""
+    rows = sent
+    if world.subset is not None:
+        mine = world.subset.rows(block)
+        rows = mine if rows is None else rows & mine
+    if wanted.after is not None:
+        behind = block.positions > wanted.after.get(block.ref.shard, 0)
+        rows = behind if rows is None else rows & behind
+    return rows
 
 
 def _left(world: World, zone: Zone, block: Block, rows: Array | None) -> Array | None:
@@ -415,8 +445,13 @@ def _pairs_in(world: World, zone: Zone, pairs: Array) -> Array:
 
 def _rows_of_pairs(world: World, block: Block, pairs: Array) -> tuple[Array, Array | None]:
     """The rows of the block that are asked for, and of which simulation each is to be an event."""
-    simulations = world.writers.rows_in_shard(block.ref.shard, block.simulation)
-    found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq)
+    here = slice(None) if world.subset is None else np.flatnonzero(world.subset.has(block))
+    simulations = world.writers.rows_in_shard(block.ref.shard, block.simulation[here])
+    found = pair_rows(pairs[:, 0], pairs[:, 1], simulations, block.seq[here])
+    if world.subset is not None:
+        everywhere = np.full(block.count, -1, np.int64)
+        everywhere[here] = found
+        found = everywhere
     is_found = found >= 0
     if world.cut is not None and world.cut.turn is not None:
         is_found &= world.cut.mask(block)

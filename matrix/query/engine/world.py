@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matrix.log.reader import LogReader
     from matrix.query.engine.cut import Cut
     from matrix.query.engine.events import EventTable
+    from matrix.query.engine.subset import Subset
 
 
 @dataclass(slots=True)
@@ -66,10 +67,14 @@ class World:
         needs: Needs,
         cut: Cut | None = None,
         columns: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        subset: Subset | None = None,
     ) -> None:
-        """``entities`` are those of the index; of a ``cut`` log they are made, with ``columns`` in view."""
+        """``entities`` are those of the index; of a ``cut`` log they are made, with ``columns`` in view.
+
+        ``subset`` is there when they hold only some simulations, or those as they were.
+        """
         self.tables = entities if cut is None else PastEntities(self, cut, columns)
-        self.reader, self.cut = reader, cut
+        self.reader, self.cut, self.subset = reader, cut, subset
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
         self.on_scan: Callable[[Wanted], None] = lambda wanted: None  # who explains a query listens here

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from heapq import nsmallest
 from typing import NamedTuple, Protocol
 
 from matrix.event import BUILT_IN_KINDS
+from matrix.limits import COMPLETIONS_MAX
 from matrix.query.language.cursor import Place, has_probe
 from matrix.query.language.failure import keyword_words
 from matrix.query.language.fields import (
@@ -23,7 +25,7 @@ from matrix.query.language.habits import AGGREGATES
 from matrix.query.language.literals import quote
 from matrix.query.language.payload_paths import Kinds, paths_of
 from matrix.query.language.scope import Scope, field_behind
-from matrix.query.language.suggest import is_one_slip
+from matrix.query.language.suggest import how_well, is_one_slip
 from matrix.query.language.values import FUNCTIONS
 from matrix.query.language.words import is_kind_field
 from matrix.query.syntax import Field, Query, Relation
@@ -189,11 +191,17 @@ def goal_names(place: Place, names: Mapping[str, int]) -> Iterator[Offer]:
 
 def kinds(place: Place, counts: Mapping[str, int], scope: Scope | None) -> Iterator[Offer]:
     """Kinds of events; built-in ones that the store does not have come last, without a count."""
-    for kind in (*counts, *(kind for kind in BUILT_IN_KINDS if kind not in counts)):
+    known = {**counts, **{kind: 0 for kind in BUILT_IN_KINDS if kind not in counts}}
+    for kind, count in _fitting(place, known):
         if is_known_kind(kind):
-            count = counts.get(kind, 0)
             detail = f"{count:,} events" if count else "no events here"
             yield Offer(_text(place, kind, quoted=_needs_quotes(kind, scope)), "kind", detail, _NAMES, count)
+
+
+def _fitting(place: Place, counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The names that fit what was begun, the best of them; of thousands only these are looked at any closer."""
+    fits = [(fit, -count, name) for name, count in counts.items() if (fit := how_well(place.written, name)) is not None]
+    return [(name, -count) for _, count, name in nsmallest(COMPLETIONS_MAX, fits)]
 
 
 def values(place: Place, left: object, scope: Scope, names: Names) -> Iterator[Offer]:

@@ -22,7 +22,7 @@ from matrix.query.language.related import sees, source_of
 from matrix.query.language.scope import Scope, field_info
 from matrix.query.language.sequences import TAKEN_WORDS, check_new_name, check_sequence, steps_of
 from matrix.query.language.suggest import Edit, did_you_mean, joined, listed, nearest, refusal
-from matrix.query.language.watching import refuse_in_watch
+from matrix.query.language.watching import keys_of_one_run, refuse_in_watch
 from matrix.query.language.words import duration, event_id, kind_pattern, size
 from matrix.query.syntax import (
     Aggregate,
@@ -59,8 +59,8 @@ EVENT_LIKE = (Relation.EVENTS, Relation.MESSAGES)
 class StageChecker:
     """The stages of one query; ``scope`` is what the rows are so far."""
 
-    def __init__(self, context: Context, *, is_watch: bool) -> None:
-        self.context, self.is_watch = context, is_watch
+    def __init__(self, context: Context, *, is_watch: bool, is_explain: bool) -> None:
+        self.context, self.is_watch, self.is_explain = context, is_watch, is_explain
         self.scope = Scope(None)
         self.shape: Shape | None = None
 
@@ -81,9 +81,17 @@ class StageChecker:
         patterns = () if kinds is None else tuple(kind_pattern(self.context, kind) for kind in kinds.children)
         if alias is not None:
             check_new_name(alias, [])
+            self._refuse_shape_as_alias(alias)
             self.scope.alias = str(alias)
         checked = None if where is None else condition(self.context, where.children[0], self.scope)
         return Source(span_of(tree), Relation(str(word)), patterns, str(alias or ""), as_of, checked)
+
+    def _refuse_shape_as_alias(self, alias: Token) -> None:
+        """``conversations as chat``: a shape, and not another name for the rows."""
+        if alias in SHAPES:
+            start, end = span_of(alias)
+            fix = Edit(self.context.text.rindex("as", 0, start), end, f"| as {alias}")
+            raise refusal("name-taken", f'"{alias}" is a shape', (start, end), f"say: | as {alias}", fix)
 
     def _as_of(self, tree: TokenTree) -> AsOf:
         first, second = cast(list[Any], (*tree.children, None)[:2])
@@ -181,6 +189,8 @@ class StageChecker:
         keys = () if by is None else self._items(by.children, can_star=False)
         per = None if per_tree is None else self._per(per_tree)
         bucket = () if per is None else (Column(per.span, "time", per.value, _bucket_type(per)),)
+        if self.is_watch and not self.is_explain:
+            keys = keys_of_one_run(keys, values, span_of(tree))
         columns = (*keys, *bucket, *values)
         check_unique(columns)
         self._rows_become(columns)

@@ -92,6 +92,19 @@ def _longest_common_start(word: str, choices: Collection[str]) -> str:
     return best
 
 
+def how_well(written: str, text: str) -> int | None:
+    """How well a text fits what was written: it begins so, a word inside does, or nearly; None when it does not."""
+    word, whole = written.lower(), text.strip("\"'").lower()
+    if whole.startswith(word):
+        return 0
+    if word in whole:
+        return 1
+    letters = iter(whole)
+    if len(word) > 1 and (is_one_slip(word, whole[: len(word)]) or all(letter in letters for letter in word)):
+        return 2
+    return None
+
+
 def did_you_mean(choice: str) -> str:
     """The question, or nothing when there is no choice."""
     return f'did you mean "{choice}"?' if choice else ""

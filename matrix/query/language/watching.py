@@ -5,13 +5,14 @@ Stages that need all rows first are refused, with what a watch can do instead.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from lark import Token, Tree
 
 from matrix.query.language.context import Context, span_of
 from matrix.query.language.suggest import Edit, refusal
-from matrix.query.syntax import Relation
+from matrix.query.syntax import Aggregate, Column, ColumnRef, Limit, Match, Relation, Select, Span, Stage, Type, Where
 
 #: Stage -> what is wrong, what to say.
 _REFUSED = {
@@ -53,3 +54,30 @@ def _without(context: Context, start: int, end: int) -> Edit:
     """The stage left out, and the | before it."""
     before = context.text.rindex("|", 0, start)
     return Edit(len(context.text[:before].rstrip()), end, "")
+
+
+def check_stages(stages: Sequence[Stage]) -> None:
+    """Refuse stages that could stand in a watch, but not behind others."""
+    for place, stage in enumerate(stages):
+        before = stages[:place]
+        if isinstance(stage, Match) and not all(isinstance(other, (Where, Select)) for other in before):
+            hint = "put match right after the first rows"
+            _refuse("a watch tells each match once, so match sees the first rows, not others", stage.span, hint)
+        if isinstance(stage, Aggregate) and any(isinstance(other, Aggregate) for other in before):
+            hint = "leave out the second aggregate"
+            _refuse("a watch tells each bucket once, so there is nothing more to add up", stage.span, hint)
+        limit = next((other for other in before if isinstance(other, Limit)), None)
+        if isinstance(stage, Aggregate) and limit is not None:
+            hint = "put limit behind the aggregate"
+            _refuse("a bucket is of all its rows, so a watch has its limit behind it", limit.span, hint)
+
+
+def _refuse(message: str, span: Span, hint: str) -> NoReturn:
+    raise refusal("not-in-watch", message, span, hint)
+
+
+def keys_of_one_run(keys: tuple[Column, ...], others: Sequence[Column], span: Span) -> tuple[Column, ...]:
+    """The keys of a watched aggregate: a bucket is of one run, so the first is ``simulation``."""
+    if any(column.name == "simulation" for column in (*keys, *others)):
+        return keys
+    return (Column(span, "simulation", ColumnRef(span, "@simulation", Type.TEXT), Type.TEXT), *keys)

@@ -10,6 +10,7 @@ import numpy as np
 
 from matrix.event import AGENT_ENDS, AGENT_RESTARTED, AGENT_STARTED, STATE_CHANGED
 from matrix.index.simulations import text_or_none
+from matrix.query import syntax as q
 from matrix.query.engine.cut import writers_in
 from matrix.query.engine.entities import Agents
 from matrix.query.engine.events import EventTable
@@ -167,8 +168,17 @@ class PastAgents(PastTable, Agents):
 
     @cached_property
     def _changes(self) -> tuple[EventTable, Array]:
-        """The changes of state, and each agent's newest."""
-        events = events_of(self.past.world, (STATE_CHANGED,), ("agent",))
+        """Changes of state, each agent's newest among them, and where that is.
+
+        Of a batch only the newest of each agent are kept: a log may be made of changes of state.
+        """
+
+        def keep(table: EventTable) -> Array:
+            return np.sort(_met(table, np.arange(table.count), is_newest=True).rows)
+
+        needs = Needs(frozenset({"agent"}), self.past.columns.get("states", frozenset()))
+        changes = Wanted(((q.KindPattern((0, 0), STATE_CHANGED),),))
+        events = scan(self.past.world, Relation.EVENTS, changes, keep, needs=needs)
         return events, self._newest(events)
 
     def read_payload(self, key: str) -> Value:

@@ -5,7 +5,7 @@ The log is read once for each, batch by batch, and only when a query asks for it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +14,12 @@ from matrix.event import is_action
 from matrix.query import syntax as q
 from matrix.query.engine.cut import FOREVER
 from matrix.query.engine.events import EventTable
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Wanted, each_batch
 from matrix.query.engine.value import Array
 from matrix.query.syntax import Relation
 
 if TYPE_CHECKING:
     from matrix.query.engine.past.entities import PastEntities
-    from matrix.query.engine.world import World
 
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -29,12 +28,14 @@ def turns_begun(past: PastEntities) -> Array:
     """How many turns each agent had begun."""
     agents = past.agents
     turns = np.zeros(agents.count, np.int64)
+    agents.rows_of(_NO_ROWS, _NO_ROWS)  # its table is made here, before threads ask for it
 
-    def count(events: EventTable) -> None:
+    def seen(events: EventTable) -> tuple[Array, Array]:
         rows = agents.rows_of(events.simulation_rows(), events.raw("agent").astype(np.int64))
-        np.maximum.at(turns, rows[rows >= 0], events.raw("turn")[rows >= 0])
+        return rows[rows >= 0], events.raw("turn")[rows >= 0]
 
-    _each_batch(past.world, Wanted(), count)
+    for rows, begun in each_batch(past.world, Relation.EVENTS, Wanted(), seen):
+        np.maximum.at(turns, rows, begun)
     return turns
 
 
@@ -45,9 +46,9 @@ def steps_taken(past: PastEntities) -> Array:
     agents = goals.array("agent")
     parents = goals.rows_of(simulations, goals.array("parent"))
     ends = np.where(goals.array("end_seq") > 0, goals.array("end_seq"), FOREVER)
-    steps = np.zeros(goals.count, np.int64)
 
-    def count(events: EventTable) -> None:
+    def counted(events: EventTable) -> Array:
+        steps = np.zeros(goals.count, np.int64)
         under, seqs = events.raw("goal"), events.raw("seq")
         places = np.where((under > 0) & (under < seqs), goals.rows_of(events.simulation_rows(), under), -1)
         actors = events.raw("agent").astype(np.int64)
@@ -55,12 +56,15 @@ def steps_taken(past: PastEntities) -> Array:
             is_nested = places >= 0
             places, seqs, actors = places[is_nested], seqs[is_nested], actors[is_nested]
             is_step = (agents[places] == actors) & (seqs < ends[places])
-            np.add(steps, np.bincount(places[is_step], minlength=len(steps)), out=steps)
+            steps += np.bincount(places[is_step], minlength=len(steps))
             places = parents[places]
+        return steps
 
     kinds = [kind for (kind,) in past.connection.execute("SELECT kind FROM kinds") if is_action(kind)]
-    _each_batch(past.world, _of_kinds(kinds), count)
-    return steps
+    total = np.zeros(goals.count, np.int64)
+    for steps in each_batch(past.world, Relation.EVENTS, _of_kinds(kinds), counted):
+        total += steps
+    return total
 
 
 def last_times(past: PastEntities) -> Array:
@@ -85,25 +89,15 @@ def _times_of_newest(past: PastEntities) -> Array:
     count = past.simulations.count
     newest, times = np.zeros(count, np.int64), np.zeros(count, np.int64)
 
-    def note(events: EventTable) -> None:
-        simulations, seqs = events.simulation_rows(), events.raw("seq")
+    def said(events: EventTable) -> tuple[Array, Array, Array]:
+        return events.simulation_rows(), events.raw("seq"), events.raw("time")
+
+    for simulations, seqs, moments in each_batch(past.world, Relation.EVENTS, Wanted(), said):
         np.maximum.at(newest, simulations, seqs)
         is_newest = newest[simulations] == seqs
-        times[simulations[is_newest]] = events.raw("time")[is_newest]
-
-    _each_batch(past.world, Wanted(), note)
+        times[simulations[is_newest]] = moments[is_newest]
     return times
 
 
 def _of_kinds(kinds: Iterable[str]) -> Wanted:
     return Wanted((tuple(q.KindPattern((0, 0), kind) for kind in kinds),))
-
-
-def _each_batch(world: World, wanted: Wanted, look: Callable[[EventTable], None]) -> None:
-    """Look at all wanted events, and keep none."""
-
-    def keep(events: EventTable) -> Array:
-        look(events)
-        return _NO_ROWS
-
-    scan(world, Relation.EVENTS, wanted, keep, needs=Needs(identity=False))

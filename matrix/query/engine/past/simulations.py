@@ -23,8 +23,7 @@ _FIRST_SEQ = 1
 class _Life:
     """What is said of one simulation, event by event."""
 
-    default_id: str
-    id: str
+    id: str  # its own also at a moment before it was forked
     start: int
     is_started: bool = False
     name: str | None = None
@@ -38,12 +37,10 @@ class _Life:
     def meet(self, kind: str, said: dict[str, Any], wall: int, time: int) -> None:
         if kind == SIMULATION_STARTED and not self.is_started:
             self.is_started, self.start = True, wall
-            self.id = text_or_none(said.get("id")) or self.id
             self.name, self.seed = text_or_none(said.get("name")), number_or_none(said.get("seed"))
             self.parent = text_or_none(said.get("parent"))
             self.data = without_nulls({**configuration(said), **self.data})
         elif kind == SIMULATION_FORKED:
-            self.id = text_or_none(said.get("id")) or self.default_id
             self.name = text_or_none(said.get("name")) or self.name
             seed = number_or_none(said.get("seed"))
             self.seed = self.seed if seed is None else seed
@@ -85,8 +82,9 @@ class PastSimulations(PastTable, Simulations):
         kinds = (SIMULATION_STARTED, SIMULATION_FORKED, *SIMULATION_ENDS)
         events = events_of(self.past.world, kinds, ("wall", "time"), has_data=True)
         order = in_order(events)
-        ids = [f"{gid >> 32}-{gid & 0xFFFF_FFFF}" for gid in self.array("gid").tolist()]
-        lives = [_Life(id, id, start) for id, start in zip(ids, self._first_walls().tolist())]
+        ids = self.past.cut.writers.raw("id")
+        rows = self.past.cut.rows.tolist()
+        lives = [_Life(ids[row], start) for row, start in zip(rows, self._first_walls().tolist())]
         codes, words = events.kinds()
         data = events.field("data").objects()
         numbers = (

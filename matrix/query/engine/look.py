@@ -1,0 +1,189 @@
+"""One look of a watch: the rows that are new between two moments, read in one transaction of the index.
+
+A look sees only the simulations that wrote something between the two moments, at the later one; of those whose rows
+at the earlier one nobody remembers, it sees that, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from matrix.index.part import own_firsts, show_as_they_were, show_only, sources_of
+from matrix.query import syntax as q
+from matrix.query.engine.buckets import Progress, closed_buckets, progress_between, still_open
+from matrix.query.engine.changes import Changes, Vector, newest
+from matrix.query.engine.entities import Entities
+from matrix.query.engine.evaluate import Evaluator
+from matrix.query.engine.fresh import Identity, Plan, asked_rows, identities, new_places
+from matrix.query.engine.subset import Subset
+from matrix.query.engine.world import World
+from matrix.query.execute import result_of, staged
+from matrix.query.result import Result
+
+if TYPE_CHECKING:
+    from matrix.query.engine.frame import Frame
+    from matrix.query.engine.scan import Needs, Source
+
+#: By simulation, the rows that are there.
+There: TypeAlias = Mapping[int, frozenset[Identity]]
+_NO_ROWS: frozenset[Identity] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A watched query, and which columns it names."""
+
+    plan: Plan
+    needs: Needs
+    columns: Mapping[str, frozenset[str]]
+
+
+class Moments(NamedTuple):
+    """Two moments of a log, and what ``now`` means at each."""
+
+    before: Vector
+    after: Vector
+    clocks: tuple[int, int]
+
+
+class Found(NamedTuple):
+    """What a look finds: rows; how many each limit has let through by now; and what is good to remember."""
+
+    result: Result
+    taken: tuple[int, ...]
+    there: There
+    progress: Mapping[int, Progress]
+
+
+class Look:
+    """A look at a source; the caller holds a transaction that reads."""
+
+    def __init__(self, asked: Asked, source: Source) -> None:
+        self.asked, self.connection, self.reader = asked, source.connection, source.reader
+        self.newest = newest(self.connection)
+        self.now_us = time.time_ns() // 1000
+
+    def rows_between(
+        self, moments: Moments, *, taken: tuple[int, ...], there: There, progress: Mapping[int, Progress]
+    ) -> Found:
+        """What is new; ``there`` and ``progress`` are what is remembered of some simulations at the first moment."""
+        changes = Changes.read(self.connection, self.reader, moments.before, moments.after)
+        gids = changes.changed()
+        if not gids:
+            return Found(Result.empty(), taken, {}, {})
+        if self.asked.plan.per is not None:
+            return self._buckets(moments, changes, gids, taken, progress)
+        if self.asked.plan.tells_events:
+            with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
+                frame = asked_rows(evaluator, self.asked.plan, set(gids), after=moments.before)
+                return Found(*self._through_rest(evaluator, frame, taken), {}, {})
+        before = self._there_before(moments, changes, gids, there)
+        with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
+            frame = asked_rows(evaluator, self.asked.plan, set(gids))
+            found = identities(evaluator, frame)
+            now = {gid: frozenset(identity for identity, _ in found.get(gid, ())) for gid in gids}
+            frame = frame.take(np.array(new_places(found, before), np.int64))
+            return Found(*self._through_rest(evaluator, frame, taken), now, {})
+
+    def rows_there(self, gids: Collection[int]) -> There:
+        """The rows of some simulations at the newest moment."""
+        return self._identities(Changes({}, {}), list(gids), self.now_us, at_first=False)
+
+    # -- the moment before ------------------------------------------------------------------------
+
+    def _there_before(self, moments: Moments, changes: Changes, gids: list[int], there: There) -> There:
+        """Which rows were there: remembered, or looked up in the log as it was."""
+        forgotten = [gid for gid in self._old(changes, gids) if gid not in there]
+        found = self._identities(changes, forgotten, moments.clocks[0], at_first=True)
+        return {**found, **{gid: there[gid] for gid in gids if gid in there}}
+
+    def _old(self, changes: Changes, gids: list[int]) -> list[int]:
+        """The simulations that had written something by the first moment."""
+        firsts = own_firsts(self.connection, gids)
+        return [gid for gid in gids if changes.behind_first[gid] > firsts[gid]]
+
+    def _identities(self, changes: Changes, gids: list[int], now_us: int, *, at_first: bool) -> There:
+        if not gids:
+            return {}
+        with self._world(changes, gids, now_us, at_first=at_first) as evaluator:
+            found = identities(evaluator, asked_rows(evaluator, self.asked.plan, set(gids)))
+        return {gid: frozenset(identity for identity, _ in found.get(gid, ())) for gid in gids}
+
+    # -- buckets ----------------------------------------------------------------------------------
+
+    def _buckets(
+        self,
+        moments: Moments,
+        changes: Changes,
+        gids: list[int],
+        taken: tuple[int, ...],
+        remembered: Mapping[int, Progress],
+    ) -> Found:
+        plan = self.asked.plan
+        assert plan.per is not None, "only a query with buckets has some to tell"
+        old = self._old(changes, gids)
+        forgotten = [gid for gid in old if gid not in remembered]
+        before = {gid: remembered[gid] for gid in old if gid in remembered}
+        if forgotten:
+            before |= progress_between(self.connection, self.reader, {}, moments.before, forgotten)
+        came = progress_between(self.connection, self.reader, moments.before, moments.after)
+        after = {gid: before.get(gid, Progress()).and_then(came[gid]) for gid in gids}
+        is_plain = all(isinstance(stage, (q.Where, q.Select)) for stage in plan.first)
+        bounds = still_open(plan.per, [before.get(gid, Progress()) for gid in gids]) if is_plain else {}
+        with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
+            frame = asked_rows(evaluator, plan, set(gids), bounds=bounds)
+            frame = closed_buckets(evaluator, plan.per, frame, before, after)
+            return Found(*self._through_rest(evaluator, frame, taken), {}, after)
+
+    # -- what both are made of --------------------------------------------------------------------
+
+    def _through_rest(
+        self, evaluator: Evaluator, frame: Frame, taken: tuple[int, ...]
+    ) -> tuple[Result, tuple[int, ...]]:
+        """New rows through the other stages; a limit lets through what is left of it."""
+        plan, counts, limit = self.asked.plan, list(taken), 0
+        if not frame.count:
+            return Result.empty(evaluator.world.notices.as_texts()), taken
+        for stage in plan.rest:
+            if isinstance(stage, q.Limit):
+                left = max(stage.count - counts[limit], 0)
+                frame = frame.take(np.arange(min(left, frame.count)))
+                counts[limit] += frame.count
+                limit += 1
+                continue
+            frame, is_ordered = staged(evaluator, stage, frame, True)
+            frame = frame if is_ordered else frame.ordered()
+        return result_of(evaluator, plan.query, frame), tuple(counts)
+
+    def _at_second(
+        self, changes: Changes, gids: list[int], now_us: int
+    ) -> contextlib.AbstractContextManager[Evaluator]:
+        return self._world(changes, gids, now_us, at_first=False)
+
+    @contextlib.contextmanager
+    def _world(self, changes: Changes, gids: list[int], now_us: int, *, at_first: bool) -> Iterator[Evaluator]:
+        """Some simulations, and those that have events of theirs, at one of the two moments; nothing else is there."""
+        everyone = sorted({*gids, *sources_of(self.connection, gids)})
+        lasts = changes.last_seqs(everyone, at_first=at_first)
+        self.connection.execute("SAVEPOINT part")
+        try:
+            if changes.has_moved(everyone, since_first=at_first):
+                show_as_they_were(self.connection, self.reader, lasts)
+            else:
+                show_only(self.connection, everyone)
+            there = {gid: lasts[gid] for (gid,) in self.connection.execute("SELECT gid FROM simulations").fetchall()}
+            entities = Entities(self.connection)
+            entities.prefetch = self.asked.columns
+            text, needs = self.asked.plan.query.text, self.asked.needs
+            subset = Subset.of(there)
+            yield Evaluator(World(entities, self.reader, text=text, now_us=now_us, needs=needs, subset=subset))
+        finally:
+            if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
+                self.connection.execute("ROLLBACK TO part")
+                self.connection.execute("RELEASE part")
