@@ -74,6 +74,16 @@ def left_at(shards: Shards, moment: Moment) -> Shards:
     return left
 
 
+def is_told_whole(shards: Shards, moment: Moment) -> bool:
+    """Whether what is left of every simulation says its id, which it has at all times.
+
+    What is left of a fork from before it was forked does not: in a log of its own it would be called like its parent.
+    """
+    names = {(shard, ordinal): _id(shard, ordinal, run) for shard, ordinal, run in _runs(shards)}
+    left = _runs(left_at(shards, moment))
+    return all(_id(shard, ordinal, run) == names[shard, ordinal] for shard, ordinal, run in left)
+
+
 def _left_of(run: list[Event], moment: Moment, id: str) -> list[Event]:
     if moment.by == "event":
         name, _, seq = str(moment.value).rpartition(":")
