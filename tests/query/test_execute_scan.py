@@ -16,10 +16,12 @@ from matrix.log.writer import Writer
 from matrix.query import execute as execute_module
 from matrix.query.check import check
 from matrix.query.engine import pushdown
+from matrix.query.engine.events import EventTable
 from matrix.query.engine.scan import Source
 from matrix.query.execute import execute
 from matrix.store import Store
 from matrix.testing.society import society
+from tests.query.alike import rows_alike
 from tests.query.asking import column, deal_store, store_of
 from tests.stories import deal, offers
 
@@ -251,3 +253,49 @@ def test_a_limit_takes_the_same_rows_wherever_it_stands(market: Store) -> None:
     assert market.query("events | limit 4000 | select id, kind, .price").rows() == whole[:4000]
     top = market.query("messages | sort .price desc, id | limit 7 | select .price, to, conversation").rows()
     assert top == market.query("messages | sort .price desc, id | select .price, to, conversation").rows()[:7]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "events | count by kind per 1m",
+        "events where .ms > 100 | count, sum(.tokens), avg(.ms), stddev(.ms), min(.ms), max(.tokens) by role, .tool",
+        "events model.*, tool.* | median(.ms), p95(.ms), distinct(.tool), count(.ms > 500) by agent.goal.status per 3m",
+        "messages where text contains 'refund' and from.role = buyer | count by to.id",
+        "agents where any offer (.price > 90) | select id, count(messages), goal.status",
+        "agents as of 5m where any tool.failed | select id, simulation, turns, goal.status",
+        "events offer where .item > 3 | count",
+    ],
+)
+def test_an_answer_does_not_depend_on_batches_and_threads(
+    market: Store, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    whole = market.query(query)
+    monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    for threads in (1, 4):
+        monkeypatch.setattr("matrix.query.engine.scan.thread_count", lambda threads=threads: threads)
+        parted = market.query(query)
+        assert parted.table.schema == whole.table.schema
+        assert rows_alike(parted.rows(), whole.rows())
+        assert parted.notices == whole.notices
+
+
+def test_an_aggregate_behind_a_scan_keeps_no_rows(market: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EventTable, "joined", lambda *_: pytest.fail("rows of several batches were put together"))
+    monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    assert market.query("events model.completed | where .tokens > 100 | sum(.tokens), count by role").rows()
+
+
+def test_sums_in_pieces_are_exact_and_infinities_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = [2**62, 2**62, 1, float("inf"), float("-inf"), None, "dear", float("nan")]
+    payloads = [{"price": price, "group": min(n // 2, 2)} for n, price in enumerate(prices)]
+    store = store_of(tmp_path, offers(payloads), block_events=1)
+    monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    rows = store.query("events offer where .group < 2 | sum(.price), avg(.price), count by .group").rows()
+    assert rows == [
+        {"group": 0, "sum_price": 2**63, "avg_price": 2.0**62, "count": 2},
+        {"group": 1, "sum_price": float("inf"), "avg_price": float("inf"), "count": 2},
+    ]
+    found = store.query("events offer | sum(.price), avg(.price), stddev(.price), min(.price), max(.price)")
+    assert [str(value) for value in found.rows()[0].values()] == ["nan", "nan", "nan", "-inf", "inf"]
+    assert found.notices == ["5 events had text in .price"]  # one, left out by five aggregates

@@ -2,7 +2,8 @@
 
 References become row numbers: of an agent by (simulation, number), of a goal by (simulation, seq).
 What a table holds stays true as long as the index follows nothing, so tables are kept between queries.
-The threads of a scan share them: whatever reads SQLite, or fills what is kept, holds the ``lock``.
+The threads of a scan share them. Only who reads SQLite holds the ``lock``, and waits for nobody meanwhile; what is
+worked out from it may be worked out twice, and is the same both times.
 """
 
 from __future__ import annotations
@@ -145,13 +146,7 @@ class Agents(EntityTable):
         if "@state" not in self._arrays:
             found: list[bytes | None] = [None] * self.count
             has = np.zeros(self.count, bool)
-            if self.entities.connection.execute("SELECT 1 FROM states WHERE agent > 0 LIMIT 1").fetchone() is None:
-                self._raw["@state"], self._arrays["@state"] = found, has
-                return found, has
-            sql, params = self.select("simulation, number")
-            only = "agent > 0" if self.only is None else f"(simulation, agent) IN ({sql})"
-            select = f"SELECT simulation, agent, data FROM states WHERE {only}"
-            states = self.entities.connection.execute(select, params).fetchall()
+            states = self._read_states()
             if states:
                 gids, numbers, blobs = zip(*states, strict=True)
                 simulations = self.entities.simulations.rows_of(np.array(gids, np.int64))
@@ -163,6 +158,15 @@ class Agents(EntityTable):
             self._raw["@state"], self._arrays["@state"] = found, has
         return self._raw["@state"], self._arrays["@state"]
 
+    def _read_states(self) -> list[tuple[int, int, bytes | None]]:
+        with self.entities.lock:
+            if self.entities.connection.execute("SELECT 1 FROM states WHERE agent > 0 LIMIT 1").fetchone() is None:
+                return []
+            sql, params = self.select("simulation, number")
+            only = "agent > 0" if self.only is None else f"(simulation, agent) IN ({sql})"
+            select = f"SELECT simulation, agent, data FROM states WHERE {only}"
+            return self.entities.connection.execute(select, params).fetchall()
+
     def rows_of(self, simulations: Array, numbers: Array) -> Array:
         """The row of each agent given by simulation row and number; -1 for number 0 and for unknown ones."""
         starts, table = self._lookup()
@@ -172,16 +176,16 @@ class Agents(EntityTable):
 
     def _lookup(self) -> tuple[Array, Array]:
         """A table with room for numbers 0..max of each simulation: (where each begins, the rows)."""
-        with self.entities.lock:
-            if "@starts" not in self._arrays:
-                simulations, numbers = self.simulation_rows(), self.array("number")
-                width = np.ones(self.entities.simulations.count, np.int64)
-                np.maximum.at(width, simulations, numbers + 1)
-                starts = np.concatenate(([0], np.cumsum(width)))
-                table = np.full(int(starts[-1]) + 1, _MISSING, np.int64)
-                table[starts[simulations] + numbers] = np.arange(self.count)
-                self._arrays["@starts"], self._arrays["@table"] = starts, table
-            return self._arrays["@starts"], self._arrays["@table"]
+        if "@starts" not in self._arrays:
+            simulations, numbers = self.simulation_rows(), self.array("number")
+            width = np.ones(self.entities.simulations.count, np.int64)
+            np.maximum.at(width, simulations, numbers + 1)
+            starts = np.concatenate(([0], np.cumsum(width)))
+            table = np.full(int(starts[-1]) + 1, _MISSING, np.int64)
+            table[starts[simulations] + numbers] = np.arange(self.count)
+            self._arrays["@table"] = table  # first, since another thread looks whether "@starts" is there
+            self._arrays["@starts"] = starts
+        return self._arrays["@starts"], self._arrays["@table"]
 
     def read_link(self, name: str) -> Linked:
         if name == "simulation":

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from matrix.index.data import decode_data
-from matrix.query.engine.frame import Linked, Table
+from matrix.query.engine.frame import Table
 from matrix.query.engine.value import Array, Type, Value, from_objects, text_array
 
 if TYPE_CHECKING:
@@ -59,18 +59,6 @@ class EntityTable(Table):
             for name, column in zip(missing, columns, strict=True):
                 self._raw[name] = list(column)
 
-    def field(self, name: str) -> Value:
-        with self.entities.lock:  # read once, whichever thread asks first
-            return super().field(name)
-
-    def payload(self, key: str) -> Value:
-        with self.entities.lock:
-            return super().payload(key)
-
-    def link(self, name: str) -> Linked:
-        with self.entities.lock:
-            return super().link(name)
-
     def select(self, columns: str) -> tuple[str, tuple[Any, ...]]:
         """The SQL that reads columns of this table's rows."""
         sql = f"SELECT {columns} FROM {self.table} AS t0"
@@ -93,10 +81,9 @@ class EntityTable(Table):
 
     def array(self, name: str) -> Array:
         """A column of whole numbers without NULLs."""
-        with self.entities.lock:
-            if name not in self._arrays:
-                self._arrays[name] = np.array(self.raw(name), np.int64)
-            return self._arrays[name]
+        if name not in self._arrays:
+            self._arrays[name] = np.array(self.raw(name), np.int64)
+        return self._arrays[name]
 
     def text(self, name: str) -> Value:
         """A column of text: as it is when every row has its own (ids), else dictionary-coded."""
@@ -125,8 +112,7 @@ class EntityTable(Table):
 
     def data_at(self, rows: Array) -> Value:
         """The maps of some rows (-1: missing)."""
-        with self.entities.lock:
-            blobs, has = self.blobs(), self.has_data()
+        blobs, has = self.blobs(), self.has_data()
         there = rows >= 0 if has is None else (rows >= 0) & has[rows]
         found = zip(rows.tolist(), there.tolist(), strict=True)
         return from_objects([decode_data(blobs[row]) if is_there else None for row, is_there in found])
