@@ -79,7 +79,7 @@ class Joins:
         """The last entry of the same stream within a distance of each place."""
         clock, lasts = self.entries.clock(limit.unit), self.entries.lasts[places]
         if limit.unit == "events":
-            nearest: Array = np.minimum(places + limit.amount, lasts)
+            nearest: Array = places + np.minimum(lasts - places, limit.amount)
             return nearest
         low, high = places.copy(), lasts.copy()  # the clock never runs back within a stream
         while (low < high).any():
