@@ -71,7 +71,7 @@ def forests(world: World, simulations: Array) -> Iterator[Forest]:
 
 
 def _sizes(world: World) -> Array:
-    """The last seq that each simulation can have."""
+    """The last seq that each simulation has, when its events are numbered without gaps."""
     sizes = world.simulations.array("events").copy()
     missing = "SELECT gid, sum(last_seq - first_seq + 1) FROM forks WHERE source IS NULL GROUP BY gid"
     rows = np.array(world.connection.execute(missing).fetchall(), np.int64).reshape(-1, 2)
@@ -84,17 +84,26 @@ def _read(world: World, simulations: Array, sizes: Array) -> Forest:
     count = int(starts[-1])
     cause = np.full(count, -1, np.int32 if count < 2**31 else np.int64)
     is_there = np.zeros(count, bool)
-    before = np.zeros(world.simulations.count, np.int64)
-    before[simulations] = starts[:-1] - 1
+    before, room = np.zeros(world.simulations.count, np.int64), np.zeros(world.simulations.count, np.int64)
+    before[simulations], room[simulations] = starts[:-1] - 1, sizes
+    beyond: list[tuple[Array, Array]] = []
 
     def take(table: EventTable) -> Array:
-        begin, seqs, causes = before[table.simulation_rows()], table.raw("seq"), table.raw("cause")
+        rows, seqs, causes = table.simulation_rows(), table.raw("seq"), table.raw("cause")
+        if (seqs > room[rows]).any():
+            beyond.append((rows, seqs))
+            return _NO_ROWS
+        begin = before[rows]
         places = begin + seqs
         cause[places] = np.where((causes > 0) & (causes < seqs), begin + causes, -1)
         is_there[places] = True
         return _NO_ROWS
 
     scan(world, Relation.EVENTS, Wanted().with_simulations(simulations), take, needs=Needs(identity=False))
+    if beyond:  # a log with gaps, in which seqs are higher than there are events
+        for rows, seqs in beyond:
+            np.maximum.at(room, rows, seqs)
+        return _read(world, simulations, room[simulations])
     if not is_there.all():
         cause[~is_there[cause]] = -1  # of -1 any answer is right
     return Forest(simulations, starts, cause, is_there)
