@@ -174,6 +174,8 @@ class EventTable(Table):
             return coded(*self.kinds())
         if name == "id":
             return joined_ids(self.world.simulations.field("id").take(self.simulation_rows()), self.raw("seq"))
+        if name in ("cause id", "state id"):
+            return self._linked_ids(self.raw(name.removesuffix(" id")))
         if name == "role":
             agents, rows = self.link("agent")
             return agents.field("role").take(rows)
@@ -189,6 +191,16 @@ class EventTable(Table):
         """The data of all rows in their order, those of one kind in one block together."""
         for part in self.parts:
             yield part.kind, self._data(part)
+
+    def has_plain_ids(self) -> bool:
+        """Whether events that this one names are there for certain: seqs are dense, unless a part is left out."""
+        world = self.world
+        return world.cut is None and world.subset is None and not (world.forks.count or world.tables.incomplete_forks)
+
+    def _linked_ids(self, seqs: Array) -> Value:
+        simulations = self.simulation_rows()
+        is_there = (seqs > 0) & (seqs <= self.world.simulations.array("events")[simulations])
+        return joined_ids(self.world.simulations.field("id").take(simulations), seqs).where(is_there)
 
     def _data(self, part: Part) -> Iterable[dict[str, Any]]:
         payloads = part.open(self.world).payloads(part.kind)

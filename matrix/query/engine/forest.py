@@ -19,11 +19,12 @@ import numpy as np
 from matrix.limits import QUERY_FOREST_EVENTS_MAX
 from matrix.query.engine.bounds import portions
 from matrix.query.engine.frame import expand
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Needs, Wanted, each_block, has_plain_blocks, scan
 from matrix.query.engine.value import Array, distinct
 from matrix.query.syntax import Relation
 
 if TYPE_CHECKING:
+    from matrix.log.block import Block
     from matrix.query.engine.events import EventTable
     from matrix.query.engine.world import World
 
@@ -86,20 +87,39 @@ def _read(world: World, simulations: Array, sizes: Array) -> Forest:
     is_there = np.zeros(count, bool)
     before, room = np.zeros(world.simulations.count, np.int64), np.zeros(world.simulations.count, np.int64)
     before[simulations], room[simulations] = starts[:-1] - 1, sizes
+    is_wanted = np.zeros(world.simulations.count, bool)
+    is_wanted[simulations] = True
     beyond: list[tuple[Array, Array]] = []
 
-    def take(table: EventTable) -> Array:
-        rows, seqs, causes = table.simulation_rows(), table.raw("seq"), table.raw("cause")
+    def take(rows: Array | int, seqs: Array, causes: Array) -> None:
         if (seqs > room[rows]).any():
-            beyond.append((rows, seqs))
-            return _NO_ROWS
+            beyond.append((np.broadcast_to(rows, len(seqs)), seqs))
+            return
         begin = before[rows]
         places = begin + seqs
         cause[places] = np.where((causes > 0) & (causes < seqs), begin + causes, -1)
         is_there[places] = True
+
+    def take_table(table: EventTable) -> Array:
+        take(table.simulation_rows(), table.raw("seq"), table.raw("cause"))
         return _NO_ROWS
 
-    scan(world, Relation.EVENTS, Wanted().with_simulations(simulations), take, needs=Needs(identity=False))
+    def take_block(block: Block) -> None:
+        first, last = block.bounds("simulation")
+        writers = world.simulations.rows_in_shard(block.ref.shard, np.arange(first, last + 1))
+        if first == last:  # and the block was chosen for it
+            take(int(writers[0]), block.seq, block.cause)
+            return
+        rows = writers[block.simulation - first]
+        mine = is_wanted[rows]
+        take(rows[mine], block.seq[mine], block.cause[mine])
+
+    wanted = Wanted().with_simulations(simulations)
+    if has_plain_blocks(world):
+        for _ in each_block(world, wanted, take_block):
+            pass
+    else:
+        scan(world, Relation.EVENTS, wanted, take_table, needs=Needs(identity=False))
     if beyond:  # a log with gaps, in which seqs are higher than there are events
         for rows, seqs in beyond:
             np.maximum.at(room, rows, seqs)

@@ -252,6 +252,25 @@ def each_batch(
         yield from results
 
 
+def has_plain_blocks(world: World) -> bool:
+    """Whether each event of a block is one event of the query: no fork shares it, and nothing is left out."""
+    return not world.forks.count and world.cut is None and world.subset is None
+
+
+def each_block(world: World, wanted: Wanted, work: Callable[[Block], Result]) -> Iterator[Result]:
+    """What ``work`` makes of each block that may hold what is wanted, whole and with its rows as they lie.
+
+    For who reads fixed columns of all kinds: nothing is sorted out. Only where blocks are plain.
+    """
+    world.on_scan(wanted)
+
+    def worked(choices: list[Choice]) -> list[Result]:
+        return [work(world.reader.block(choice.zone.ref)) for choice in choices]
+
+    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+        yield from results
+
+
 def filled(world: World, table: EventTable) -> EventTable:
     """The same rows with all columns that the query needs, each block opened once for all of them."""
     relation = Relation.MESSAGES if table.relation is Relation.MESSAGES else Relation.EVENTS
