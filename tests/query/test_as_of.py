@@ -283,7 +283,7 @@ def test_an_explanation_says_that_the_log_is_read(tmp_path: Path) -> None:
     rows = deal_store(tmp_path).query("explain agents as of 1s where role = buyer | count").rows()
     assert [(row["step"].strip(), row["rows"], row["by"]) for row in rows[:2]] == [
         ("agents as of 1s", 3, "log"),
-        ("where role = buyer", 1, None),
+        ("where role = buyer", 1, "memory"),
     ]
 
 
