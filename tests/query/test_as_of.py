@@ -37,7 +37,7 @@ from tests.query.moments import Moment, asked_at, is_told_whole, left_at, moment
 from tests.query.test_execute_scan import Watched
 from tests.stories import SECOND, deal
 
-EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "40"))
 SMALL_SEGMENT_BYTES = 4_096
 
 #: Everything that there is to see of each relation.
