@@ -2,9 +2,10 @@
 
 No borders: bold names over a thin rule, numbers and durations to the right, what is missing left blank.
 Widths come from the first rows, then rows are written as they come, so a long result starts at once.
-On a terminal long cells are cut with an ellipsis (ids in the middle, as they differ at the end), and columns that do not fit are left out, the least telling
-first, and named below; anywhere else nothing is cut. A chat has a line for each message, long messages are
-wrapped, and half of the width is kept for them; what is drawn (a tree, the bars of a timeline) stays whole as long as there is room for it alone.
+On a terminal long cells are cut with an ellipsis (ids in the middle, as they differ at the end), and columns that do
+not fit are left out, the least telling first, and named below; anywhere else nothing is cut. A chat has a line for
+each message, long messages are wrapped, and half of the width is kept for them; what is drawn (a tree, the bars of a
+timeline) stays whole as long as there is room for it alone.
 """
 
 from __future__ import annotations
