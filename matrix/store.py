@@ -141,7 +141,7 @@ class Store:
     def complete(self, text: str, cursor: int | None = None) -> list[Completion]:
         """What may come next in a query at ``cursor`` (None: at its end), with names that this store has."""
         from matrix.query.complete import complete
-        from matrix.query.engine.vocabulary import kept_vocabulary
+        from matrix.query.engine.kept import kept_vocabulary
 
         self.refresh()
         return self._asked(lambda: complete(text, cursor, kept_vocabulary(self)))

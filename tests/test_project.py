@@ -82,6 +82,14 @@ def test_the_architecture_page_names_every_room() -> None:
         assert f"`matrix/{room.name}/`" in page
 
 
+def test_the_architecture_page_names_every_file() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "ARCHITECTURE.md").read_text()))
+    files = [path for path in (ROOT / "matrix").rglob("*.py") if not path.name.startswith("__")]
+    verbs = [path for path in (ROOT / "matrix/cli").glob("*.py") if "@click.command" in path.read_text()]
+    missing = [str(path.relative_to(ROOT)) for path in files if path not in verbs and path.stem not in words]
+    assert missing == []
+
+
 def test_continuous_integration_runs_the_two_make_targets() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from matrix.errors import StoreError
+from matrix.errors import QueryError, StoreError
 from matrix.limits import QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
@@ -32,7 +32,6 @@ from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.moment import cut_at, cut_at_positions
 from matrix.query.engine.needs import early_needs, entity_columns, needs_of, past_columns
-from matrix.query.engine.not_yet import refuse_unexecuted
 from matrix.query.engine.output import arrow_column
 from matrix.query.engine.pieces import grouped_while_read
 from matrix.query.engine.pipeline import followed, sampled, sorted_rows
@@ -63,7 +62,7 @@ def execute(
     them had not begun.
     """
     nodes = list(q.walk(query))
-    refuse_unexecuted(query, nodes)
+    _refuse_watch(query)
     moment = time.time_ns() // 1000 if now_us is None else now_us
     for _ in range(QUERY_RETRIES_MAX):
         source.refresh()
@@ -74,6 +73,20 @@ def execute(
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
     raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
+
+
+def _refuse_watch(query: q.Query) -> None:
+    """A watch is not answered once; what its rows would be so far may be explained."""
+    if query.is_watch and not query.is_explain:
+        start = query.text.rindex("watch", 0, query.source.span[0])
+        raise QueryError(
+            "a watch goes on for ever, and this asks for one answer",
+            code="not-one-answer",
+            text=query.text,
+            start=start,
+            end=start + len("watch"),
+            hint="from Python: store.watch(…), or matrix watch; leave out the word for what is there by now",
+        )
 
 
 def _world(

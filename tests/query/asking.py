@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ def store_of(folder: Path, *shards: Iterable[Event], block_events: int = 1_000) 
     """A store that holds these events, a shard each."""
     write_history(folder, {n: list(events) for n, events in enumerate(shards, 1)}, block_events=block_events)
     return Store(folder)
+
+
+def last_first(function: Callable[[Any], Any], items: Iterable[Any], *, threads: int) -> Iterator[Any]:
+    """``in_order`` as threads may do it: the results in the order of the items, the last of them worked on first."""
+    return reversed([function(item) for item in reversed(list(items))])
 
 
 def deal_store(folder: Path) -> Store:

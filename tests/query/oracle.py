@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from matrix.errors import QueryError
 from matrix.event import SIMULATION_FORKED
@@ -21,6 +24,7 @@ from matrix.testing.naive import Answer, answer
 from matrix.testing.stores import write_history
 from matrix.testing.world import World
 from tests.query.alike import rows_alike
+from tests.query.asking import last_first
 
 SMALL_SEGMENT_BYTES = 4_096
 
@@ -29,12 +33,14 @@ SMALL_SEGMENT_BYTES = 4_096
 class Setting:
     """How a history comes into its store.
 
-    In blocks of which size, whether the index follows it half way, and whether it is thrown away and made again.
+    In blocks of which size, whether the index follows it half way, and whether it is thrown away and made again; and
+    whether scans take one block at a time, the last one first: threads may be done with them in any order.
     """
 
     block_events: int = 1_000
     is_followed: bool = False
     is_rebuilt: bool = False
+    is_backwards: bool = False
 
 
 def accepted(texts: Sequence[str]) -> list[Query]:
@@ -52,7 +58,7 @@ def compare_all(shards: Shards, texts: Sequence[str], setting: Setting) -> int:
     """Ask on the live log and on the compacted one; how many answers were compared."""
     world = World(shards)
     wanted = [(query, answer(query, world)) for query in accepted(texts)]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, _scans(setting):
         folder = Path(name)
         _write(folder, shards, setting)
         _compare(folder, wanted, "live")
@@ -63,6 +69,15 @@ def compare_all(shards: Shards, texts: Sequence[str], setting: Setting) -> int:
         compact_log(folder / "log")
         _compare(folder, wanted, "compacted")
     return 2 * len(wanted) + setting.is_rebuilt * len(wanted[::2])
+
+
+@contextmanager
+def _scans(setting: Setting) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if setting.is_backwards:
+            patch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+            patch.setattr("matrix.query.engine.scan.in_order", last_first)
+        yield
 
 
 def _write(folder: Path, shards: Shards, setting: Setting) -> None:

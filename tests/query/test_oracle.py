@@ -22,7 +22,7 @@ COMPARISONS = int(os.environ.get("MATRIX_FUZZ_COMPARISONS", "2000"))
 SEED = int(os.environ.get("MATRIX_FUZZ_SEED", "0"))
 QUERIES_EACH = 40  # of the long search: a store costs more than a question
 
-SETTINGS = st.builds(Setting, st.sampled_from((1_000, 9, 64)), st.booleans(), st.booleans())
+SETTINGS = st.builds(Setting, st.sampled_from((1_000, 9, 64)), st.booleans(), st.booleans(), st.booleans())
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -35,7 +35,7 @@ def test_the_executor_agrees_over_a_long_search() -> None:
     compared, number = 0, 0
     while compared < COMPARISONS:
         random = Random(f"{SEED}:{number}")
-        setting = Setting(random.choice((1_000, 9, 64)), random.random() < 0.3, random.random() < 0.3)
+        setting = Setting(random.choice((1_000, 9, 64)), *(random.random() < 0.3 for _ in range(3)))
         shards, texts = random_example(random, queries_count=QUERIES_EACH)
         try:
             compared += compare_all(shards, texts, setting)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.query.acts import act, how_many, run, store_of_acts, store_of_runs, who
-from tests.query.asking import column, store_of
+from tests.query.acts import NAMES, act, how_many, run, store_of_acts, store_of_runs, who
+from tests.query.asking import column, last_first, store_of
 from tests.query.forked import both, forked_deals
 from tests.stories import deal
 
@@ -332,3 +332,32 @@ def test_forks_have_the_events_they_share(tmp_path: Path) -> None:
     for query in queries:
         assert shared.query(query).rows() == copied.query(query).rows()
         assert shared.query(query).rows()
+
+
+def test_a_limit_may_be_as_large_as_a_number_can_be(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    acts = [act(1, "alice", "a", x=1), act(2, "bob", "b", "alice"), act(3, "alice", "c", x=1)]
+    store = store_of_acts(tmp_path, *acts, ends=False)
+    for unit in ("turns", "events"):
+        assert who(store, f"did a then within {most} {unit} c") == ["alice"]
+        assert who(store, f"did a as o then within {most} {unit} c(.x = o.data.x)") == ["alice"]
+        assert who(store, f"did a as o then within {most} {unit} c(.x >= o.data.x)") == ["alice"]
+        assert who(store, f"did a then no z within {most} {unit}") == []  # the run goes on: open
+
+
+def test_an_event_is_named_by_any_text(tmp_path: Path) -> None:
+    store = store_of_acts(tmp_path, act(1, "alice", "a"))
+    assert who(store, 'did event "r1:5"') == ["alice"]
+    for id in ("r1:05", "r1:+5", "r1:0", "r1:", "r1", "", f"r1:{'5' * 5_000}"):
+        assert who(store, "did event $id", id=id) == []
+
+
+def test_batches_of_a_scan_may_be_done_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acts = [act(i, NAMES[i % 2], "b" if i % 5 == 4 else "a", NAMES[1 - i % 2]) for i in range(40)]
+    store = store_of(tmp_path, run(*acts), block_events=5)
+    asked = "agents | match did a then got b | select id, start, end"
+    expected = store.query(asked).rows()
+    assert len(expected) == 8
+    monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr("matrix.query.engine.scan.in_order", last_first)
+    assert store.query(asked).rows() == expected

@@ -21,6 +21,7 @@ from prompt_toolkit.styles import Style
 from matrix.cli.prompt.draft import Draft
 from matrix.event import BUILT_IN_KINDS
 from matrix.query.language.failure import keyword_words
+from matrix.query.language.habits import AGGREGATES
 
 # Colours of the terminal's own palette that can be read on light and on dark.
 STYLE = Style.from_dict(
@@ -64,7 +65,7 @@ def coloured(text: str, kinds: Collection[str]) -> Iterator[tuple[str, str]]:
     for match in _TOKEN.finditer(text):
         group, piece = str(match.lastgroup), match[0]
         if group == "name":
-            group = "keyword" if piece in keyword_words() | _other_words() else "kind" if _is_kind(piece, kinds) else ""
+            group = "keyword" if piece in _words() else "kind" if _is_kind(piece, kinds) else ""
         elif group == "regex":
             group = "text"
         elif group in ("data", "other"):
@@ -73,9 +74,8 @@ def coloured(text: str, kinds: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _other_words() -> frozenset[str]:
-    # The words of aggregates are one pattern of the grammar, not each a word of it.
-    return frozenset({"sum", "avg", "min", "max", "median", "stddev", "distinct", "first", "last"})
+def _words() -> frozenset[str]:
+    return keyword_words() | set(AGGREGATES)  # these are one pattern of the grammar, not each a word of it
 
 
 def _is_kind(name: str, kinds: Collection[str]) -> bool:

@@ -60,11 +60,11 @@ class Absence:
     def _is_past(self, ends: Array, simulations: Array, amount: int) -> Array:
         assert self.limit is not None, "a window has a limit"
         entries = self.entries
-        if self.limit.unit == "events":
+        if self.limit.unit == "events":  # differences, since a sum with a limit may be more than an int64 holds
             past: Array = entries.lasts[ends] - ends >= amount
         elif self.limit.unit == "time":
-            past = entries.evaluator.world.simulations.array("duration")[simulations] > entries.times[ends] + amount
+            past = entries.evaluator.world.simulations.array("duration")[simulations] - entries.times[ends] > amount
         else:
             agents = entries.outer.frames[0].index()[entries.streams[ends]]
-            past = entries.turn_counts.newest(agents) > entries.turns[ends] + amount
+            past = entries.turn_counts.newest(agents) - entries.turns[ends] > amount
         return past

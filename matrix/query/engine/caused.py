@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from matrix.errors import QueryError
 from matrix.limits import QUERY_CAUSE_PAIRS_MAX, QUERY_PAIRS_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import too_much_work
 from matrix.query.engine.entities import Goals
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.forest import Forest, Walk, above, below_marked, climb, forests, jumps, nearest
@@ -159,24 +159,18 @@ def _try_pairs(
         for rows, found in _pairs(forest, events, matching, expr, holds):
             tried += len(rows)
             if tried > QUERY_CAUSE_PAIRS_MAX:
-                raise too_many_pairs(evaluator.world.text, expr)
+                raise too_much_work(
+                    f"this would be tried on more than {QUERY_CAUSE_PAIRS_MAX:,} pairs of a row and an event above or "
+                    "below it",
+                    "say what the row must be first, or bound the way: … within 3 steps",
+                    text=evaluator.world.text,
+                    span=expr.span,
+                )
             for begin in range(0, len(rows), QUERY_PAIRS_MAX):
                 some = slice(begin, begin + QUERY_PAIRS_MAX)
                 pairs = scope.take(rows[some]).inside(inner.take(found[some]))
                 mask = evaluator.holds(q.And(pattern.span, tuple(items)), pairs)
                 holds[rows[some][mask]] = True
-
-
-def too_many_pairs(text: str, node: q.Node) -> QueryError:
-    """The error for a condition on rows and their ancestors that would be tried on too many pairs."""
-    return QueryError(
-        f"this would be tried on more than {QUERY_CAUSE_PAIRS_MAX:,} pairs of a row and an event above or below it",
-        code="too-much-work",
-        text=text,
-        start=node.span[0],
-        end=node.span[1],
-        hint="say what the row must be first, or bound the way: … within 3 steps",
-    )
 
 
 def _pairs(

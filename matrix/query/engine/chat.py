@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from matrix.limits import QUERY_CHAT_BYTES_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import portions
 from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, NoTable, expand
@@ -72,7 +72,9 @@ def _messages(world: World, place: Array, count: int, agents: Array, places: Arr
     contents = _contents(messages).take(pa.array(order))
     senders = messages.link("agent").rows[order]
     pieces = []
-    for some in _pieces(contents, starts, counts, places):
+    lengths = np.concatenate(([0], np.cumsum(pc.binary_length(contents).to_numpy())))
+    sizes = lengths[(starts + counts)[places]] - lengths[starts[places]]
+    for some in portions(sizes, QUERY_CHAT_BYTES_MAX):  # an Arrow array holds no more
         owners, found = expand(starts[places[some]], counts[places[some]])
         is_own = senders[found] == agents[some][owners]
         roles = np.where(senders[found] < 0, _SYSTEM, np.where(is_own, _ASSISTANT, _USER))
@@ -85,18 +87,6 @@ def _messages(world: World, place: Array, count: int, agents: Array, places: Arr
         structs = pa.StructArray.from_arrays(columns, names=[field.name for field in MESSAGES.value_type])
         pieces.append(pa.ListArray.from_arrays(pa.array(offsets), structs))
     return pa.chunked_array(pieces, MESSAGES)
-
-
-def _pieces(contents: pa.Array, starts: Array, counts: Array, places: Array) -> Iterator[slice]:
-    """Consecutive rows whose texts an Arrow array can hold together."""
-    lengths = np.concatenate(([0], np.cumsum(pc.binary_length(contents).to_numpy())))
-    sizes = np.cumsum(lengths[(starts + counts)[places]] - lengths[starts[places]])
-    begin = 0
-    while begin < len(places):
-        before = int(sizes[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(sizes, before + QUERY_CHAT_BYTES_MAX, side="right")))
-        yield slice(begin, end)
-        begin = end
 
 
 def _ids(world: World, agents: Array) -> pa.Array:

@@ -15,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from matrix.limits import QUERY_TABLES_KEPT_MAX
 from matrix.query.engine.entity_table import EntityTable, Restriction, T
 from matrix.query.engine.forks import Forks, incomplete
 from matrix.query.engine.frame import Linked
 from matrix.query.engine.keys import joined_ids, pair_rows
-from matrix.query.engine.value import Array, Type, Value, from_objects
+from matrix.query.engine.value import Array, Type, Value, from_objects, plain
 from matrix.query.syntax import Relation
 
 _MISSING = -1
@@ -100,6 +102,14 @@ class Simulations(EntityTable):
             self._by_ordinal[shard] = table
         found: Array = self._by_ordinal[shard][ordinals]
         return found
+
+    def called(self, ids: Sequence[str]) -> Array:
+        """The rows of the simulations with one of these ids, which several may share."""
+        lane = self.field("id").lane(Type.TEXT)
+        if lane is None:
+            return np.empty(0, np.int64)
+        known = plain(lane.spread(self.count).values)
+        return np.flatnonzero(np.asarray(pc.is_in(known, pa.array(ids, pa.string()))))
 
     def read_special(self, name: str) -> Value:
         if name in ("start", "end"):

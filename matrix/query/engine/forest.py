@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matrix.limits import QUERY_FOREST_EVENTS_MAX
+from matrix.query.engine.bounds import portions
 from matrix.query.engine.frame import expand
 from matrix.query.engine.scan import Needs, Wanted, scan
 from matrix.query.engine.value import Array, distinct
@@ -65,13 +66,8 @@ def forests(world: World, simulations: Array) -> Iterator[Forest]:
     """The causes in these simulations (any order), so many of them at once as memory is set aside for."""
     simulations = distinct(simulations)
     sizes = _sizes(world)[simulations]
-    ends = np.cumsum(sizes)
-    begin = 0
-    while begin < len(simulations):
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + QUERY_FOREST_EVENTS_MAX, side="right")))
-        yield _read(world, simulations[begin:end], sizes[begin:end])
-        begin = end
+    for some in portions(sizes, QUERY_FOREST_EVENTS_MAX):
+        yield _read(world, simulations[some], sizes[some])
 
 
 def _sizes(world: World) -> Array:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matrix.limits import QUERY_BATCH_EVENTS_MAX
+from matrix.query.engine.bounds import portions
 from matrix.query.engine.events import Part
 from matrix.query.engine.frame import expand
 from matrix.query.engine.value import Array
@@ -82,7 +83,7 @@ class Forks:
         order = np.argsort(keys, kind="stable")
         starts = np.searchsorted(keys[order], codes << _SEQ_BITS | self.firsts)
         counts = np.searchsorted(keys[order], codes << _SEQ_BITS | self.lasts, side="right") - starts
-        for few in _chunks(counts):
+        for few in portions(counts, QUERY_BATCH_EVENTS_MAX):
             owners, shared = expand(starts[few], counts[few])
             if len(shared):
                 yield Part(ref, kind, len(shared), places[order[shared]], block, self.owners[few][owners])
@@ -114,14 +115,3 @@ def incomplete(connection: sqlite3.Connection) -> list[str]:
 
 _NO_ROWS = np.empty(0, np.int64)
 NO_FORKS = Forks(_NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_ROWS)
-
-
-def _chunks(counts: Array) -> Iterator[slice]:
-    """Consecutive pieces of together at most a scan's batch; a block's worth of one piece is never cut."""
-    ends = np.cumsum(counts)
-    begin = 0
-    while begin < len(counts):
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + QUERY_BATCH_EVENTS_MAX, side="right")))
-        yield slice(begin, end)
-        begin = end

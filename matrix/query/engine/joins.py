@@ -15,6 +15,7 @@ import numpy as np
 from matrix.errors import QueryError
 from matrix.limits import QUERY_CHAIN_PAIRS_MAX, QUERY_CHAINS_MAX, QUERY_PAIRS_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import portions, too_much_work
 from matrix.query.engine.chains import Level
 from matrix.query.engine.combine import concat
 from matrix.query.engine.frame import Scope, expand
@@ -109,7 +110,7 @@ class Joins:
         """The last entry of the same stream within a distance of each place."""
         clock, lasts = self.entries.clock(limit.unit), self.entries.lasts[places]
         if limit.unit == "events":
-            nearest: Array = np.minimum(places + limit.amount, lasts)
+            nearest: Array = places + np.minimum(lasts - places, limit.amount)
             return nearest
         low, high = places.copy(), lasts.copy()  # the clock never runs back within a stream
         while (low < high).any():
@@ -136,10 +137,10 @@ class Joins:
         starts, ends = np.searchsorted(keys, lows[0], side="right"), np.searchsorted(keys, lows[1], side="right")
         counts = np.maximum(ends - starts, 0)
         self._count(int(counts.sum()), span)
-        for few in _chunks(counts):
+        for few in portions(counts, QUERY_PAIRS_MAX):
             chosen, places = expand(starts[few], counts[few])
-            pairs = Pairs(owners[few][chosen], events[places])
-            yield self._tried(test, pairs, refs)
+            if len(chosen):
+                yield self._tried(test, Pairs(owners[few][chosen], events[places]), refs)
 
     def _count(self, pairs: int, span: q.Span) -> None:
         self.tried += pairs
@@ -148,8 +149,7 @@ class Joins:
 
     def _too_much(self, message: str, span: q.Span) -> QueryError:
         hint = "limit the time between the steps (then within 1m …), compare with =, or ask fewer rows"
-        text = self.entries.evaluator.world.text
-        return QueryError(message, code="too-much-work", text=text, start=span[0], end=span[1], hint=hint)
+        return too_much_work(message, hint, text=self.entries.evaluator.world.text, span=span)
 
     def _tried(self, test: Test, pairs: Pairs, refs: Mapping[str, Array]) -> Pairs:
         """The pairs for which every condition holds."""
@@ -206,15 +206,3 @@ def _is_of_step_alone(expr: q.Expr) -> bool:
     """Whether an expression reads nothing but events of steps."""
     others = (q.Quantified, q.RelatedAggregate, q.Sequence, q.MatchCount, q.Caused, q.ColumnRef)
     return all(bool(node.step) if isinstance(node, q.Field) else not isinstance(node, others) for node in q.walk(expr))
-
-
-def _chunks(counts: Array) -> Iterator[slice]:
-    """Consecutive owners with together at most so many pairs as are tried at once (one alone may have more)."""
-    ends = np.cumsum(counts)
-    begin = 0
-    while begin < len(counts):
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + QUERY_PAIRS_MAX, side="right")))
-        if int(ends[end - 1]) > before:
-            yield slice(begin, end)
-        begin = end

@@ -140,8 +140,7 @@ def _cut_at_event(id: str, entities: Entities) -> Cut:
     ends = np.zeros(writers.count, np.int64)
     match = _EVENT_ID.fullmatch(id)
     if match is not None and (seq := int(match[2])) < INT64_MAX:
-        is_named = np.array([name == match[1] for name in writers.raw("id")], bool)
-        firsts = _firsts(entities)
-        has_it = (firsts <= seq) & (seq < firsts + writers.array("events"))
-        ends[is_named & has_it] = seq + 1
+        named = writers.called([match[1]])
+        firsts = _firsts(entities)[named]
+        ends[named[(firsts <= seq) & (seq < firsts + writers.array("events")[named])]] = seq + 1
     return Cut(entities, ends, ends > 0)

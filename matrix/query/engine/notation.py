@@ -55,7 +55,7 @@ def number_text(number: int | float) -> str:
 def message_text(message: Mapping[str, Any]) -> str:
     """A message of a chat on one line: who says what.
 
-    >>> message_text({"role": "user", "name": "bob", "content": "offer {\"price\":40}"})
+    >>> message_text({"role": "user", "name": "bob", "content": 'offer {"price":40}'})
     'bob: offer {"price":40}'
     >>> message_text({"role": "system", "name": None, "content": "the market is open"})
     'system: the market is open'

@@ -6,6 +6,7 @@ viewer, the row whose stream it is), the third on pairs of a chain of earlier ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from matrix.query import syntax as q
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame
 from matrix.query.engine.rows import conjuncts, is_local, keep_all
-from matrix.query.engine.value import Array, Type
+from matrix.query.engine.value import Array
 
 if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
@@ -70,17 +71,17 @@ class Test:
         return did if self.role == "did" else got
 
 
+_SEQ = re.compile("[1-9][0-9]{0,18}")
+
+
 def is_event(table: EventTable, id: str) -> Array:
     """Which events have an id: a simulation's id, a colon, the seq."""
     simulation, _, number = id.rpartition(":")
-    if not number.isascii() or not number.isdigit() or str(int(number)) != number:
+    if not _SEQ.fullmatch(number):
         return np.zeros(table.count, bool)
-    lane = table.world.simulations.field("id").lane(Type.TEXT)
-    names = [] if lane is None else lane.spread(table.world.simulations.count).values.to_pylist()
-    is_named = np.array([name == simulation for name in names], bool)
-    if not is_named.any():
-        return np.zeros(table.count, bool)
-    found: Array = (table.raw("seq") == int(number)) & is_named[table.simulation_rows()]
+    found: Array = table.raw("seq") == int(number)
+    if found.any():
+        found &= np.isin(table.simulation_rows(), table.world.simulations.called([simulation]))
     return found
 
 

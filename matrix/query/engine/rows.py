@@ -13,14 +13,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from matrix.limits import QUERY_CAUSED_ROWS_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.frame import Frame, Scope
 from matrix.query.engine.scan import Needs, Wanted, each_batch, expected_rows, scan
-from matrix.query.engine.value import Array, plain
+from matrix.query.engine.value import Array
 
 if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
@@ -228,10 +226,7 @@ def _simulation_of(event: str | None) -> str:
 def _looked_up(evaluator: Evaluator, wanted: Wanted, ids: Sequence[Any]) -> Wanted:
     """Only what may have these ids: simulations by their ids (several may share one), and the range of the seqs."""
     parts = [id.rpartition(":") for id in ids if isinstance(id, str)]
-    known = evaluator.world.simulations.field("id").only
-    names = pa.array([name for name, _, _ in parts], pa.string())
-    is_named = pc.is_in(plain(known.values), names) if known is not None else pa.array([], pa.bool_())
-    wanted = wanted.with_simulations(np.flatnonzero(np.asarray(is_named)))
+    wanted = wanted.with_simulations(evaluator.world.simulations.called([name for name, _, _ in parts]))
     seqs = [seq for _, _, seq in parts]
     if not all(seq.isdecimal() and len(seq) < _SEQ_DIGITS_MAX for seq in seqs) or not seqs:
         return wanted

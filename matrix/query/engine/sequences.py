@@ -14,6 +14,7 @@ import numpy as np
 
 from matrix.limits import QUERY_STREAM_EVENTS_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import portions
 from matrix.query.engine.chains import first_chains, not_overlapping
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.frame import Frame, Scope, Seen, expand
@@ -91,7 +92,9 @@ class StreamReader:
         of_stream = simulation_rows(self.scope.frames[0])
         # where every event of a stream counts, of whatever kind, several times as many entries are kept
         events_max = QUERY_STREAM_EVENTS_MAX // (4 if self.plan.counts_events else 1)
-        for simulations in _groups(self.evaluator.world, distinct(of_stream), events_max):
+        runs = distinct(of_stream)
+        for some in portions(self.evaluator.world.simulations.array("events")[runs], events_max):
+            simulations = runs[some]
             streams = np.flatnonzero(np.isin(of_stream, simulations))
             scope = self.scope.take(streams)
             found = Finder(self.evaluator, self.plan, scope.frames[0]).find(simulations, needs)
@@ -119,17 +122,6 @@ class StreamReader:
             self.evaluator.world.notices.others.append(
                 f"{count:,} {self.sequence.source} have an open match, in a run that goes on: {text}"
             )
-
-
-def _groups(world: World, simulations: Array, events_max: int) -> Iterator[Array]:
-    """Runs with together so many events as are read at once; one with more stands alone."""
-    ends = np.cumsum(world.simulations.array("events")[simulations])
-    begin = 0
-    while begin < len(simulations):
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + events_max, side="right")))
-        yield simulations[begin:end]
-        begin = end
 
 
 # -- in order ------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from matrix.query.engine.links import ends_of, read_end
 from matrix.query.engine.needs import columns_named
 from matrix.query.engine.order import ranks
 from matrix.query.engine.patterns import Plan, Test
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Needs, Wanted, each_batch
 from matrix.query.engine.turns import TurnCounts
 from matrix.query.engine.value import Array, Type, Value
 
@@ -53,12 +53,13 @@ class Loose:
         return found
 
     @classmethod
-    def joined(cls, parts: Sequence[Loose], tests: int) -> Loose:
-        """The entries of several tables that were joined."""
+    def joined(cls, parts: Sequence[Loose], starts: Sequence[int], tests: int) -> Loose:
+        """The entries of several tables that were joined, each table's rows beginning at its start."""
         nothing = np.empty(0, np.int32)
         is_any = np.empty(0, bool)
         empty = cls(nothing, nothing, is_any, is_any, np.empty((0, (tests + 7) // 8), np.uint8))
-        all_parts = [(part.rows, part.streams, part.did, part.got, part.met) for part in (empty, *parts)]
+        moved = [replace(part, rows=part.rows + np.int32(start)) for part, start in zip(parts, starts, strict=True)]
+        all_parts = [(part.rows, part.streams, part.did, part.got, part.met) for part in (empty, *moved)]
         return cls(*[np.concatenate(column) for column in zip(*all_parts, strict=True)])
 
 
@@ -91,6 +92,12 @@ class Found(NamedTuple):
     loose: Loose
 
 
+def _starts(parts: Sequence[Found]) -> list[int]:
+    """The row at which each table begins when they are joined."""
+    starts: list[int] = np.cumsum([0, *(part.table.count for part in parts)])[:-1].tolist()
+    return starts
+
+
 class Finder:
     """Finds the entries of some streams, batch by batch of a scan; ``outer`` has a row for each stream."""
 
@@ -103,8 +110,6 @@ class Finder:
         self._starts = np.cumsum(self._counts) - self._counts
         self._lookup = np.full(outer.table.count + 1, -1, np.int32)
         self._lookup[index] = np.arange(len(index))
-        self._parts: list[Loose] = []
-        self._kept = 0
 
     def find(self, simulations: Array, needs: Needs) -> Found:
         """The entries that some pattern could use, of these runs."""
@@ -112,10 +117,19 @@ class Finder:
         relation = q.Relation.MESSAGES if is_of_messages else q.Relation.EVENTS
         kinds = self.plan.kinds
         wanted = Wanted((kinds,) if kinds else (), simulations=simulations)
-        table = scan(self.evaluator.world, relation, wanted, self._keep, needs=needs)
-        return Found(table, Loose.joined(self._parts, len(self.tests)))
 
-    def _keep(self, batch: EventTable) -> Array:
+        def found_in(batch: EventTable) -> Found:
+            found = self._found(batch)
+            needs.read(found.table)
+            return found
+
+        world = self.evaluator.world
+        parts = [part for part in each_batch(world, relation, wanted, found_in) if part.table.count]
+        table = EventTable.joined(world, relation, [part.table for part in parts])
+        return Found(table, Loose.joined([part.loose for part in parts], _starts(parts), len(self.tests)))
+
+    def _found(self, batch: EventTable) -> Found:
+        """The events of a batch that are in some stream; several threads find at once, so nothing is kept here."""
         masks = [test.meets(self.evaluator, batch) for test in self.tests]
         rows = np.arange(batch.count)
         if not self.plan.counts_events:
@@ -124,10 +138,10 @@ class Finder:
         loose = self._entries(batch if len(rows) == batch.count else batch.narrow(rows), masks)
         is_used = np.zeros(len(rows), bool)
         is_used[loose.rows] = True
-        places = (np.cumsum(is_used) - 1 + self._kept).astype(np.int32)
-        self._parts.append(replace(loose, rows=places[loose.rows]))
-        self._kept += int(is_used.sum())
-        return rows[is_used]
+        places = (np.cumsum(is_used) - 1).astype(np.int32)
+        used = rows[is_used]
+        table = batch if len(used) == batch.count else batch.narrow(used)
+        return Found(table, replace(loose, rows=places[loose.rows]))
 
     def _entries(self, table: EventTable, masks: list[Array]) -> Loose:
         """All (event, stream) pairs that meet a test as far as is known."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from matrix.errors import QueryError
 from matrix.limits import QUERY_TREE_CHARS_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import too_much_work
 from matrix.query.engine.caused import Events, events_of
 from matrix.query.engine.chat import Shaped
 from matrix.query.engine.events import EventTable
@@ -88,20 +88,14 @@ def _drawn(world: World, stage: q.Shape, above: Array, kinds: list[str]) -> tupl
         texts.append(f"{indent}{fork}{kinds[row]}")
         room -= len(texts[-1])
         if room < 0:
-            raise _too_large(world.text, stage)
+            raise too_much_work(
+                f"the tree would take more than {QUERY_TREE_CHARS_MAX:,} characters to draw",
+                "a long chain of causes goes far to the right; take fewer rows, for example: causes within 100 steps",
+                text=world.text,
+                span=stage.span,
+            )
         indent += {_BRANCH: _DOWN, _LAST: _NOTHING, "": ""}[fork]
         children = below.get(row, ())
         forks = [_BRANCH] * (len(children) - 1) + [_LAST]
         waiting.extend((child, level + 1, indent, fork) for child, fork in zip(reversed(children), reversed(forks)))
     return np.array(rows, np.int64), np.array(levels, np.int64), texts
-
-
-def _too_large(text: str, stage: q.Shape) -> QueryError:
-    return QueryError(
-        f"the tree would take more than {QUERY_TREE_CHARS_MAX:,} characters to draw",
-        code="too-much-work",
-        text=text,
-        start=stage.span[0],
-        end=stage.span[1],
-        hint="a long chain of causes goes far to the right; take fewer rows, for example: causes within 100 steps",
-    )

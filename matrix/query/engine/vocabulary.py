@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from matrix.limits import COMPLETION_VALUES_MAX
 from matrix.query import syntax as q
-
-if TYPE_CHECKING:
-    from matrix.log.reader import LogReader
-    from matrix.query.engine.scan import Source
 
 #: Where the values of a field that is a name are found: a table and a column.
 _VALUES = {
@@ -82,17 +77,3 @@ class Vocabulary:
             self._kept[place] = dict(self.connection.execute(top).fetchall())
         found: dict[str, int] = self._kept[place]
         return found
-
-
-_KEPT: WeakKeyDictionary[LogReader, tuple[list[Any], Vocabulary]] = WeakKeyDictionary()
-
-
-def kept_vocabulary(source: Source) -> Vocabulary:
-    """The names of a store as its index is now."""
-    witnesses = source.connection.execute("SELECT * FROM witnesses ORDER BY shard").fetchall()
-    known = _KEPT.get(source.reader)
-    if known is None or known[0] != witnesses:
-        known = witnesses, Vocabulary(source.connection)
-        _KEPT[source.reader] = known
-    known[1].connection = source.connection  # a damaged index is replaced, and its connection with it
-    return known[1]

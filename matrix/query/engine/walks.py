@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from matrix.errors import QueryError
 from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_CAUSE_LOOKUPS_MAX, QUERY_CAUSE_ROWS_MAX
 from matrix.query import syntax as q
+from matrix.query.engine.bounds import too_much_work
 from matrix.query.engine.caused import Events, events_of
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.forest import Children, climb, forests
@@ -67,13 +67,11 @@ class _Room:
         self.left -= count
         if self.left < 0:
             word = "causes" if isinstance(self.stage, q.Causes) else "effects"
-            raise QueryError(
+            raise too_much_work(
                 f"{word} would give more than {QUERY_CAUSE_ROWS_MAX:,} rows, one for each row and event on its way",
-                code="too-much-work",
+                f"begin with fewer rows, or bound the way: {word} within 3 steps",
                 text=self.text,
-                start=self.stage.span[0],
-                end=self.stage.span[1],
-                hint=f"begin with fewer rows, or bound the way: {word} within 3 steps",
+                span=self.stage.span,
             )
 
 

@@ -27,6 +27,7 @@ from matrix.query.language.payload_paths import Kinds, paths_of
 from matrix.query.language.scope import Scope, field_behind
 from matrix.query.language.suggest import how_well, is_one_slip
 from matrix.query.language.values import FUNCTIONS
+from matrix.query.language.watching import REFUSED
 from matrix.query.language.words import is_kind_field
 from matrix.query.syntax import Field, Query, Relation
 
@@ -38,7 +39,6 @@ _AGENTS_SHOWN = 10
 _NAMES, _PATHS, _WORDS, _FUNCTIONS = range(4)
 _WITHOUT_ROWS = {"any", "every", "no", "at", "exactly", "did", "got", "saw", "goal", "caused", "led", "directly"}
 _WITHOUT_ROWS |= {"match", "funnel", "causes", "effects", "sample"}
-_NOT_WATCHED = {"sort", "sample", "funnel", "effects"}
 
 
 class Offer(NamedTuple):
@@ -85,7 +85,7 @@ def _hidden(place: Place, scope: Scope | None) -> set[str]:
     """Words that the grammar takes here and the checker does not."""
     hidden: set[str] = set()
     if any(token.type == "WATCH" for token in place.tokens[:2]) and place.last == "VBAR":
-        hidden |= _NOT_WATCHED
+        hidden |= REFUSED.keys()
     if scope is None:
         return hidden
     relation = scope.relation

@@ -1,9 +1,8 @@
 """A word with one wrong letter, found by trying: which word, put right, makes a query of the text?
 
 The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is read
-The parser stops where a text cannot go on, and that may be behind the slip: ``agents where evry goal (failed)`` is
-read
-the language that are one letter away; the first text that is a right query shows what was meant.
+up to ``goal``. So the words at the place and some before it are tried, each with the words of the language that are one
+letter away; the first text that is a right query shows what was meant.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from matrix.query.language.context import Context, span_of
 from matrix.query.language.suggest import Edit, refusal
 from matrix.query.syntax import Aggregate, Column, ColumnRef, Limit, Match, Relation, Select, Span, Stage, Type, Where
 
-#: Stage -> what is wrong, what to say.
-_REFUSED = {
+#: Stages that no watch has -> what is wrong, what to say.
+REFUSED = {
     "sort": ("a watch cannot be sorted: its rows arrive in order as they happen", 'leave out "sort"'),
     "sample": ("a watch cannot be sampled: its rows arrive in order as they happen", 'leave out "sample"'),
     "funnel": (
@@ -35,8 +35,8 @@ def refuse_in_watch(
     """Refuse a stage that no watch can have; ``relation`` is what the rows before it are, unless they are buckets."""
     start, end = span_of(tree)
     stage = str(tree.data)
-    if stage in _REFUSED:
-        message, hint = _REFUSED[stage]
+    if stage in REFUSED:
+        message, hint = REFUSED[stage]
         raise refusal("not-in-watch", message, (start, end), hint, _without(context, start, end))
     if stage == "shape" and tree.children[0] == "tree":
         message = "a watch is no tree: what hangs under a row comes after it"
