@@ -78,7 +78,7 @@ class Joins:
                 counts = np.clip(ends - first, 0, width)
                 self._count(int(counts.sum()), span)
                 met = np.full(len(places), -1)
-                for few in _chunks(counts):
+                for few in portions(counts, QUERY_PAIRS_MAX):
                     owners, chains = expand(ends[few] - counts[few], counts[few])
                     owners += few.start
                     kept = self._tried(test, Pairs(chains, places[owners]), level.refs)
