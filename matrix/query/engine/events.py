@@ -78,6 +78,7 @@ class EventTable(Table):
         super().__init__(sum(part.count for part in parts))
         self.world, self.relation, self.parts = world, relation, list(parts)
         self._raw: dict[str, Array] = {}
+        self._rows: list[tuple[Block, Array]] | None = None
         self._receivers: Receivers | None = None
 
     # -- fixed columns ------------------------------------------------------------------------
@@ -89,8 +90,17 @@ class EventTable(Table):
             self._raw[name] = np.concatenate(arrays) if arrays else np.empty(0, _NARROW.get(name, np.int64))
         return self._raw[name]
 
-    def _block_rows(self) -> Iterator[tuple[Block, Array]]:
-        """The blocks that the parts are of, and their rows: neighbours of one block together."""
+    def _block_rows(self) -> list[tuple[Block, Array]]:
+        """The blocks that the parts are of, and their rows, until the blocks are let go."""
+        if self._rows is None:
+            found = list(self._find_block_rows())
+            if not all(part.block is not None for part in self.parts):
+                return found
+            self._rows = found
+        return self._rows
+
+    def _find_block_rows(self) -> Iterator[tuple[Block, Array]]:
+        """Neighbours of one block together."""
         for _, parts in groupby(self.parts, key=lambda part: part.ref):
             first, *others = parts
             rows = first.rows(self.world)
@@ -270,6 +280,7 @@ class EventTable(Table):
 
     def release(self) -> None:
         """Let the blocks go: what was not read yet is read from the log again when asked for."""
+        self._rows = None
         for part in self.parts:
             part.block = None
 

@@ -364,7 +364,7 @@ def _shared_parts(block: Block, choice: Choice, rows: Array | None) -> Iterator[
 
 
 def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
-    if wanted.simulations is None or not table.count:
+    if wanted.simulations is None or not table.count or len(wanted.simulations) == table.world.simulations.count:
         return table
     rows = np.flatnonzero(np.isin(table.simulation_rows(), wanted.simulations))
     return table if len(rows) == table.count else table.narrow(rows)
