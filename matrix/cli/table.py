@@ -2,9 +2,10 @@
 
 No borders: bold names over a thin rule, numbers and durations to the right, what is missing left blank.
 Widths come from the first rows, then rows are written as they come, so a long result starts at once.
-On a terminal long cells are cut with an ellipsis, and columns that do not fit are left out, the least telling
-first, and named below; anywhere else nothing is cut. A chat has a line for each message, and long messages are
-wrapped; what is drawn (a tree, the bars of a timeline) stays whole as long as there is room for it alone.
+On a terminal long cells are cut with an ellipsis (ids in the middle, as they differ at the end), and columns that do
+not fit are left out, the least telling first, and named below; anywhere else nothing is cut. A chat has a line for
+each message, long messages are wrapped, and half of the width is kept for them; what is drawn (a tree, the bars of a
+timeline) stays whole as long as there is room for it alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from matrix.query.engine.notation import duration_text, message_text, number_tex
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
 TEXT_WIDTH_MIN = 16  # a column of text is cut to no less before whole columns are left out
+TAIL_WIDTH = 6  # what stays of the end of an id that is cut: of an event's, its place in its simulation
 GAP = "  "
 
 #: Built-in columns that a narrow terminal can spare, the most dispensable first: most repeat what others say.
@@ -44,6 +46,7 @@ SPARE: tuple[str, ...] = (
 SPARE += ("turns", "start", "goal", "role", "seed")
 
 OPEN = ("data", "text")  # long by nature, and no less telling when cut
+IDS = frozenset(("id", "simulation", "goal", "state", "cause", "parent", "reply_to", "conversation", "origin"))
 DRAWN = {"tree": "level", "bar": "lane"}  # drawings, and the column by whose presence they are known
 
 # Text of other people's making must not move the cursor or colour the terminal.
@@ -64,13 +67,16 @@ class Column:
     is_drawn: bool = False
     is_chat: bool = False
     width: int = 0
+    least: int = TEXT_WIDTH_MIN
     is_empty: bool = False
 
     def fit(self, text: str) -> str:
         """The text in exactly this column's width."""
         length = cell_len(text)
         if length > self.width:
-            return set_cell_size(text, self.width - 1) + "…"
+            tail = text[-TAIL_WIDTH:] if self.name in IDS else ""
+            head = self.width - 1 - cell_len(tail)
+            return set_cell_size(text, head) + "…" + tail if head > 0 else set_cell_size(text, self.width - 1) + "…"
         pad = " " * (self.width - length)
         return pad + text if self.is_right else text + pad
 
@@ -148,6 +154,9 @@ def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
 def fitted(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, each with its final width: the least telling go first, then text is cut."""
     shown, gone = list(columns), []
+    for column in shown:
+        if column.is_chat:
+            column.least = max(TEXT_WIDTH_MIN, width // 2)
     while _total(map(_floor, shown)) > width and len(shown) > 1:
         gone.append(_least_telling(shown))
         shown.remove(gone[-1])
@@ -173,7 +182,7 @@ def _shrink(shown: list[Column], width: int) -> None:
 
 
 def _floor(column: Column) -> int:
-    return column.width if column.is_whole else min(column.width, TEXT_WIDTH_MIN)
+    return column.width if column.is_whole else min(column.width, column.least)
 
 
 def _least_telling(shown: list[Column]) -> Column:

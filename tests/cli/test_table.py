@@ -49,6 +49,23 @@ def test_long_cells_are_cut_on_a_terminal_and_nowhere_else() -> None:
     assert shown(table)[2] == "a   " + ("word " * 40).rstrip()
 
 
+def test_ids_are_cut_in_the_middle_as_they_differ_at_the_end() -> None:
+    ids = ["09cc350d-f5d3-41b0-a107-003a301b212f:25", "09cc350d-f5d3-41b0-a107-003a301b212f:27"]
+    assert shown(pa.table({"id": ids, "n": [1, 2]}), width=20)[2:] == ["09cc350d-f…12f:25  1", "09cc350d-f…12f:27  2"]
+
+
+def test_a_chat_keeps_room_for_its_words_on_a_narrow_terminal() -> None:
+    told = [{"role": "user", "name": "ann", "content": "is that your best price? " * 3}]
+    chat = pa.array([told], pa.list_(pa.struct({name: pa.string() for name in ("role", "name", "content")})))
+    names = {"simulation": "casino-404", "conversation": "casino-404/mturk_agent_2+mturk_agent_1", "agent": "ann"}
+    table = pa.table({name: [value] for name, value in names.items()} | {"messages": chat})
+    assert shown(table, width=60)[2:] == [
+        "casino-404  ann    ann: is that your best price? is that",
+        "                     your best price? is that your best",
+        "                     price?",
+    ]
+
+
 def test_a_narrow_terminal_leaves_out_the_least_telling_columns_and_names_them() -> None:
     table = pa.table(
         {name: [f"{name} value"] for name in ("id", "seq", "wall", "kind", "empty", "data")} | {"empty": [None]}

@@ -37,7 +37,7 @@ from tests.query.moments import Moment, asked_at, is_told_whole, left_at, moment
 from tests.query.test_execute_scan import Watched
 from tests.stories import SECOND, deal
 
-EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "40"))
 SMALL_SEGMENT_BYTES = 4_096
 
 #: Everything that there is to see of each relation.
@@ -283,7 +283,7 @@ def test_an_explanation_says_that_the_log_is_read(tmp_path: Path) -> None:
     rows = deal_store(tmp_path).query("explain agents as of 1s where role = buyer | count").rows()
     assert [(row["step"].strip(), row["rows"], row["by"]) for row in rows[:2]] == [
         ("agents as of 1s", 3, "log"),
-        ("where role = buyer", 1, None),
+        ("where role = buyer", 1, "memory"),
     ]
 
 

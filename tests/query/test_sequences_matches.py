@@ -251,9 +251,33 @@ def test_runs_are_worked_through_in_groups(tmp_path: Path, monkeypatch: pytest.M
 def test_too_many_pairs_are_an_error_with_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     store = store_of_acts(tmp_path, *PRICES, act(3, "bob", "counter", "alice", price=50))
     monkeypatch.setattr(joins, limit, 1)
-    query = "agents where did offer as o then got counter(.price != o.data.price)"
+    query = "agents where did offer as o then got counter(.price != o.data.price) then event(.price != o.data.price)"
     with pytest.raises(QueryError) as caught:
         store.query(query)
     assert caught.value.code == "too-much-work"
     assert query[caught.value.start : caught.value.end] == "counter(.price != o.data.price)"
     assert who(store, "did offer as o then got counter(.price = o.data.price + 10)") == ["alice"]
+
+
+def test_of_many_events_that_a_condition_could_look_back_at_the_nearest_are_tried_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers = [act(n, "alice", "offer", "bob", price=n) for n in range(1, 101)]
+    counters = [act(100 + n, "alice", "counter", "bob", price=90) for n in range(1, 101)]
+    store = store_of_acts(tmp_path, *offers, *counters, act(300, "alice", "accept", "bob"))
+    monkeypatch.setattr(joins, "QUERY_CHAIN_PAIRS_MAX", 200)  # of ten thousand
+    monkeypatch.setattr(joins, "QUERY_CHAINS_MAX", 200)
+    assert who(store, "did offer as o then counter(.price < o.data.price)") == ["alice"]
+    assert who(store, "did offer as o then counter(.price < o.data.price) then accept") == ["alice"]
+    rows = store.query("agents | match offer as o then counter(.price < o.data.price) as c").rows()
+    assert [(row["start"], row["end"]) for row in rows] == [(100 * SECOND, 101 * SECOND)]
+
+
+def test_an_event_further_back_is_found_when_the_nearest_do_not_meet_a_condition(tmp_path: Path) -> None:
+    prices = [7, 9, 1, 2, 3, 4, 5, 6]
+    offers = [act(n, "alice", "offer", "bob", price=price) for n, price in enumerate(prices, 1)]
+    store = store_of_acts(tmp_path, *offers, *(act(20, "alice", "counter", "bob", price=n) for n in (8, 6)))
+    match = "agents | match offer as o then counter(.price < o.data.price) as c | select o.data.price, c.data.price"
+    assert store.query(match).rows() == [{"o_data_price": 9, "c_data_price": 8}]
+    within = "agents | match offer as o then within 15s counter(.price < o.data.price) as c | select c.data.price"
+    assert store.query(within).rows() == []

@@ -52,11 +52,7 @@ class Joins:
 
     def behind(self, level: Level, number: int, hits: Sequence[Array], gap: q.Distance | None) -> Pairs:
         """All chains with each of the events behind them that meet a test of a step; some pairs may come twice."""
-        plan = self.entries.plan
-        until = self.entries.lasts[level.places]
-        for limit, since in ((gap, level.places), (plan.sequence.within, level.starts)):
-            if limit is not None:
-                until = np.minimum(until, self.latest_within(since, limit))
+        plan, until = self.entries.plan, self._until(level, gap)
         found = [_NO_PAIRS]
         kept, span = 0, plan.sequence.steps[number].span
         for test, places in zip(plan.steps[number], hits, strict=True):
@@ -66,6 +62,40 @@ class Joins:
                 if kept > QUERY_CHAINS_MAX:
                     raise self._too_much(f"more than {QUERY_CHAINS_MAX:,} chains of events lead here", span)
         return Pairs(np.concatenate([p.chains for p in found]), np.concatenate([p.places for p in found]))
+
+    def latest_behind(self, level: Level, number: int, hits: Sequence[Array], gap: q.Distance | None) -> Pairs:
+        """For each event the latest of the chains before it that meets a test of a step with it.
+
+        Right where the latest chain is always the one to take (see `Search`), and tries few pairs where many would
+        do: first the nearest chain, then the two before, the four before, and only of events that have none yet.
+        """
+        until, span = self._until(level, gap), self.entries.plan.sequence.steps[number].span
+        found = [_NO_PAIRS]
+        for test, places in zip(self.entries.plan.steps[number], hits, strict=True):
+            first = np.searchsorted(until, places, side="left")
+            ends, width = np.searchsorted(level.places, places, side="left"), 1
+            while len(places):
+                counts = np.clip(ends - first, 0, width)
+                self._count(int(counts.sum()), span)
+                met = np.full(len(places), -1)
+                for few in portions(counts, QUERY_PAIRS_MAX):
+                    owners, chains = expand(ends[few] - counts[few], counts[few])
+                    owners += few.start
+                    kept = self._tried(test, Pairs(chains, places[owners]), level.refs)
+                    np.maximum.at(met, np.searchsorted(places, kept.places), kept.chains)
+                found.append(Pairs(met[met >= 0], places[met >= 0]))
+                ends = ends - counts
+                is_left = (met < 0) & (ends > first)
+                places, first, ends, width = places[is_left], first[is_left], ends[is_left], width * 2
+        return Pairs(np.concatenate([p.chains for p in found]), np.concatenate([p.places for p in found]))
+
+    def _until(self, level: Level, gap: q.Distance | None) -> Array:
+        """The last entry that may come next, of each chain."""
+        until = self.entries.lasts[level.places]
+        for limit, since in ((gap, level.places), (self.entries.plan.sequence.within, level.starts)):
+            if limit is not None:
+                until = np.minimum(until, self.latest_within(since, limit))
+        return until
 
     def any_between(
         self, test: Test, hits: Array, after: Array, until: Array, refs: Mapping[str, Array], span: q.Span
@@ -165,6 +195,11 @@ def _equality(item: q.Expr) -> _Equality | None:
         if len(names) == 1 and not names_used(event) and _is_of_step_alone(step):
             return _Equality(event, step, next(iter(names)))
     return None
+
+
+def uses_values(tests: Sequence[Test]) -> bool:
+    """Whether pairs of some test are found by value."""
+    return any(_equality(item) is not None for test in tests for item in test.on_steps)
 
 
 def _is_of_step_alone(expr: q.Expr) -> bool:

@@ -16,7 +16,7 @@ from matrix.query import syntax as q
 from matrix.query.engine import chains
 from matrix.query.engine.absence import Absence
 from matrix.query.engine.chains import Level
-from matrix.query.engine.joins import Joins
+from matrix.query.engine.joins import Joins, uses_values
 from matrix.query.engine.patterns import Test, names_used
 from matrix.query.engine.streams import Entries
 from matrix.query.engine.value import Array
@@ -60,11 +60,15 @@ class Search:
             self._joined_step(before, number, hits)
 
     def _is_plain(self, before: Level, tests: tuple[Test, ...]) -> bool:
-        """Whether the latest chain before an event is always the one to take: no later one starts earlier."""
-        if before.refs or any(test.on_steps for test in tests):
-            return False
-        is_unique = bool((before.places[1:] > before.places[:-1]).all())
-        return is_unique and bool((before.starts[1:] >= before.starts[:-1]).all())
+        """Whether the latest chain before an event is always the one to take, and none has to be tried."""
+        return not before.refs and not any(test.on_steps for test in tests) and _is_latest_best(before)
+
+    def _takes_latest(self, before: Level, number: int) -> bool:
+        """Whether the latest chain that meets a step's conditions is always the one to take: nothing else is asked."""
+        step = self.plan.sequence.steps[number]
+        is_asked = self.plan.named_after(number) - {step.name}
+        has_values = uses_values(self.plan.steps[number])
+        return step.times == 1 and not is_asked and not has_values and _is_latest_best(before)
 
     def _plain_step(self, before: Level | None, number: int, hits: Array) -> None:
         step, begins = self.plan.sequence.steps[number], self.entries.begins
@@ -86,7 +90,8 @@ class Search:
         level = before
         for left in reversed(range(step.times)):
             gap = step.gap if left == step.times - 1 else None
-            owners, places = self.joins.behind(level, number, hits, gap)
+            pairs = self.joins.latest_behind if self._takes_latest(level, number) else self.joins.behind
+            owners, places = pairs(level, number, hits, gap)
             order = np.lexsort((owners, places))
             owners, places = owners[order], places[order]
             is_new = np.ones(len(order), bool)
@@ -97,9 +102,16 @@ class Search:
             if left == 0 and step.name in live:
                 refs[step.name] = places
             level = self._pruned(Level(number, places, level.starts[owners], owners, refs=refs))
+            if left == 0 and self._asks_for_starts_alone(level, number):
+                level = _without_earlier_starts(level)
             self.levels.append(level)
             if not level.count:
                 break
+
+    def _asks_for_starts_alone(self, level: Level, number: int) -> bool:
+        """Whether what may follow a chain, and whether it then holds, depends on nothing but its start."""
+        steps = self.plan.sequence.steps[number + 1 :]
+        return not self.keeps_all and not level.refs and bool(steps) and steps[0].gap is None
 
     def _pruned(self, level: Level) -> Level:
         """Without the chains that another one of the same last and referenced events makes superfluous.
@@ -183,6 +195,19 @@ class Search:
                 found[name] = level.places[numbers]
             numbers = level.parents[numbers]
         return {step.name: found[step.name] for step in steps if step.name}
+
+
+def _is_latest_best(level: Level) -> bool:
+    """Whether no later chain of a level starts earlier, so that the latest one before an event is the tightest."""
+    is_unique = bool((level.places[1:] > level.places[:-1]).all())
+    return is_unique and bool((level.starts[1:] >= level.starts[:-1]).all())
+
+
+def _without_earlier_starts(level: Level) -> Level:
+    """A level without the chains of which an earlier one starts as late: what follows them follows that one too."""
+    latest = np.maximum.accumulate(level.starts)
+    kept = np.flatnonzero(np.append(True, level.starts[1:] > latest[:-1]))[: level.count]
+    return replace(level, places=level.places[kept], starts=level.starts[kept], parents=level.parents[kept])
 
 
 def together(hits: list[Array]) -> Array:
