@@ -73,6 +73,7 @@ assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
+QUERY_THREADS_BLOCK_EVENTS = 16_384  # events in a block, on average, above which threads read faster than one
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
 QUERY_FOREST_EVENTS_MAX = 16 * 1024 * 1024  # events whose causes are held at once, 30 bytes each while walked
 QUERY_CAUSED_ROWS_MAX = 4 * 1024 * 1024  # rows that wait to be asked for their causes; more are decided while read
