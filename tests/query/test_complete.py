@@ -18,8 +18,8 @@ from matrix.errors import QueryError
 from matrix.event import Event
 from matrix.query.check import check
 from matrix.query.complete import Completion, complete
-from matrix.query.engine.unknown import unknown_names
 from matrix.query.engine.kept import kept_vocabulary
+from matrix.query.engine.unknown import unknown_names
 from matrix.query.language.cursor import place_at
 from matrix.query.language.suggest import how_well
 from matrix.query.syntax import walk
