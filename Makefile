@@ -7,13 +7,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check bench-quick bench-peers reliability clean
+.PHONY: demo test check fuzz bench-quick bench-peers reliability clean
 
 demo: $(VENV)/installed
 	@$(BIN)/matrix demo
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest -n 2 -q
+
+# Made-up queries on made-up histories against the plain evaluator: 50,000 answers compared; say COMPARISONS=1000000.
+COMPARISONS ?= 50000
+FUZZ_SEED ?= 0
+fuzz: $(VENV)/installed-test
+	@MATRIX_FUZZ_COMPARISONS=$(COMPARISONS) MATRIX_FUZZ_SEED=$(FUZZ_SEED) \
+		$(BIN)/python -m pytest -n 2 -q tests/query/test_oracle.py -k long_search -o faulthandler_timeout=0
 
 # The whole determinism battery, with the other versions of Python that are there.
 reliability: $(VENV)/installed-test

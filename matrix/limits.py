@@ -15,6 +15,7 @@ KINDS_PER_BLOCK_MAX = 4_096
 FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct fields share one column of maps
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
+DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
 COMPARE_EVENTS_SHOWN = 1_024  # events behind the first difference, in which what was expected is looked for

@@ -24,9 +24,9 @@ FORMATS = ("table", "jsonl")
 
 @click.command(
     "watch",
-    epilog="\b\nExamples:\n  matrix watch runs 'events goal.failed'\n"
-    "  matrix watch runs 'events tool.failed | count by .tool per 10s' --after start\n"
-    "  matrix watch runs 'agents where role = $role and status = failed' --param role=buyer --format jsonl",
+    epilog="Without a limit a watch goes on until Ctrl-C.\n\n"
+    "\b\nExamples:\n  matrix watch runs 'events offer | limit 3' --after start\n"
+    "  matrix watch runs 'agents where role = $role and goal succeeded | limit 1' --after start --param role=buyer",
 )
 @click.argument("store")
 @click.argument("query", nargs=-1, required=True, metavar="QUERY")

@@ -195,7 +195,7 @@ class History:
             seen.add((shard, ordinal))
             if first.seq <= bound:
                 parts.append(Part(shard, ordinal, first.seq, bound))
-            if first.kind != SIMULATION_FORKED:
+            if first.kind != SIMULATION_FORKED or first.seq == 1:  # which shares nothing, whatever it says
                 return tuple(reversed(parts)), tuple(reversed(forks))
             if first.seq <= bound:
                 forks.append(first)

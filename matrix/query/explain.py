@@ -68,7 +68,7 @@ class Line:
             "expected": sum(reading.expected for reading in read) if read else None,
             "blocks": f"{sum(r.blocks for r in read):,} of {max(r.blocks_all for r in read):,}" if read else None,
             "bytes": sum(reading.size_bytes for reading in read) if read else None,
-            "by": self.by or ("log" if read else None),
+            "by": self.by or ("log" if read else "memory" if passed is not None and passed.asked is not None else None),
             "ms": None if passed is None or not passed.ns else round(passed.ns / 1e6, 2),
         }
 

@@ -83,16 +83,27 @@ class Waiting:
         return shard, block
 
     def _may_come(self, block: list[Event]) -> bool:
-        forked: Event | None = block[0] if block[0].kind == SIMULATION_FORKED else None
-        at = forked.data["at"] if forked else 0
-        while forked:
-            parent = forked.data["parent_shard"], forked.data["parent_ordinal"]
-            if self._newest.get(parent, 0) >= at:
-                return True
-            forked = self._forked.get(parent)
-            if forked is None or forked.data["at"] < at:
+        newest = dict(self._newest)
+        for event in block:
+            if event.kind == SIMULATION_FORKED and not self._is_whole(event, newest):
                 return False
+            newest[self._shard_of(block), event.simulation] = event.seq
         return True
+
+    def _shard_of(self, block: list[Event]) -> int:
+        return next(shard for shard, left in self._left.items() if left and left[0] is block)
+
+    def _is_whole(self, fork: Event, newest: dict[tuple[int, int], int]) -> bool:
+        """Whether everything that a fork shares has been written: by its parent, or by whom that is a fork of."""
+        at, forked = fork.data["at"], fork
+        while True:
+            parent = forked.data["parent_shard"], forked.data["parent_ordinal"]
+            if newest.get(parent, 0) >= at:
+                return True
+            grand = self._forked.get(parent)
+            if parent not in newest or grand is None or grand.data["at"] < at:
+                return False
+            forked = grand
 
 
 @quick

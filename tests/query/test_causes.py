@@ -461,3 +461,11 @@ def test_a_chain_as_long_as_its_simulation(tmp_path: Path) -> None:
     assert column(store, f'events where led to event "long:{count - 1}" | count', "count") == [count - 3]
     assert column(store, f"events where seq = {count - 1} | causes | count, max(depth) as d", "d") == [count - 3]
     assert column(store, "events ask | effects | count", "count") == [count - 11]
+
+
+def test_causes_are_followed_in_a_log_with_gaps(tmp_path: Path) -> None:
+    events = [*opening(1, "r1"), event(40, 2, "offer"), event(90, 40), event(91, 60), event(95, 91, "accept")]
+    store = store_of(tmp_path, events, block_events=3)
+    assert column(store, "events where caused by offer", "id") == ["r1:90"]
+    assert column(store, "events where led to accept", "id") == ["r1:91"]
+    assert column(store, "events accept | causes", "id") == ["r1:91"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from matrix.limits import QUERY_CHAT_BYTES_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.bounds import portions
 from matrix.query.engine.conversations import Conversations
-from matrix.query.engine.events import EventTable
+from matrix.query.engine.events import EventTable, Part
 from matrix.query.engine.frame import Frame, NoTable, expand
 from matrix.query.engine.functions import compact_jsons
 from matrix.query.engine.value import Array, Nested, Type, plain, text_array
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
     from matrix.query.engine.world import World
 
+_ESCAPED = r'["\\\x00-\x1f]'  # what JSON cannot hold as it is
 ROLES = ("assistant", "user", "system")
 _ASSISTANT, _USER, _SYSTEM = range(3)
 MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in ("role", "name", "content")]))
@@ -108,7 +110,43 @@ def _contents(messages: EventTable) -> pa.Array:
 
 
 def _said(messages: EventTable) -> pa.Array:
-    texts: list[str] = []
-    for kind, payloads in messages.payloads():
-        texts.extend([kind if data == "{}" else f"{kind} {data}" for data in compact_jsons(list(payloads))])
-    return text_array(texts)
+    pieces = [_by_columns(messages.world, part) or _one_by_one(messages.world, part) for part in messages.parts]
+    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
+
+
+def _one_by_one(world: World, part: Part) -> pa.Array:
+    """What the messages of a part say, from their payloads."""
+    payloads = part.open(world).payloads(part.kind)
+    chosen = payloads if part.places is None else [payloads[place] for place in part.places.tolist()]
+    return text_array([part.kind if data == "{}" else f"{part.kind} {data}" for data in compact_jsons(list(chosen))])
+
+
+def _by_columns(world: World, part: Part) -> pa.Array | None:
+    """The same put together column by column; None where a field is nested, mixed or not in every message."""
+    block = part.open(world)
+    written: list[pa.Array | pa.Scalar] = []
+    for name in block.fields(part.kind):
+        cells, field = block.cells(part.kind, name), block.field(part.kind, name)
+        if cells is None or field is None or cells.present is not None or isinstance(field.values, list):
+            return None
+        values = _as_json(field.values if part.places is None else field.values.take(pa.array(part.places)))
+        if values is None:
+            return None
+        written += [
+            text_array([("," if written else f"{part.kind} {{") + json.dumps(name, ensure_ascii=False) + ":"])[0]
+        ]
+        written += values
+    if not written:
+        return pa.array([part.kind] * part.count, pa.string())
+    return pc.binary_join_element_wise(*written, pa.scalar("}"), pa.scalar(""))
+
+
+def _as_json(values: pa.Array) -> list[pa.Array | pa.Scalar] | None:
+    """Whole numbers, truths and texts that need no escapes as JSON, in parts to be joined; None for any others."""
+    if values.null_count:
+        return None
+    if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+        return [values.cast(pa.string())]
+    if not pa.types.is_string(values.type) or pc.any(pc.match_substring_regex(values, _ESCAPED)).as_py():
+        return None
+    return [pa.scalar('"'), values, pa.scalar('"')]

@@ -27,11 +27,14 @@ class Conversations(Table):
         self._threads = Threads.of(messages)
         super().__init__(self._threads.count)
         self.world = world
+        self._messages = messages
+        self._members: tuple[Array, Array] | None = None
         self._numbers: dict[str, Array] = {}
         self._summarize(messages)
 
     def _summarize(self, messages: EventTable) -> None:
         threads = self._threads.numbers(messages)
+        self._known = Linked(self, threads)  # of the messages that this was made of, which are asked for most
         order = np.lexsort((messages.raw("seq"), threads))
         threads = threads[order]
         counts = np.bincount(threads, minlength=self.count)
@@ -50,11 +53,15 @@ class Conversations(Table):
 
     def of_messages(self, messages: EventTable) -> Linked:
         """The conversation of each message; -1 for an event sent to nobody."""
+        if messages is self._messages:
+            return self._known
         return Linked(self, self._threads.numbers(messages))
 
     def members(self) -> tuple[Array, Array]:
         """All (agent row, conversation row) pairs of agents that take part."""
-        return self._threads.members()
+        if self._members is None:
+            self._members = self._threads.members()
+        return self._members
 
     def simulation_rows(self) -> Array:
         """The row of each conversation's simulation."""

@@ -21,7 +21,7 @@ from matrix.query.engine.combine import first_present, merge
 from matrix.query.engine.compare import Match, compare, contains, ends_with, is_in, matches, starts_with
 from matrix.query.engine.frame import Frame, Scope, any_of
 from matrix.query.engine.functions import call
-from matrix.query.engine.links import end_of, ends_of, links_of, read_end, read_joined
+from matrix.query.engine.links import end_of, ends_of, id_of, links_of, read_end, read_joined
 from matrix.query.engine.paths import elements
 from matrix.query.engine.quantify import quantified, related_aggregate
 from matrix.query.engine.sequences import match_counts, sequence_holds
@@ -231,7 +231,8 @@ class Evaluator:
             return Value.of(Type.INT, frame.seen.turns)
         if any(link in q.MANY_LINKS for link in field.links):
             return read_joined(ends_of(frame, field.links), field, frame.count)
-        return read_end(end_of(frame, links_of(field)), field)
+        known = id_of(frame, field)
+        return read_end(end_of(frame, links_of(field)), field) if known is None else known
 
     def each(self, field: q.Field, scope: Scope) -> tuple[Array, Value]:
         """Every value of a many-valued field: (the row each belongs to, the values)."""

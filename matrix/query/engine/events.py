@@ -78,6 +78,7 @@ class EventTable(Table):
         super().__init__(sum(part.count for part in parts))
         self.world, self.relation, self.parts = world, relation, list(parts)
         self._raw: dict[str, Array] = {}
+        self._rows: list[tuple[Block, Array]] | None = None
         self._receivers: Receivers | None = None
 
     # -- fixed columns ------------------------------------------------------------------------
@@ -89,8 +90,17 @@ class EventTable(Table):
             self._raw[name] = np.concatenate(arrays) if arrays else np.empty(0, _NARROW.get(name, np.int64))
         return self._raw[name]
 
-    def _block_rows(self) -> Iterator[tuple[Block, Array]]:
-        """The blocks that the parts are of, and their rows: neighbours of one block together."""
+    def _block_rows(self) -> list[tuple[Block, Array]]:
+        """The blocks that the parts are of, and their rows, until the blocks are let go."""
+        if self._rows is None:
+            found = list(self._find_block_rows())
+            if not all(part.block is not None for part in self.parts):
+                return found
+            self._rows = found
+        return self._rows
+
+    def _find_block_rows(self) -> Iterator[tuple[Block, Array]]:
+        """Neighbours of one block together."""
         for _, parts in groupby(self.parts, key=lambda part: part.ref):
             first, *others = parts
             rows = first.rows(self.world)
@@ -174,6 +184,8 @@ class EventTable(Table):
             return coded(*self.kinds())
         if name == "id":
             return joined_ids(self.world.simulations.field("id").take(self.simulation_rows()), self.raw("seq"))
+        if name in ("cause id", "state id"):
+            return self._linked_ids(self.raw(name.removesuffix(" id")))
         if name == "role":
             agents, rows = self.link("agent")
             return agents.field("role").take(rows)
@@ -189,6 +201,16 @@ class EventTable(Table):
         """The data of all rows in their order, those of one kind in one block together."""
         for part in self.parts:
             yield part.kind, self._data(part)
+
+    def has_plain_ids(self) -> bool:
+        """Whether events that this one names are there for certain: seqs are dense, unless a part is left out."""
+        world = self.world
+        return world.cut is None and world.subset is None and not (world.forks.count or world.tables.incomplete_forks)
+
+    def _linked_ids(self, seqs: Array) -> Value:
+        simulations = self.simulation_rows()
+        is_there = (seqs > 0) & (seqs <= self.world.simulations.array("events")[simulations])
+        return joined_ids(self.world.simulations.field("id").take(simulations), seqs).where(is_there)
 
     def _data(self, part: Part) -> Iterable[dict[str, Any]]:
         payloads = part.open(self.world).payloads(part.kind)
@@ -258,6 +280,7 @@ class EventTable(Table):
 
     def release(self) -> None:
         """Let the blocks go: what was not read yet is read from the log again when asked for."""
+        self._rows = None
         for part in self.parts:
             part.block = None
 

@@ -19,11 +19,12 @@ import numpy as np
 from matrix.limits import QUERY_FOREST_EVENTS_MAX
 from matrix.query.engine.bounds import portions
 from matrix.query.engine.frame import expand
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Needs, Wanted, each_block, has_plain_blocks, scan
 from matrix.query.engine.value import Array, distinct
 from matrix.query.syntax import Relation
 
 if TYPE_CHECKING:
+    from matrix.log.block import Block
     from matrix.query.engine.events import EventTable
     from matrix.query.engine.world import World
 
@@ -71,7 +72,7 @@ def forests(world: World, simulations: Array) -> Iterator[Forest]:
 
 
 def _sizes(world: World) -> Array:
-    """The last seq that each simulation can have."""
+    """The last seq that each simulation has, when its events are numbered without gaps."""
     sizes = world.simulations.array("events").copy()
     missing = "SELECT gid, sum(last_seq - first_seq + 1) FROM forks WHERE source IS NULL GROUP BY gid"
     rows = np.array(world.connection.execute(missing).fetchall(), np.int64).reshape(-1, 2)
@@ -84,17 +85,45 @@ def _read(world: World, simulations: Array, sizes: Array) -> Forest:
     count = int(starts[-1])
     cause = np.full(count, -1, np.int32 if count < 2**31 else np.int64)
     is_there = np.zeros(count, bool)
-    before = np.zeros(world.simulations.count, np.int64)
-    before[simulations] = starts[:-1] - 1
+    before, room = np.zeros(world.simulations.count, np.int64), np.zeros(world.simulations.count, np.int64)
+    before[simulations], room[simulations] = starts[:-1] - 1, sizes
+    is_wanted = np.zeros(world.simulations.count, bool)
+    is_wanted[simulations] = True
+    beyond: list[tuple[Array, Array]] = []
 
-    def take(table: EventTable) -> Array:
-        begin, seqs, causes = before[table.simulation_rows()], table.raw("seq"), table.raw("cause")
+    def take(rows: Array | int, seqs: Array, causes: Array) -> None:
+        if (seqs > room[rows]).any():
+            beyond.append((np.broadcast_to(rows, len(seqs)), seqs))
+            return
+        begin = before[rows]
         places = begin + seqs
         cause[places] = np.where((causes > 0) & (causes < seqs), begin + causes, -1)
         is_there[places] = True
+
+    def take_table(table: EventTable) -> Array:
+        take(table.simulation_rows(), table.raw("seq"), table.raw("cause"))
         return _NO_ROWS
 
-    scan(world, Relation.EVENTS, Wanted().with_simulations(simulations), take, needs=Needs(identity=False))
+    def take_block(block: Block) -> None:
+        first, last = block.bounds("simulation")
+        writers = world.simulations.rows_in_shard(block.ref.shard, np.arange(first, last + 1))
+        if first == last:  # and the block was chosen for it
+            take(int(writers[0]), block.seq, block.cause)
+            return
+        rows = writers[block.simulation - first]
+        mine = is_wanted[rows]
+        take(rows[mine], block.seq[mine], block.cause[mine])
+
+    wanted = Wanted().with_simulations(simulations)
+    if has_plain_blocks(world):
+        for _ in each_block(world, wanted, take_block):
+            pass
+    else:
+        scan(world, Relation.EVENTS, wanted, take_table, needs=Needs(identity=False))
+    if beyond:  # a log with gaps, in which seqs are higher than there are events
+        for rows, seqs in beyond:
+            np.maximum.at(room, rows, seqs)
+        return _read(world, simulations, room[simulations])
     if not is_there.all():
         cause[~is_there[cause]] = -1  # of -1 any answer is right
     return Forest(simulations, starts, cause, is_there)

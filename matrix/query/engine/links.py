@@ -90,6 +90,14 @@ def _receivers(end: End, seen_by: Frame | None) -> tuple[Array, End]:
     return owners, End(agents_table, flat[places])
 
 
+def id_of(frame: Frame, field: q.Field) -> Value | None:
+    """The id of an event's cause or state, which needs no look at that event; None for any other field."""
+    table = frame.table
+    if field.name != "id" or field.links not in (("cause",), ("state",)) or not isinstance(table, EventTable):
+        return None
+    return table.values(f"{field.links[0]} id", frame.rows) if table.has_plain_ids() else None
+
+
 def read_end(end: End, field: q.Field) -> Value:
     """The field at the end of its links; a path with ``[*]`` gives a list."""
     if field.path:

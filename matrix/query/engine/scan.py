@@ -252,6 +252,25 @@ def each_batch(
         yield from results
 
 
+def has_plain_blocks(world: World) -> bool:
+    """Whether each event of a block is one event of the query: no fork shares it, and nothing is left out."""
+    return not world.forks.count and world.cut is None and world.subset is None
+
+
+def each_block(world: World, wanted: Wanted, work: Callable[[Block], Result]) -> Iterator[Result]:
+    """What ``work`` makes of each block that may hold what is wanted, whole and with its rows as they lie.
+
+    For who reads fixed columns of all kinds: nothing is sorted out. Only where blocks are plain.
+    """
+    world.on_scan(wanted)
+
+    def worked(choices: list[Choice]) -> list[Result]:
+        return [work(world.reader.block(choice.zone.ref)) for choice in choices]
+
+    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+        yield from results
+
+
 def filled(world: World, table: EventTable) -> EventTable:
     """The same rows with all columns that the query needs, each block opened once for all of them."""
     relation = Relation.MESSAGES if table.relation is Relation.MESSAGES else Relation.EVENTS
@@ -345,7 +364,7 @@ def _shared_parts(block: Block, choice: Choice, rows: Array | None) -> Iterator[
 
 
 def _in_simulations(table: EventTable, wanted: Wanted) -> EventTable:
-    if wanted.simulations is None or not table.count:
+    if wanted.simulations is None or not table.count or len(wanted.simulations) == table.world.simulations.count:
         return table
     rows = np.flatnonzero(np.isin(table.simulation_rows(), wanted.simulations))
     return table if len(rows) == table.count else table.narrow(rows)
