@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +49,7 @@ def shard_folder(log: Path, shard: int) -> Path:
     return log / f"{shard:04d}"
 
 
+@lru_cache(maxsize=1_024)  # asked for every block read
 def segment_path(log: Path, shard: int, number: int) -> Path:
     """``log/0001/00000001.seg`` for segment 1 of shard 1."""
     assert 0 < number <= SEGMENTS_PER_SHARD_MAX, "segment numbers have eight digits"

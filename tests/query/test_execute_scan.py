@@ -153,6 +153,25 @@ def test_an_answer_is_the_same_after_compaction(market: Store) -> None:
     assert [market.query(query).rows() for query in queries] == before
 
 
+def test_zone_maps_are_read_once_until_the_index_follows_or_a_segment_is_compacted(market: Store) -> None:
+    statements: list[str] = []
+    market.query("events offer | count by agent")
+    market.connection.set_trace_callback(statements.append)
+
+    def reads() -> int:
+        statements.clear()
+        assert market.query("events offer | count by agent").rows()
+        return sum("FROM blocks ORDER BY" in statement for statement in statements)
+
+    assert [reads(), reads()] == [0, 0]
+    compact_log(market.path / "log")
+    assert [reads(), reads()] == [1, 0]
+    with Writer.open(market.path / "log") as writer:
+        for rows in society(agents=20, events=500, seed=4, simulations=1):
+            writer.append(rows)
+    assert [reads(), reads()] == [1, 0]
+
+
 def test_a_segment_compacted_between_index_and_log_is_planned_again(
     market: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

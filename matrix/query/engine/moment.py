@@ -77,7 +77,7 @@ def _first_late(entities: Entities, reader: LogReader, border: Border) -> Array:
     """Of each simulation the seq of the first late event among those it wrote."""
     writers = entities.simulations
     ends = np.full(writers.count, FOREVER)
-    for zone in zones(entities.connection):
+    for zone in zones(entities.connection, reader):
         low, high = writers_in(writers, zone)
         limit, (least, greatest) = border.limit(zone), border.bounds(zone)
         if greatest <= limit or (ends[low:high] < FOREVER).all():
@@ -119,7 +119,7 @@ def _cut_at_turn(turn: int, entities: Entities, reader: LogReader) -> Cut:
     """Agents up to a turn; simulations themselves up to the first event that is not left of an agent of theirs."""
     writers = entities.simulations
     own, is_left = np.full(writers.count, FOREVER), np.zeros(writers.count, bool)
-    for zone in zones(entities.connection):
+    for zone in zones(entities.connection, reader):
         block = reader.block(zone.ref)
         rows = writers.rows_in_shard(zone.ref.shard, block.simulation)
         is_late = (block.agent > 0) & (block.turn > turn)

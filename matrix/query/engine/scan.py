@@ -8,10 +8,11 @@ nobody named beforehand is still found (the block is opened again), so `Needs` i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -161,8 +162,22 @@ _ZONE_COLUMNS = (
 )
 
 
-def zones(connection: sqlite3.Connection) -> list[Zone]:
-    """The zone maps of all blocks, in the order of the log."""
+_ZONES: WeakKeyDictionary[LogReader, tuple[list[Any], Sequence[Zone]]] = WeakKeyDictionary()
+
+
+def zones(connection: sqlite3.Connection, reader: LogReader) -> Sequence[Zone]:
+    """The zone maps of all blocks, in the order of the log; kept until the index follows or takes over a segment."""
+    state = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("witnesses", "segments")]
+    known = _ZONES.get(reader)
+    if known is not None and known[0] == state:
+        return known[1]
+    found = _read_zones(connection)
+    if len(found) <= QUERY_ZONES_KEPT_MAX:
+        _ZONES[reader] = state, found
+    return found
+
+
+def _read_zones(connection: sqlite3.Connection) -> list[Zone]:
     rows = connection.execute(f'SELECT {_ZONE_COLUMNS} FROM blocks ORDER BY shard, segment, "offset"')
     return [Zone(BlockRef(*row[:4]), *row[4:]) for row in rows]
 
@@ -196,9 +211,9 @@ def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     everything = world.simulations.array("gid") if world.subset is not None else None
     gids = everything if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
     forks = world.forks.of(wanted.simulations) if wanted.after is None else NO_FORKS
-    decided: dict[str, bool] = {}
-    for zone in zones(world.connection) if wanted.after is None else zones_behind(world.connection, wanted.after):
-        kinds = [kind for kind in _kinds(zone.kinds) if _is_wanted(wanted, kind, decided)]
+    after, decided = wanted.after, dict[tuple[str, ...], list[str]]()
+    for zone in zones(world.connection, world.reader) if after is None else zones_behind(world.connection, after):
+        kinds = _wanted_kinds(wanted, _kinds(zone.kinds), decided)
         if kinds and zone.meets(wanted.bounds) and (wanted.may_be_in is None or wanted.may_be_in(zone)):
             is_own = (gids is None or _holds_any(zone, gids)) and (world.cut is None or world.cut.may_have(zone))
             near = forks.within(*zone.gids(), zone.seq_min, zone.seq_max) if forks.count else forks
@@ -211,10 +226,11 @@ def expected_rows(world: World, wanted: Wanted) -> int:
     return sum(json.loads(choice.zone.kinds)[kind] for choice in chosen_zones(world, wanted) for kind in choice.kinds)
 
 
-def _is_wanted(wanted: Wanted, kind: str, decided: dict[str, bool]) -> bool:
-    found = decided.get(kind)
+def _wanted_kinds(wanted: Wanted, kinds: tuple[str, ...], decided: dict[tuple[str, ...], list[str]]) -> list[str]:
+    """Those of a block's kinds that are wanted; most blocks hold the same kinds, so that is decided once for all."""
+    found = decided.get(kinds)
     if found is None:
-        found = decided[kind] = wanted.is_wanted(kind)
+        found = decided[kinds] = [kind for kind in kinds if wanted.is_wanted(kind)]
     return found
 
 
@@ -397,7 +413,7 @@ def find_events(
     parts: list[Part] = []
     pieces: list[EventTable] = []
     left = len(pairs)
-    for zone in zones(world.connection) if left else ():
+    for zone in zones(world.connection, world.reader) if left else ():
         mine = _pairs_in(world, zone, pairs)
         if not len(mine):
             continue

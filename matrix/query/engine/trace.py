@@ -88,7 +88,7 @@ class Trace:
         refs = {choice.zone.ref for choice in chosen}
         sizes = world.connection.execute('SELECT shard, segment, generation, "offset", length FROM blocks')
         size = sum(row[4] for row in sizes if row[:4] in refs)
-        found = Reading(len(refs), len(zones(world.connection)), size, expected)
+        found = Reading(len(refs), len(zones(world.connection, world.reader)), size, expected)
         self.readings.setdefault(self._path[-1] if self._path else 0, []).append(found)
 
 
