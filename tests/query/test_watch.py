@@ -119,6 +119,7 @@ async def test_a_bucket_is_told_once_its_run_is_past_it(tmp_path: Path) -> None:
 
 async def test_cancelled_while_it_waits_a_watch_loses_nothing_and_leaves_nothing_open(tmp_path: Path) -> None:
     store = part_of_the_deal(tmp_path, 6)
+    gc.collect()
     before, threads = open_files(), threading.active_count()
     rows = store.watch("events | select seq")
     with trio.move_on_after(0.2) as scope:
@@ -137,6 +138,7 @@ async def test_cancelled_while_it_waits_a_watch_loses_nothing_and_leaves_nothing
 
 async def test_a_watch_that_is_dropped_closes_its_files(tmp_path: Path) -> None:
     store = deal_store(tmp_path)
+    gc.collect()  # what other tests have left open
     before = open_files()
     async for _ in store.watch("events", after="start"):
         break
