@@ -55,7 +55,8 @@ def in_conversation(
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     settings = {**_environment(), **environment, "PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody here tells where the cursor is
-    process = subprocess.Popen(["bash", "-c", command], cwd=cwd, env=settings, stdin=side, stdout=side, stderr=side)
+    shell = ["setsid", "--ctty", "bash", "-c", command]  # its own terminal, so that Ctrl-C there is a signal
+    process = subprocess.Popen(shell, cwd=cwd, env=settings, stdin=side, stdout=side, stderr=side)
     os.close(side)
     raw, seen_to = "", 0
     for awaited, typed in lines:

@@ -26,6 +26,7 @@ from matrix.cli.prompt.draft import Draft, is_command
 from matrix.cli.prompt.editor import Editor
 from matrix.cli.prompt.history import history_file, open_history
 from matrix.cli.table import write_table
+from matrix.cli.watch import watch_rows
 from matrix.errors import MatrixError, QueryError, UsageError
 from matrix.limits import RESULT_ROWS_SHOWN
 from matrix.query.check import check
@@ -124,7 +125,11 @@ class Session:
             output.explain_unexpected(error)
 
     def ask(self, text: str) -> None:
-        """Ask the store, and show the answer with the time it took."""
+        """Ask the store, and show the answer with the time it took; or watch it, if that is what the text says."""
+        asked = check(text, self.params)
+        if asked.is_watch and not asked.is_explain:
+            self.watch(text)
+            return
         begun = time.perf_counter()
         result = self.store.query(text, **self.params)
         took = time.perf_counter() - begun
@@ -136,6 +141,13 @@ class Session:
             output.notice(line)
         output.words(_counted(result.table.num_rows, took), style="bright_black")
         query.tell_left_out(left_out, all_of_them=":format json")
+
+    def watch(self, text: str) -> None:
+        """Show rows as they come, until Ctrl-C or a limit ends it. There is no whole answer that could be kept."""
+        output.words("watching from now on; Ctrl-C ends it", style="bright_black")
+        form = "table" if self.form == "table" else "jsonl"  # json and csv are of rows that are all there
+        count = watch_rows(self.path, text, self.params, form=form, after=None)
+        output.words(f"{output.count(count, 'row')}, and there the limit is", style="bright_black")
 
     def page(self) -> None:
         """All rows of the last answer, in the user's pager."""
