@@ -15,6 +15,7 @@ KINDS_PER_BLOCK_MAX = 4_096
 FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct fields share one column of maps
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
+DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
 COMPARE_EVENTS_SHOWN = 1_024  # events behind the first difference, in which what was expected is looked for
@@ -72,6 +73,7 @@ assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
+QUERY_THREADS_BLOCK_EVENTS = 16_384  # events in a block, on average, above which threads read faster than one
 QUERY_PAIRS_MAX = 1_000_000  # pairs of an outer and an inner row that a condition is tried on at once
 QUERY_FOREST_EVENTS_MAX = 16 * 1024 * 1024  # events whose causes are held at once, 30 bytes each while walked
 QUERY_CAUSED_ROWS_MAX = 4 * 1024 * 1024  # rows that wait to be asked for their causes; more are decided while read

@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-SECONDS_MAX = 1_800  # one answer may take this long
+SECONDS_MAX = 300  # what one process may take for its answers; the cell says so if it takes longer
 ROWS_SHOWN_MAX = 1_000  # rows of an answer that are compared one by one; of more, a digest
 WARM_SECONDS = 5.0  # an answer that takes longer than this is not asked again and again
 WHO = ("live", "compacted", "parquet", "json")
@@ -43,6 +43,7 @@ class Question:
     title: str
     matrix: str
     sql: str
+    loaded: str = ""  # columns that DuckDB reads from JSON into a table first, each time it is asked
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,15 @@ def asking_duckdb(question: Question, who: str, folder: Path) -> Callable[[], An
     from made import view_of
 
     connection = duckdb.connect()
-    connection.execute(view_of(who, place_of(who, folder)))
-    return lambda: connection.sql(question.sql).to_arrow_table()
+    is_loaded = who == "json" and bool(question.loaded)
+    connection.execute(view_of(who, place_of(who, folder), "lines" if is_loaded else "events"))
+
+    def ask() -> Any:
+        if is_loaded:
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE events AS SELECT {question.loaded} FROM lines")
+        return connection.sql(question.sql).to_arrow_table()
+
+    return ask
 
 
 def place_of(who: str, folder: Path) -> Path:
@@ -151,31 +159,44 @@ def _plain(value: Any) -> Any:
 # -- all of them side by side ----------------------------------------------------------------------
 
 
-def beside(file: str, folder: Path, *, who: tuple[str, ...], rounds: int) -> dict[str, Answer]:
-    """The answers of all who are asked, each from a new process; they must agree."""
-    answers: dict[str, Answer] = {}
+def beside(file: str, folder: Path, *, who: tuple[str, ...], rounds: int) -> dict[str, Answer | None]:
+    """The answers of all who are asked, each from a new process, None for too late; they must agree."""
+    answers: dict[str, Answer | None] = {}
     for name in who:
         command = [sys.executable, file, "--answer", name, "--folder", str(folder), "--rounds", str(rounds)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        except subprocess.TimeoutExpired:
+            answers[name] = None
+            continue
         if done.returncode:
             raise SystemExit(f"{Path(file).name}: {name} gave no answer:\n{done.stderr}")
         answers[name] = Answer(**json.loads(done.stdout))
-    first = next(iter(answers.values()))
-    for name, found in answers.items():
-        if (found.rows, found.digest) != (first.rows, first.digest):
-            different = next(((a, b) for a, b in zip(first.shown, found.shown, strict=False) if a != b), None)
-            raise SystemExit(
-                f"{Path(file).name}: {name} has other rows than {next(iter(answers))}: "
-                f"{found.rows} and {first.rows}; first difference {different}"
-            )
+    agree(Path(file).name, {name: found for name, found in answers.items() if found is not None})
     return answers
 
 
-def table_of(title: str, answers: dict[str, Answer]) -> str:
+def agree(title: str, answers: dict[str, Answer]) -> None:
+    """Ends the program when two answers differ."""
+    for name, found in answers.items():
+        first_name, first = next(iter(answers.items()))
+        if (found.rows, found.digest) != (first.rows, first.digest):
+            different = next(((a, b) for a, b in zip(first.shown, found.shown, strict=False) if a != b), None)
+            raise SystemExit(
+                f"{title}: {name} has other rows than {first_name}: "
+                f"{found.rows} and {first.rows}; first difference {different}"
+            )
+
+
+def table_of(title: str, answers: dict[str, Answer | None]) -> str:
     """The answers as lines of Markdown."""
-    lines = [f"**{title}** ({next(iter(answers.values())).rows:,} rows)", ""]
+    rows = next((f"{found.rows:,} rows" for found in answers.values() if found is not None), "no answer")
+    lines = [f"**{title}** ({rows})", ""]
     lines += ["| who | cold | warm | processor, warm | memory at most |", "|---|--:|--:|--:|--:|"]
     for name, found in answers.items():
+        if found is None:
+            lines.append(f"| {NAMES[name]} | > {SECONDS_MAX} s | | | |")
+            continue
         figures = (_seconds(found.cold), _seconds(found.warm), _seconds(found.warm_cpu), f"{found.peak / 1e6:,.0f} MB")
         lines.append(f"| {NAMES[name]} | {' | '.join(figures)} |")
     return "\n".join(lines)
@@ -235,7 +256,7 @@ def run(title_of: dict[str, Question], given: argparse.Namespace) -> None:
         for file, question in title_of.items():
             answers = beside(file, folder, who=who, rounds=rounds)
             print(table_of(question.title, answers) + "\n", flush=True)
-            bare = {name: {**asdict(one), "shown": []} for name, one in answers.items()}
+            bare = {name: one and {**asdict(one), "shown": []} for name, one in answers.items()}
             found["questions"][Path(file).stem] = {**asdict(question), "answers": bare}
     finally:
         if given.folder is None:

@@ -156,12 +156,12 @@ def _make_json(folder: Path) -> None:
     )
 
 
-def view_of(who: str, path: Path) -> str:
+def view_of(who: str, path: Path, name: str = "events") -> str:
     """The events as a view with a column for every field, whatever the file."""
     if who == "parquet":
-        return f"CREATE VIEW events AS SELECT * FROM read_parquet('{path}')"
-    fixed = ", ".join(f"'{name}': '{SQL_TYPES[kind]}'" for name, kind in FIXED.items())
-    inner = ", ".join(f'"{name}" {SQL_TYPES[kind]}' for name, kind in PAYLOAD.items())
-    names = ", ".join([*(f'"{name}"' for name in FIXED), *(f'data."{name}" AS "{name}"' for name in PAYLOAD)])
-    return f"""CREATE VIEW events AS SELECT {names} FROM read_json('{path}', format = 'newline_delimited',
+        return f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{path}')"
+    fixed = ", ".join(f"'{column}': '{SQL_TYPES[kind]}'" for column, kind in FIXED.items())
+    inner = ", ".join(f'"{column}" {SQL_TYPES[kind]}' for column, kind in PAYLOAD.items())
+    names = ", ".join([*(f'"{column}"' for column in FIXED), *(f'data."{key}" AS "{key}"' for key in PAYLOAD)])
+    return f"""CREATE VIEW {name} AS SELECT {names} FROM read_json('{path}', format = 'newline_delimited',
                columns = {{{fixed}, 'data': 'STRUCT({inner})'}})"""

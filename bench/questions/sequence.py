@@ -12,6 +12,7 @@ QUESTION = Question(
     matrix="""
         agents where did offer then got counter then accept within 10 turns without reject | count by role
     """,
+    loaded='simulation, agent, seq, turn, kind, "to", role',
     sql="""
         WITH own AS MATERIALIZED (SELECT simulation, agent, seq, turn, kind FROM events WHERE agent > 0),
         got AS (

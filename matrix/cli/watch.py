@@ -54,8 +54,8 @@ def watch_rows(
     form: str | None,
     after: str | None,
     file: str | None = None,
-) -> int:
-    """Write rows to stdout as they come; returns how many there were, when a limit has ended the watch."""
+) -> None:
+    """Write rows to stdout as they come."""
     if file is not None or form not in (None, *FORMATS):
         raise click.UsageError(f"a watch has no end, so its rows go to stdout, as {' or '.join(FORMATS)}")
     import matrix
@@ -65,7 +65,7 @@ def watch_rows(
     is_terminal = output.is_terminal(sys.stdout)
     form = form or ("table" if is_terminal else "jsonl")
     write = _JsonLines(watched.columns).write if form == "jsonl" else _Lines(watched.columns, is_terminal).write
-    said = count = 0
+    said = 0
     reader = _Reader()
     for rows in watched.looks():
         for line in watched.notices[said:]:
@@ -74,9 +74,7 @@ def watch_rows(
         if rows:
             write(rows)
             sys.stdout.flush()
-            count += len(rows)
         reader.check()
-    return count
 
 
 class _Reader:

@@ -3,10 +3,14 @@
 What always holds: the frame's checksums were verified before a Block exists; a column is decoded at
 most once and returns ``count`` values; bytes that do not decode raise ``LogCorrupt`` with their place.
 Typed columns are zero-copy views of the bytes read: they are read-only where not unfolded.
+
+A block holds the bytes of its frame, or, where a reader knows its `Directory` from before, only those of the columns
+that were asked for.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +39,7 @@ from matrix.log.pack import BLOCK_COLUMNS
 __all__ = ["MISSING", "Block", "BlockRef", "Field", "Missing"]
 
 _Decoded = TypeVar("_Decoded")
+Fetch = Callable[[int, int], bytes]
 _PLACE = {name: place for place, name in enumerate(BLOCK_COLUMNS)}
 _SEARCHES_MAX = 3  # for the rows of a kind, before the rows of all kinds are sorted out
 _DTYPES = {"simulation": "u4", "agent": "u4", "turn": "u4", "to": "u4", "kind": "u2"}
@@ -75,6 +80,20 @@ class _Kind(NamedTuple):
     has_rest: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What a block's frame says of it before any column: enough to read a column by itself."""
+
+    length: int
+    first_position: int
+    last_position: int
+    count: int
+    kinds: dict[str, _Kind]
+    kind_counts: dict[str, int]
+    starts: array[int]  # where each column's bytes begin in the payload
+    stops: array[int]
+
+
 class Block:
     """The events of one frame, as ``LogReader`` returns it.
 
@@ -90,11 +109,12 @@ class Block:
     __slots__ = (
         "_cache",
         "_data",
+        "_fetch",
         "_kinds",
         "_path",
         "_searches",
-        "_spans",
         "count",
+        "directory",
         "first_position",
         "kind_counts",
         "kinds",
@@ -107,15 +127,30 @@ class Block:
         self, data: bytes, start: int, stop: int, *, path: Path, ref: BlockRef, length: int, first: int, last: int
     ) -> None:
         """``data[start:stop]`` is the verified payload of the frame at ``ref.offset`` of ``path``."""
-        self._data, self._path = data, path
-        self.ref, self.length = ref, length
-        self.first_position, self.last_position = first, last
-        self._cache: dict[Any, Any] = {}
-        self._searches = 0  # for the rows of a kind
+        self._data, self._path, self.ref = data, path, ref
+        self._fetch: Fetch | None = None
         try:
-            self._open(start, stop)
+            found = _opened(data, start, stop)
         except FormatError as error:
             raise self.corrupt(error) from error
+        self._describe(Directory(length, first, last, *found))
+
+    @classmethod
+    def known(cls, directory: Directory, fetch: Fetch, path: Path, ref: BlockRef) -> Block:
+        """A block that was verified before: ``fetch(start, size)`` reads from its payload, column by column."""
+        block = cls.__new__(cls)
+        block._data, block._path, block.ref, block._fetch = b"", path, ref, fetch
+        block._describe(directory)
+        return block
+
+    def _describe(self, directory: Directory) -> None:
+        self.directory = directory
+        self.length, self.count = directory.length, directory.count
+        self.first_position, self.last_position = directory.first_position, directory.last_position
+        self._kinds = directory.kinds
+        self.kinds, self.kind_counts = list(self._kinds), directory.kind_counts
+        self._cache: dict[Any, Any] = {}
+        self._searches = 0  # for the rows of a kind
 
     def __repr__(self) -> str:
         return f"<Block {self.ref} events={self.count} positions={self.first_position}..{self.last_position}>"
@@ -189,9 +224,8 @@ class Block:
 
     def bounds(self, name: str) -> tuple[int, int]:
         """Least and greatest value of a fixed column, mostly without unfolding it: ``block.bounds("time")``."""
-        start, stop = self._spans[_PLACE[name]]
         try:
-            return integers.integer_bounds(self._data, start, stop, self.count)
+            return integers.integer_bounds(*self._column(_PLACE[name]), self.count)
         except FormatError as error:
             raise self.corrupt(error) from error
 
@@ -240,9 +274,8 @@ class Block:
             return None
         if name in found.fields:
             place = found.column + found.fields.index(name)
-            span, rows = self._spans[place], found.rows
-            key = (place, is_coded)
-            return self._once(key, lambda: cells.decode_cells(self._data, *span, rows, is_coded=is_coded))
+            key, rows = (place, is_coded), found.rows
+            return self._once(key, lambda: cells.decode_cells(*self._column(place), rows, is_coded=is_coded))
         if not found.has_rest:
             return None
         values = [row.get(name, MISSING) for row in self._rest(kind, found)]
@@ -287,19 +320,15 @@ class Block:
 
     # -- decoding -----------------------------------------------------------------------------
 
-    def _open(self, start: int, stop: int) -> None:
-        cursor = Cursor(self._data, start, stop)
-        parts = cursor.expect(ARRAY)
-        directory = items.decode_structure(cursor.contents())
-        self.count = _checked_count(directory)
-        self._kinds = _checked_kinds(directory["kinds"], self.count)
-        last = list(self._kinds.values())[-1]
-        if parts != 1 + last.column + len(last.fields) + last.has_rest:
-            raise FormatError(f"{parts} columns where the directory names others")
-        self._spans = cursor.spans(parts - 1)
-        cursor.finish()
-        self.kinds = list(self._kinds)
-        self.kind_counts = {name: kind.rows for name, kind in self._kinds.items()}
+    def _column(self, place: int) -> tuple[bytes, int, int]:
+        """The bytes of a column, as a part of some data."""
+        start, stop = self.directory.starts[place], self.directory.stops[place]
+        if self._fetch is None:
+            return self._data, start, stop
+        data = self._fetch(start, stop - start)
+        if len(data) < stop - start:
+            raise FormatError("a column is expected, the file ends")
+        return data, 0, stop - start
 
     def corrupt(self, error: object) -> LogCorrupt:
         """The error that says where this block lies and what is wrong with it."""
@@ -318,7 +347,7 @@ class Block:
         return self._once(name, lambda: self._decode_fixed(name))
 
     def _decode_fixed(self, name: str) -> np.ndarray:
-        values = integers.decode_integers(self._data, *self._spans[_PLACE[name]], self.count)
+        values = integers.decode_integers(*self._column(_PLACE[name]), self.count)
         dtype = np.dtype(_DTYPES.get(name, "i8"))
         if dtype.kind == "u" and values.dtype.itemsize >= dtype.itemsize:
             highest = len(self.kinds) - 1 if name == "kind" else np.iinfo(dtype).max
@@ -342,24 +371,38 @@ class Block:
 
     def _rows_by_kind(self) -> list[np.ndarray]:
         """The rows of every kind: one sort is quicker than looking for many kinds one by one."""
-        order = np.argsort(self.kind, kind="stable")
-        ends = np.cumsum(np.bincount(self.kind, minlength=len(self.kinds)))
-        return np.split(order, ends[:-1])
+        codes = self.kind.astype(np.uint8) if len(self.kinds) <= 256 else self.kind  # one byte is sorted at once
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(self.kinds))).tolist()
+        return [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _rest(self, name: str, kind: _Kind) -> list[dict[str, Any]]:
         return self._once(("rest", name), lambda: self._decode_rest(kind))
 
     def _decode_rest(self, kind: _Kind) -> list[dict[str, Any]]:
-        values = cells.decode_cells(self._data, *self._spans[kind.column + len(kind.fields)], kind.rows)
+        values = cells.decode_cells(*self._column(kind.column + len(kind.fields)), kind.rows)
         rows = values.to_pylist()
         if any(type(row) is not dict for row in rows):
             raise FormatError("the rest of a payload is not a map")
         return rows
 
     def _receivers(self) -> dict[int, tuple[int, ...]]:
-        start, stop = self._spans[_PLACE["to_many"]]
-        cursor = Cursor(self._data, start, stop)
-        return _decode_receivers(cursor, self.count)
+        return _decode_receivers(Cursor(*self._column(_PLACE["to_many"])), self.count)
+
+
+def _opened(data: bytes, start: int, stop: int) -> tuple[int, dict[str, _Kind], dict[str, int], array[int], array[int]]:
+    """What a payload says of itself: the number of events, the kinds, and where the columns lie."""
+    cursor = Cursor(data, start, stop)
+    parts = cursor.expect(ARRAY)
+    described = items.decode_structure(cursor.contents())
+    count = _checked_count(described)
+    kinds = _checked_kinds(described["kinds"], count)
+    last = list(kinds.values())[-1]
+    if parts != 1 + last.column + len(last.fields) + last.has_rest:
+        raise FormatError(f"{parts} columns where the directory names others")
+    starts, stops = zip(*cursor.spans(parts - 1), strict=True)
+    cursor.finish()
+    return count, kinds, {name: kind.rows for name, kind in kinds.items()}, array("Q", starts), array("Q", stops)
 
 
 def _decode_receivers(cursor: Cursor, count: int) -> dict[int, tuple[int, ...]]:

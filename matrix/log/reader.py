@@ -3,6 +3,11 @@
 What always holds: a reader takes no lock and changes no file; it returns a block only when its checksums
 match and its transaction is whole; what is not whole at the end of the newest segment is "not yet", and
 anywhere else ``LogCorrupt``. One reader may be used from several threads.
+
+A walk (``blocks``) verifies all that it reads. Who asks for single blocks (``block``: queries) has each verified when
+this reader first reads it; the bytes of a sealed segment never change, so of such a block its directory is
+remembered, and from then on only the columns asked for are read. What decays on the disk under a reader that was
+there before is found by the next walk (``verify``, a compaction, a replay), not by a query.
 """
 
 from __future__ import annotations
@@ -16,7 +21,8 @@ from typing import Final
 
 from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.event import Event
-from matrix.log.block import Block, BlockRef, block_of
+from matrix.limits import DIRECTORIES_KEPT_MAX
+from matrix.log.block import Block, BlockRef, Directory, block_of
 from matrix.log.disk import DISK, Disk, File, FileId
 from matrix.log.frame import FRAME_PREFIX_BYTES, Frame, FrameKind, decode_prefix, payload_matches
 from matrix.log.segment import (
@@ -67,6 +73,21 @@ class _Known:
     places: list[Place]
 
 
+class _Columns:
+    """Reads single columns of a block's payload, which begins at ``base``."""
+
+    __slots__ = ("_base", "_file", "_path")
+
+    def __init__(self, file: File, base: int, path: Path) -> None:
+        self._file, self._base, self._path = file, base, path
+
+    def __call__(self, start: int, size: int) -> bytes:
+        try:
+            return self._file.read(size, self._base + start)
+        except OSError as error:
+            raise StoreError(f"{self._path}: the segment cannot be read: {error}") from error
+
+
 class LogReader:
     """Reads the log of a store.
 
@@ -80,11 +101,14 @@ class LogReader:
         self._known: dict[tuple[int, int], _Known] = {}
         self._files: OrderedDict[tuple[int, int, int], File] = OrderedDict()
         self._files_lock = threading.Lock()
+        self._directories: dict[BlockRef, Directory] = {}  # of blocks in sealed segments, verified
+        self._newest: dict[int, int] = {}  # a segment of each shard: all before it are sealed
 
     def close(self) -> None:
         """Forgets all files."""
         with self._files_lock:
             self._files.clear()
+        self._directories.clear()
 
     def shards(self) -> list[int]:
         """Numbers of the shards, ascending: ``[1, 2]``."""
@@ -126,9 +150,29 @@ class LogReader:
         """The block at a place that an index or ``Block.ref`` remembers; ``StaleBlock`` when it was compacted since."""
         path = segment_path(self._log, ref.shard, ref.segment)
         try:
-            return self._read_block(self._file(ref), path, ref)
+            file, known = self._file(ref), self._directories.get(ref)
+            if known is not None:
+                return Block.known(known, _Columns(file, ref.offset + FRAME_PREFIX_BYTES, path), path, ref)
+            block = self._read_block(file, path, ref)
+            if self._is_sealed(ref):
+                self._keep(block)
+            return block
         except OSError as error:
             raise StoreError(f"{path}: the segment cannot be read: {error}") from error
+
+    def _keep(self, block: Block) -> None:
+        """Remember a directory; where there are too many the newest gives way: the next scan begins with the oldest."""
+        with self._files_lock:
+            while len(self._directories) >= DIRECTORIES_KEPT_MAX:
+                self._directories.popitem()
+            self._directories[block.ref] = block.directory
+
+    def _is_sealed(self, ref: BlockRef) -> bool:
+        if ref.generation:
+            return True
+        if ref.segment >= self._newest.get(ref.shard, 0):
+            self._newest[ref.shard] = segment_numbers(self._disk, self._log, ref.shard)[-1]
+        return ref.segment < self._newest[ref.shard]
 
     def simulation_events(self, shard: int, ordinal: int) -> Iterator[Event]:
         """All events of one simulation, in ``seq`` order; of a fork, also those that it shares with its parent."""
@@ -213,6 +257,7 @@ class LogReader:
         file = self._disk.open(path)
         generation = Walk(file, path).head.generation
         if generation != ref.generation:
+            self._directories.clear()  # those of this segment are of no use any more
             raise StaleBlock(f"{path}: generation {generation} where {ref.generation} is meant")
         with self._files_lock:
             self._files[key] = file

@@ -208,7 +208,7 @@ def test_one_field_is_read_without_the_others() -> None:
     payloads = [{"a": row, "b": {"deep": [row]}} for row in range(9)]
     block = block_of(Rows(9, 1, np.arange(9), 0, 0, 0, 0, 0, 0, 0, ["x"], 0, data={0: KindRows(range(9), payloads)}))
     broken = bytearray(block._data)
-    start, stop = block._spans[-1]
+    start, stop = block.directory.starts[-1], block.directory.stops[-1]
     broken[start:stop] = bytes(stop - start)
     reread = Block(bytes(broken), 0, len(broken), path=Path("x"), ref=block.ref, length=1, first=1, last=9)
     field = reread.field("x", "a")

@@ -51,7 +51,7 @@ def frames_of(disk: MemoryDisk, path: Path) -> list[tuple[Place, Frame | None]]:
 
 
 def payload_of(block: Block) -> bytes:
-    start, stop = block._spans[0][0], block._spans[-1][1]
+    start, stop = block.directory.starts[0], block.directory.stops[-1]
     return block._data[start:stop]
 
 

@@ -74,14 +74,16 @@ def left_at(shards: Shards, moment: Moment) -> Shards:
     return left
 
 
-def is_told_whole(shards: Shards, moment: Moment) -> bool:
-    """Whether what is left of every simulation says its id, which it has at all times.
+def is_a_log(shards: Shards, moment: Moment) -> bool:
+    """Whether what is left at a moment can be a log of its own, with the same meaning.
 
-    What is left of a fork from before it was forked does not: in a log of its own it would be called like its parent.
+    Its seqs must have no gaps, as they may have at a turn of each agent; and every simulation must still say its id,
+    which it has at all times: a fork from before it was forked would be called like its parent.
     """
     names = {(shard, ordinal): _id(shard, ordinal, run) for shard, ordinal, run in _runs(shards)}
-    left = _runs(left_at(shards, moment))
-    return all(_id(shard, ordinal, run) == names[shard, ordinal] for shard, ordinal, run in left)
+    left = list(_runs(left_at(shards, moment)))
+    is_dense = all(run[-1].seq == len(run) for _, _, run in left)
+    return is_dense and all(_id(shard, ordinal, run) == names[shard, ordinal] for shard, ordinal, run in left)
 
 
 def _left_of(run: list[Event], moment: Moment, id: str) -> list[Event]:

@@ -33,7 +33,7 @@ from matrix.testing.telling import Telling
 from tests.query.alike import rows_alike
 from tests.query.asking import column, deal_store, store_of
 from tests.query.forked import forked_deals, written
-from tests.query.moments import Moment, asked_at, is_told_whole, left_at, moments
+from tests.query.moments import Moment, asked_at, is_a_log, left_at, moments
 from tests.query.test_execute_scan import Watched
 from tests.stories import SECOND, deal
 
@@ -80,7 +80,7 @@ def compare(store: Store, cut: Store, texts: list[str], moment: Moment, where: s
 
 def compare_all(shards: Shards, texts: list[str], some: list[Moment], *, block_events: int) -> None:
     """Several moments of one history, live and compacted."""
-    some = [moment for moment in some if is_told_whole(shards, moment)]
+    some = [moment for moment in some if is_a_log(shards, moment)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_history(folder / "all", shards, block_events=block_events, segment_bytes_max=SMALL_SEGMENT_BYTES)
@@ -283,7 +283,7 @@ def test_an_explanation_says_that_the_log_is_read(tmp_path: Path) -> None:
     rows = deal_store(tmp_path).query("explain agents as of 1s where role = buyer | count").rows()
     assert [(row["step"].strip(), row["rows"], row["by"]) for row in rows[:2]] == [
         ("agents as of 1s", 3, "log"),
-        ("where role = buyer", 1, None),
+        ("where role = buyer", 1, "memory"),
     ]
 
 

@@ -273,7 +273,7 @@ def test_an_answer_does_not_depend_on_batches_and_threads(
     whole = market.query(query)
     monkeypatch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
     for threads in (1, 4):
-        monkeypatch.setattr("matrix.query.engine.scan.thread_count", lambda threads=threads: threads)
+        monkeypatch.setattr("matrix.query.engine.scan.threads_for", lambda _, threads=threads: threads)
         parted = market.query(query)
         assert parted.table.schema == whole.table.schema
         assert rows_alike(parted.rows(), whole.rows())

@@ -74,6 +74,7 @@ def test_misfits_are_counted_in_a_notice(tmp_path: Path) -> None:
     result = store.query("events where .price > 45")
     assert [row["data"]["n"] for row in result.rows()] == [1]
     assert result.notices == ["2 events had text in .price", "1 events had a list or map in .price"]
+    assert store.query("events | min(.price), max(.price)").notices == result.notices  # the same events, told once
     assert store.query("events | sum(.price)").notices == [
         "2 events had text in .price",
         "1 events had a list or map in .price",
@@ -157,3 +158,12 @@ def test_functions_of_unfit_values_are_missing(tmp_path: Path) -> None:
     assert column(store, "events offer | select duration(.x) as v", "v") == [None, 2_500_000, None, 5_400_000_000, None]
     assert column(store, "events offer | select text(.x) as v", "v") == [" 12 ", "2.5", "[1, 2]", "1h30m", None]
     assert column(store, "events offer | select if(.x exists, 1, 0) as v", "v") == [1, 1, 1, 1, 0]
+
+
+def test_a_number_may_be_one_of_many(tmp_path: Path) -> None:
+    many = ", ".join(map(str, range(2, 500)))
+    whole = offers_store(tmp_path / "whole", {"x": 1}, {"x": 2}, {"x": 499}, {"x": 500}, {})
+    assert ns(whole, f".x in ({many})") == [1, 2]
+    assert ns(whole, f".x not in ({many})") == [0, 3, 4]
+    mixed = offers_store(tmp_path / "mixed", {"x": 2.0}, {"x": 2.5}, {"x": "2"}, {"x": True}, {"x": 2**64})
+    assert ns(mixed, f".x in ({many})") == [0]

@@ -18,7 +18,7 @@ from matrix.testing.histories import Shards
 from matrix.testing.strategies import histories, queries, random_example
 from tests.query.oracle import Setting, compare_all
 
-EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("MATRIX_FUZZ_EXAMPLES", "120"))
 COMPARISONS = int(os.environ.get("MATRIX_FUZZ_COMPARISONS", "2000"))
 SEED = int(os.environ.get("MATRIX_FUZZ_SEED", "0"))
 PARTS = 4  # of the long search, so that several processes share it

@@ -19,6 +19,7 @@ import trio.testing
 from matrix import Agent, Simulation, open_runtime
 from matrix.errors import QueryError, UsageError
 from matrix.event import Event
+from matrix.index.index import Index
 from matrix.log.compact import compact_log
 from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
@@ -119,6 +120,7 @@ async def test_a_bucket_is_told_once_its_run_is_past_it(tmp_path: Path) -> None:
 
 async def test_cancelled_while_it_waits_a_watch_loses_nothing_and_leaves_nothing_open(tmp_path: Path) -> None:
     store = part_of_the_deal(tmp_path, 6)
+    gc.collect()
     before, threads = open_files(), threading.active_count()
     rows = store.watch("events | select seq")
     with trio.move_on_after(0.2) as scope:
@@ -137,11 +139,26 @@ async def test_cancelled_while_it_waits_a_watch_loses_nothing_and_leaves_nothing
 
 async def test_a_watch_that_is_dropped_closes_its_files(tmp_path: Path) -> None:
     store = deal_store(tmp_path)
+    gc.collect()  # what other tests have left open
     before = open_files()
     async for _ in store.watch("events", after="start"):
         break
     gc.collect()
     assert open_files() == before
+
+
+async def test_a_damaged_index_that_only_a_look_meets_is_made_anew(tmp_path: Path) -> None:
+    store = deal_store(tmp_path)
+    with Index.open(tmp_path) as index:
+        store.query("goals")
+        (root,) = index.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'goals'").fetchone()
+    store.close()
+    damaged = bytearray((tmp_path / "index.sqlite").read_bytes())
+    damaged[(root - 1) * 4_096 : root * 4_096] = bytes(4_096)
+    (tmp_path / "index.sqlite").write_bytes(damaged)
+    rows = Store(tmp_path).watch("goals where succeeded | select name", after="start")
+    assert await take(rows, 1) == [{"name": "ask"}]
+    rows.close()
 
 
 async def test_closing_ends_the_wait_of_another_task(tmp_path: Path) -> None:

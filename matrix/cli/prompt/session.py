@@ -125,10 +125,9 @@ class Session:
             output.explain_unexpected(error)
 
     def ask(self, text: str) -> None:
-        """Ask the store, and show the answer with the time it took; or watch it, if that is what the text says."""
-        asked = check(text, self.params)
-        if asked.is_watch and not asked.is_explain:
-            self.watch(text)
+        """Ask the store, and show the answer with the time it took; of a watch, rows as they come."""
+        if self._is_watch(text):
+            self._watch(text)
             return
         begun = time.perf_counter()
         result = self.store.query(text, **self.params)
@@ -142,12 +141,14 @@ class Session:
         output.words(_counted(result.table.num_rows, took), style="bright_black")
         query.tell_left_out(left_out, all_of_them=":format json")
 
-    def watch(self, text: str) -> None:
-        """Show rows as they come, until Ctrl-C or a limit ends it. There is no whole answer that could be kept."""
-        output.words("watching from now on; Ctrl-C ends it", style="bright_black")
-        form = "table" if self.form == "table" else "jsonl"  # json and csv are of rows that are all there
-        count = watch_rows(self.path, text, self.params, form=form, after=None)
-        output.words(f"{output.count(count, 'row')}, and there the limit is", style="bright_black")
+    def _is_watch(self, text: str) -> bool:
+        asked = check(text, self.params)
+        return asked.is_watch and not asked.is_explain
+
+    def _watch(self, text: str) -> None:
+        """Rows until a limit is reached or Ctrl-C; they are no answer that `:more` or `:save` could show again."""
+        output.words("watching; Ctrl-C stops it", style="bright_black")
+        watch_rows(self.path, text, self.params, form="table" if self.form == "table" else "jsonl", after=None)
 
     def page(self) -> None:
         """All rows of the last answer, in the user's pager."""

@@ -221,6 +221,9 @@ def is_in(a: Value, members: Sequence[Value]) -> Match:
     if texts is not None and a.only is not None and a.only.type is Type.TEXT:
         found = on_words(a.only.spread(a.count).values, lambda words: pc.is_in(words, value_set=texts))
         return Match(as_mask(found) & a.only.mask(a.count), None)
+    numbers = _constant_numbers(members)
+    if numbers is not None and a.only is not None and a.only.type is Type.INT:
+        return Match(np.isin(a.only.spread(a.count).values, numbers) & a.only.mask(a.count), None)
     holds, unlike = np.zeros(a.count, bool), None
     for i, member in enumerate(members):
         match = compare("=", a, member)
@@ -229,6 +232,13 @@ def is_in(a: Value, members: Sequence[Value]) -> Match:
         here = nothing if match.unlike is None else match.unlike
         unlike = here if i == 0 or unlike is None else unlike & here
     return Match(holds, unlike if unlike is not None and unlike.any() else None)
+
+
+def _constant_numbers(members: Sequence[Value]) -> Array | None:
+    lanes = [member.only for member in members]
+    if not lanes or not all(lane is not None and lane.is_one and lane.type is Type.INT for lane in lanes):
+        return None
+    return np.concatenate([lane.values for lane in lanes if lane is not None])
 
 
 def _constant_texts(members: Sequence[Value]) -> pa.Array | None:

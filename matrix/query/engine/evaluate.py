@@ -177,7 +177,7 @@ class Evaluator:
         for lane in self.value(operand, scope).lanes:
             count = int((unlike & lane.mask(scope.count)).sum())
             if count:
-                self.world.notices.unlike(rows, NAMES[lane.type], self.place(operand), count)
+                self.world.notices.unlike(rows, NAMES[lane.type], self.place(operand), operand.span[0], count)
 
     def place(self, node: q.Node) -> str:
         """The query's own words for a node."""

@@ -58,9 +58,10 @@ def related_aggregate(evaluator: Evaluator, expr: q.RelatedAggregate, scope: Sco
 
 def note_unfit(evaluator: Evaluator, function: str, value: Value, argument: q.Expr, rows: str) -> None:
     """Count what an aggregate leaves out because it is no number."""
+    notices, place, start = evaluator.world.notices, evaluator.place(argument), argument.span[0]
     for type, mask in unfit(function, value):
         if mask.any():
-            evaluator.world.notices.unlike(rows, NAMES[type], evaluator.place(argument), int(mask.sum()))
+            notices.unlike(rows, NAMES[type], place, start, int(mask.sum()))
 
 
 def related_rows(evaluator: Evaluator, related: q.Related, argument: q.Expr | None, scope: Scope) -> Found:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_BLOCKS_KEPT_MAX, QUERY_ZONES_KEPT_MAX
+from matrix.limits import (
+    QUERY_BATCH_EVENTS_MAX,
+    QUERY_BLOCKS_KEPT_MAX,
+    QUERY_THREADS_BLOCK_EVENTS,
+    QUERY_ZONES_KEPT_MAX,
+)
 from matrix.log.block import BlockRef
 from matrix.query.engine.events import EventTable, Part
 from matrix.query.engine.forks import NO_FORKS, Forks
@@ -248,7 +253,8 @@ def each_batch(
         tables = (EventTable(world, relation, parts) for parts in _parts_of(world, relation, wanted, choices))
         return [work(_in_simulations(table, wanted)) for table in tables]
 
-    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+    batches = list(_batches(world, wanted))
+    for results in in_order(worked, batches, threads=threads_for(batches)):
         yield from results
 
 
@@ -267,8 +273,16 @@ def each_block(world: World, wanted: Wanted, work: Callable[[Block], Result]) ->
     def worked(choices: list[Choice]) -> list[Result]:
         return [work(world.reader.block(choice.zone.ref)) for choice in choices]
 
-    for results in in_order(worked, _batches(world, wanted), threads=thread_count()):
+    batches = list(_batches(world, wanted))
+    for results in in_order(worked, batches, threads=threads_for(batches)):
         yield from results
+
+
+def threads_for(batches: list[list[Choice]]) -> int:
+    """How many threads are worth it: blocks as written are so small that threads mostly wait for Python's lock."""
+    blocks = sum(map(len, batches))
+    events = sum(choice.zone.count for batch in batches for choice in batch)
+    return thread_count() if events > blocks * QUERY_THREADS_BLOCK_EVENTS else 1
 
 
 def filled(world: World, table: EventTable) -> EventTable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from matrix.errors import QueryError
 from matrix.limits import QUERY_TREE_CHARS_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.bounds import too_much_work
@@ -34,6 +35,7 @@ def as_tree(evaluator: Evaluator, stage: q.Shape, frame: Frame) -> Frame:
     is_first = np.ones(len(order), bool)
     is_first[1:] = (simulations[1:] != simulations[:-1]) | (seqs[1:] != seqs[:-1])
     frame = frame.take(order[is_first])
+    _check_room(evaluator.world, stage, frame)
     above = _parents(evaluator.world, frame, Events(simulations[is_first], seqs[is_first]))
     kinds = frame.field("kind").objects()
     rows, levels, texts = _drawn(evaluator.world, stage, above, kinds)
@@ -49,6 +51,24 @@ def as_tree(evaluator: Evaluator, stage: q.Shape, frame: Frame) -> Frame:
         "data": lines.field("data"),
     }
     return Frame(Shaped(len(rows)), columns=columns)
+
+
+def _check_room(world: World, stage: q.Shape, frame: Frame) -> None:
+    """Raise before any work is done when the names of the kinds alone are too long."""
+    assert isinstance(frame.table, EventTable)
+    codes, words = frame.table.kinds()
+    lengths = np.array([len(word) for word in words], np.int64)
+    if frame.count and int(lengths[codes[frame.index()]].sum()) > QUERY_TREE_CHARS_MAX:
+        raise _too_long(world, stage)
+
+
+def _too_long(world: World, stage: q.Shape) -> QueryError:
+    return too_much_work(
+        f"the tree would take more than {QUERY_TREE_CHARS_MAX:,} characters to draw",
+        "a long chain of causes goes far to the right; take fewer rows, for example: causes within 100 steps",
+        text=world.text,
+        span=stage.span,
+    )
 
 
 def _parents(world: World, frame: Frame, events: Events) -> Array:
@@ -88,12 +108,7 @@ def _drawn(world: World, stage: q.Shape, above: Array, kinds: list[str]) -> tupl
         texts.append(f"{indent}{fork}{kinds[row]}")
         room -= len(texts[-1])
         if room < 0:
-            raise too_much_work(
-                f"the tree would take more than {QUERY_TREE_CHARS_MAX:,} characters to draw",
-                "a long chain of causes goes far to the right; take fewer rows, for example: causes within 100 steps",
-                text=world.text,
-                span=stage.span,
-            )
+            raise _too_long(world, stage)
         indent += {_BRANCH: _DOWN, _LAST: _NOTHING, "": ""}[fork]
         children = below.get(row, ())
         forks = [_BRANCH] * (len(children) - 1) + [_LAST]

@@ -38,18 +38,21 @@ if TYPE_CHECKING:
 class Notices:
     """Remarks that a result carries, counted by what they are about: ``12 events had text in .price``."""
 
-    counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    counts: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def unlike(self, rows: str, kind: str, place: str, count: int) -> None:
-        """``count`` rows held a value of a kind that could not be used there."""
-        key = (rows, kind, place)
+    def unlike(self, rows: str, kind: str, place: str, start: int, count: int) -> None:
+        """``count`` rows held a value of a kind that could not be used there: at ``start`` of the query's text."""
+        key = (rows, kind, place, start)
         with self._lock:  # the threads of a scan tell at once, in an order that is chance
             self.counts[key] = self.counts.get(key, 0) + count
 
     def as_texts(self) -> list[str]:
-        counts = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        most: dict[tuple[str, str, str], int] = {}  # the same rows where a query reads them several times
+        for (rows, kind, place, _), count in self.counts.items():
+            most[rows, kind, place] = max(count, most.get((rows, kind, place), 0))
+        counts = sorted(most.items(), key=lambda item: (-item[1], item[0]))
         texts = [f"{count:,} {rows} had {kind} in {place}" for (rows, kind, place), count in counts]
         return texts + list(dict.fromkeys(self.others))
 
