@@ -18,7 +18,7 @@ import trio
 
 from matrix.limits import WATCH_INTERVAL_MAX_US, WATCH_INTERVAL_MIN_US, WATCH_ROWS_AT_ONCE, WATCH_SHARE_MAX
 from matrix.log.growth import Growth
-from matrix.query.watch import Watch, WatchedRow
+from matrix.query.watch import Told, Watch, WatchedRow
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,6 +76,10 @@ class _Opened:
     def refresh(self) -> object:
         """Bring the index up to the newest committed block."""
         return self._index.follow(self._reader)
+
+    def mend(self, error: Exception) -> bool:
+        """After a look met ``error``: whether a damaged index was to blame, and has been made anew."""
+        return self._index.mend(self._reader, error) is not None
 
     def close(self) -> None:
         """Let go of both."""
@@ -207,9 +211,20 @@ class WatchedRows:
         self._must_look = True  # also when this fails: what has grown meanwhile is still to be seen
         if self._opened is None:
             self._opened = _Opened(self._store)
-        self._told = iter(self._watch.look(self._opened))
+        self._told = iter(self._looked(self._opened))
         self._must_look = False
         self._rest_s = self._pace.after_look((time.perf_counter() - begun) * 1e6)
+
+    def _looked(self, opened: _Opened) -> Told:
+        """What a look tells; a damaged index that only the look meets is made anew, and the look taken once more."""
+        import sqlite3
+
+        try:
+            return self._watch.look(opened)
+        except sqlite3.DatabaseError as error:
+            if not opened.mend(error):
+                raise
+            return self._watch.look(opened)
 
     def _let_go(self) -> None:
         opened, self._opened = self._opened, None

@@ -55,7 +55,16 @@ def in_conversation(
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     settings = {**_environment(), **environment, "PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody here tells where the cursor is
-    process = subprocess.Popen(["bash", "-c", command], cwd=cwd, env=settings, stdin=side, stdout=side, stderr=side)
+    process = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=settings,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal to what runs there
+    )
     os.close(side)
     raw, seen_to = "", 0
     for awaited, typed in lines:

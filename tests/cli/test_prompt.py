@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,10 @@ from matrix.cli.prompt.draft import Draft
 from matrix.cli.prompt.editor import Editor
 from matrix.cli.prompt.history import history_file, open_history
 from matrix.cli.prompt.session import Session
+from matrix.event import Event
 from matrix.limits import PROMPT_HISTORY_BYTES_MAX, PROMPT_HISTORY_ENTRIES_KEPT
+from matrix.log.rows import rows_from_events
+from matrix.log.writer import Writer
 from matrix.query.complete import Completion
 from tests.cli.conftest import Shell
 from tests.terminal import in_conversation
@@ -329,6 +334,40 @@ def test_a_query_that_is_stopped_leaves_the_prompt_and_a_store_to_ask(
     assert said(session, capsys, "goals | count").splitlines()[2] == "    6"
 
 
+@pytest.mark.parametrize("form", ["table", "jsonl", "json", "csv"])
+def test_a_watch_shows_its_rows_as_they_come(
+    form: str, session: Session, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(session, capsys, f":format {form}")
+    is_over = threading.Event()
+
+    def offer() -> None:
+        with Writer.open(place / "runs" / "log") as writer:
+            seq = 0
+            while not is_over.wait(0.05):  # again and again: a watch tells what comes after it has begun
+                seq += 1
+                writer.append(rows_from_events([Event(1, seq, 0, 0, 0, 0, 0, 0, 0, "späte.offerte")]))
+
+    writing = threading.Thread(target=offer)
+    writing.start()
+    try:
+        lines = said(session, capsys, "watch events | select kind | limit 1").splitlines()
+    finally:
+        is_over.set()
+        writing.join()
+    assert lines[-1] == "watching; Ctrl-C stops it"  # on stderr
+    if form == "table":
+        assert [line.strip() for line in lines[:-1]] == ["kind", "─" * 13, "späte.offerte"]
+    else:
+        [row] = [json.loads(line) for line in lines[:-1]]
+        assert (row["kind"], sorted(row)) == ("späte.offerte", ["kind", "position"])
+
+
+def test_a_watch_that_cannot_be_and_one_that_is_explained(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(session, capsys, "watch events | sort time").startswith("error: 1:16: a watch cannot be sorted")
+    assert said(session, capsys, "explain watch events").startswith("step")
+
+
 # -- on a terminal ------------------------------------------------------------------------------------
 
 
@@ -353,6 +392,19 @@ def test_a_sitting_on_a_terminal(place: Path) -> None:
     assert path.read_text() == "\n+agents where role = buyer\n\n+goals | count\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_ctrl_c_ends_a_watch_and_not_the_sitting(place: Path) -> None:
+    lines = [
+        ("runs>", "watch events" + ENTER),
+        ("Ctrl-C stops it", CTRL_C),
+        ("stopped", ""),
+        ("runs>", "goals | count" + ENTER),
+        ("1 row", ""),
+        ("runs>", CTRL_D),
+    ]
+    environment = {"XDG_STATE_HOME": str(place / "state")}
+    assert in_conversation("matrix query runs", lines, cwd=place, environment=environment).code == 0
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ import trio.testing
 from matrix import Agent, Simulation, open_runtime
 from matrix.errors import QueryError, UsageError
 from matrix.event import Event
+from matrix.index.index import Index
 from matrix.log.compact import compact_log
 from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
+from matrix.query.check import check
 from matrix.query.watch import WatchedRow
 from matrix.store import Store
 from matrix.watching import WatchedRows
@@ -145,6 +147,20 @@ async def test_a_watch_that_is_dropped_closes_its_files(tmp_path: Path) -> None:
     assert open_files() == before
 
 
+async def test_a_damaged_index_that_only_a_look_meets_is_made_anew(tmp_path: Path) -> None:
+    store = deal_store(tmp_path)
+    with Index.open(tmp_path) as index:
+        store.query("goals")
+        (root,) = index.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'goals'").fetchone()
+    store.close()
+    damaged = bytearray((tmp_path / "index.sqlite").read_bytes())
+    damaged[(root - 1) * 4_096 : root * 4_096] = bytes(4_096)
+    (tmp_path / "index.sqlite").write_bytes(damaged)
+    rows = Store(tmp_path).watch("goals where succeeded | select name", after="start")
+    assert await take(rows, 1) == [{"name": "ask"}]
+    rows.close()
+
+
 async def test_closing_ends_the_wait_of_another_task(tmp_path: Path) -> None:
     rows = deal_store(tmp_path).watch("events")
     told: list[WatchedRow] = []
@@ -211,6 +227,9 @@ async def test_an_index_made_anew_by_another_changes_nothing(tmp_path: Path) -> 
         ("events | count by kind", "1:10: a watch adds up in buckets"),
         ("events | limit 3 | count per 1s", "a bucket is of all its rows"),
         ("events | count per 1s | count per 1m", "a watch tells each bucket once"),
+        ("agents | match offer then got accept | count per 1s", "agents go on changing"),
+        ("goals | select start, status | count per 1s", "goals go on changing"),
+        ("messages | conversations | count per 1s", "conversations go on changing"),
         ("agents as of 5s", "a watch looks at what comes"),
         ("agents | funnel offer then got accept", "a watch has no funnel"),
         ("events offer | effects", "a watch has no effects"),
@@ -225,6 +244,31 @@ def test_what_a_watch_cannot_tell_is_refused_at_the_call(tmp_path: Path, text: s
     with pytest.raises(QueryError, match=message) as caught:
         store.watch(text)
     assert caught.value.hint or caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("goals where failed | count per 1m", "events goal.failed | count per 1m"),
+        ("agents where status = finished | count by role", "events agent.finished | count by role per 10s"),
+        ("simulations | count", "events simulation.started | count per 1h of wall"),
+        ("goals where failed and name = ask | count per 1m", None),
+        ("goals where failed | count by name per 1m", None),  # events have no name
+        ("goals where agent.status = failed | count per 1m", None),
+        ("conversations | count per 1m", None),
+    ],
+)
+def test_buckets_of_what_goes_on_changing_are_refused_with_the_events_to_count(text: str, fix: str | None) -> None:
+    with pytest.raises(QueryError, match="a watch tells each bucket once") as caught:
+        check(text, is_watch=True)
+    assert (caught.value.code, caught.value.fix or None) == ("not-in-watch", fix)
+    assert caught.value.hint.startswith("count events instead: watch ")
+    if fix is not None:
+        check(fix, is_watch=True)
+
+
+def test_buckets_of_events_that_things_lead_to_are_told() -> None:
+    assert check("watch agents where role = buyer | events goal.failed | count per 1m").is_watch
 
 
 def test_a_watch_is_no_query_with_an_answer(tmp_path: Path) -> None:

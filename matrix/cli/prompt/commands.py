@@ -149,7 +149,7 @@ _KEYS = """\
   Alt-Enter   begins a new line
   Ctrl-F      takes the correction that is offered
   Up, Ctrl-R  what was typed before
-  Ctrl-C      clears the line, or stops the query that runs
+  Ctrl-C      clears the line, or stops the query or watch that runs
   Ctrl-D      leaves"""
 
 

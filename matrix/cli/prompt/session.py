@@ -26,6 +26,7 @@ from matrix.cli.prompt.draft import Draft, is_command
 from matrix.cli.prompt.editor import Editor
 from matrix.cli.prompt.history import history_file, open_history
 from matrix.cli.table import write_table
+from matrix.cli.watch import watch_rows
 from matrix.errors import MatrixError, QueryError, UsageError
 from matrix.limits import RESULT_ROWS_SHOWN
 from matrix.query.check import check
@@ -124,7 +125,10 @@ class Session:
             output.explain_unexpected(error)
 
     def ask(self, text: str) -> None:
-        """Ask the store, and show the answer with the time it took."""
+        """Ask the store, and show the answer with the time it took; of a watch, rows as they come."""
+        if self._is_watch(text):
+            self._watch(text)
+            return
         begun = time.perf_counter()
         result = self.store.query(text, **self.params)
         took = time.perf_counter() - begun
@@ -136,6 +140,15 @@ class Session:
             output.notice(line)
         output.words(_counted(result.table.num_rows, took), style="bright_black")
         query.tell_left_out(left_out, all_of_them=":format json")
+
+    def _is_watch(self, text: str) -> bool:
+        asked = check(text, self.params)
+        return asked.is_watch and not asked.is_explain
+
+    def _watch(self, text: str) -> None:
+        """Rows until a limit is reached or Ctrl-C; they are no answer that `:more` or `:save` could show again."""
+        output.words("watching; Ctrl-C stops it", style="bright_black")
+        watch_rows(self.path, text, self.params, form="table" if self.form == "table" else "jsonl", after=None)
 
     def page(self) -> None:
         """All rows of the last answer, in the user's pager."""

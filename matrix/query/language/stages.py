@@ -63,6 +63,8 @@ class StageChecker:
         self.context, self.is_watch, self.is_explain = context, is_watch, is_explain
         self.has_buckets = False
         self.scope = Scope(None)
+        self.relation = Relation.EVENTS  # what the rows are, or were before they became columns
+        self.first: Source | None = None  # until the first stage
         self.shape: Shape | None = None
 
     # -- sources -------------------------------------------------------------------------------------
@@ -74,7 +76,8 @@ class StageChecker:
         if as_of is not None and self.is_watch:
             hint = 'leave out "watch" to ask how things were, or "as of" to be told how they go on'
             raise refusal("not-in-watch", "a watch looks at what comes, not at a moment", span_of(as_of), hint)
-        return self._source(tree, None if as_of is None else self._as_of(as_of))
+        self.first = self._source(tree, None if as_of is None else self._as_of(as_of))
+        return self.first
 
     def _source(self, tree: TokenTree, as_of: AsOf | None) -> Source:
         things, alias, _, where = cast(list[Any], tree.children)
@@ -118,7 +121,9 @@ class StageChecker:
                 "shape-last", f'"as {self.shape.name}" comes last', self.shape.span, "put it after the other stages"
             )
         if self.is_watch:
-            refuse_in_watch(self.context, tree, self.scope.relation, has_buckets=self.has_buckets)
+            self.relation = self.scope.relation or self.relation
+            refuse_in_watch(self.context, tree, self.relation, self.first, has_buckets=self.has_buckets)
+            self.first = None
         check = getattr(self, f"_{tree.data}")
         return cast(Stage, check(tree))
 
