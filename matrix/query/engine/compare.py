@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from matrix.query.engine.value import NUMBERS, Array, Lane, Type, Value, on_words, plain
 
 _TWO_63 = 2.0**63  # the first float above every int64
+_EXACT = 2**53  # whole numbers up to here are floats exactly
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -222,8 +223,8 @@ def is_in(a: Value, members: Sequence[Value]) -> Match:
         found = on_words(a.only.spread(a.count).values, lambda words: pc.is_in(words, value_set=texts))
         return Match(as_mask(found) & a.only.mask(a.count), None)
     numbers = _constant_numbers(members)
-    if numbers is not None and a.only is not None and a.only.type is Type.INT:
-        return Match(np.isin(a.only.spread(a.count).values, numbers) & a.only.mask(a.count), None)
+    if numbers is not None and a.lanes and all(lane.type in (Type.INT, Type.FLOAT) for lane in a.lanes):
+        return Match(_among_numbers(a, numbers), None)
     holds, unlike = np.zeros(a.count, bool), None
     for i, member in enumerate(members):
         match = compare("=", a, member)
@@ -234,11 +235,23 @@ def is_in(a: Value, members: Sequence[Value]) -> Match:
     return Match(holds, unlike if unlike is not None and unlike.any() else None)
 
 
-def _constant_numbers(members: Sequence[Value]) -> Array | None:
+def _constant_numbers(members: Sequence[Value]) -> list[int | float] | None:
+    """Numbers that are the same as int64 and as float64, if all members are such constants."""
     lanes = [member.only for member in members]
-    if not lanes or not all(lane is not None and lane.is_one and lane.type is Type.INT for lane in lanes):
+    if not lanes or not all(lane is not None and lane.is_one and lane.type in (Type.INT, Type.FLOAT) for lane in lanes):
         return None
-    return np.concatenate([lane.values for lane in lanes if lane is not None])
+    numbers: list[int | float] = [lane.values[0].item() for lane in lanes if lane is not None]
+    return numbers if all(abs(number) <= _EXACT for number in numbers) else None
+
+
+def _among_numbers(a: Value, numbers: list[int | float]) -> Array:
+    """Which rows hold one of these numbers, by value: 3 is 3.0."""
+    found = np.zeros(a.count, bool)
+    wholes = np.array([int(number) for number in numbers if number == int(number)], np.int64)
+    for lane in a.lanes:
+        values = lane.spread(a.count).values
+        found |= np.isin(values, wholes if lane.type is Type.INT else np.array(numbers, float)) & lane.mask(a.count)
+    return found
 
 
 def _constant_texts(members: Sequence[Value]) -> pa.Array | None:
