@@ -31,6 +31,7 @@ from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
 from matrix.query.complete import Completion
 from tests.cli.conftest import Shell
+from tests.stories import offers
 from tests.terminal import in_conversation
 
 TAB, ENTER, ALT_ENTER, CTRL_C, CTRL_D, CTRL_F = "\t", "\r", "\x1b\r", "\x03", "\x04", "\x06"
