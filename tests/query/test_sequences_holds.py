@@ -266,7 +266,7 @@ def test_while_a_run_goes_on_a_match_is_open_until_its_window_has_closed(
     acts = [act(1, "alice", "a"), act(2, "alice", "y"), act(3, "alice", "y")]
     going, ended = store_of_acts(tmp_path / "1", *acts, ends=False), store_of_acts(tmp_path / "2", *acts)
     query = f"agents where did a then no x{window}"
-    said = f"1 agents have an open match, in a run that goes on: did a then no x{window}"
+    said = f"1 agent has an open match, in a run that goes on: did a then no x{window}"
     assert column(ended, query, "id") == ["alice"]
     assert said not in ended.query(query).notices
     assert column(going, query, "id") == ([] if is_open else ["alice"])

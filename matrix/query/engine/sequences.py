@@ -120,7 +120,7 @@ class StreamReader:
             start, end = self.sequence.span
             text = self.evaluator.world.text[start:end]
             self.evaluator.world.notices.others.append(
-                f"{count:,} {self.sequence.source} have an open match, in a run that goes on: {text}"
+                f"{_of(count, self.sequence.source)} an open match, in a run that goes on: {text}"
             )
 
 
@@ -223,3 +223,8 @@ def _joined_seen(parts: list[Seen]) -> Seen:
         np.concatenate([part.received for part in parts]),
         np.concatenate(turns) if turns else None,
     )
+
+
+def _of(count: int, relation: q.Relation) -> str:
+    """``1 agent has``, ``2 agents have``."""
+    return f"1 {relation.removesuffix('s')} has" if count == 1 else f"{count:,} {relation} have"
