@@ -31,6 +31,7 @@ from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
 from matrix.query.complete import Completion
 from tests.cli.conftest import Shell
+from tests.stories import offers
 from tests.terminal import in_conversation
 
 TAB, ENTER, ALT_ENTER, CTRL_C, CTRL_D, CTRL_F = "\t", "\r", "\x1b\r", "\x03", "\x04", "\x06"
@@ -392,6 +393,49 @@ def test_a_sitting_on_a_terminal(place: Path) -> None:
     assert path.read_text() == "\n+agents where role = buyer\n\n+goals | count\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def write_until(stop: threading.Event, store: Path) -> None:
+    """Write a run of its own, an event now and then, for as long as somebody may wait for it."""
+    with Writer.open(store / "log") as writer:
+        for event in offers([{"price": n} for n in range(1_000)]):
+            writer.append(rows_from_events([event]))
+            if stop.wait(0.05):
+                break
+
+
+def test_a_watch_tells_rows_until_ctrl_c_and_then_the_prompt_is_there_again(place: Path) -> None:
+    stop = threading.Event()
+    writing = threading.Thread(target=write_until, args=(stop, place / "runs"))
+    writing.start()
+    try:
+        seen = in_conversation(
+            "matrix query runs --no-history --format csv",
+            [
+                ("runs>", "watch events offer | select kind, .price as asked" + ENTER),
+                ("Ctrl-C stops it", ""),
+                ('{"kind": "offer", "asked": ', CTRL_C),
+                ("stopped", ""),
+                ("runs>", ":format table" + ENTER),
+                ("runs>", "watch events offer | select kind | limit 2" + ENTER),
+                ("runs>", "agents | count" + ENTER),
+                ("1 row", ""),
+                ("runs>", CTRL_D),
+            ],
+            cwd=place,
+            environment={},
+        )
+    finally:
+        stop.set()
+        writing.join()
+    assert seen.code == 0
+    assert "error" not in seen.text
+
+
+def test_what_no_watch_can_tell_is_said_at_the_prompt(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "1:16: a watch cannot be sorted" in said(session, capsys, "watch events | sort time")
+    assert said(session, capsys, "watch events | limit 0") == "watching; Ctrl-C stops it\n"
+    assert "watching" not in said(session, capsys, "explain watch events | limit 0")
 
 
 def test_ctrl_c_ends_a_watch_and_not_the_sitting(place: Path) -> None:
