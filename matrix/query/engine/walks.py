@@ -13,7 +13,8 @@ from matrix.query.engine.caused import Events, events_of
 from matrix.query.engine.events import EventTable
 from matrix.query.engine.forest import Children, climb, forests
 from matrix.query.engine.frame import Frame
-from matrix.query.engine.scan import Needs, find_events
+from matrix.query.engine.lookup import find_events
+from matrix.query.engine.scan import Needs
 from matrix.query.engine.value import Array, Type, Value, distinct
 
 if TYPE_CHECKING:

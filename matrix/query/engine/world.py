@@ -19,8 +19,9 @@ from matrix.query.engine.conversations import Conversations
 from matrix.query.engine.entities import Agents, Entities, Goals, Simulations
 from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import Linked, Table
+from matrix.query.engine.lookup import find_events
 from matrix.query.engine.past.entities import PastEntities
-from matrix.query.engine.scan import Needs, Wanted, find_events, scan
+from matrix.query.engine.scan import Needs, Wanted, scan
 from matrix.query.engine.value import Array
 from matrix.query.syntax import Relation
 
