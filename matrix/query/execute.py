@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from matrix.errors import QueryError, StoreError
-from matrix.limits import QUERY_RETRIES_MAX
+from matrix.limits import QUERY_BATCH_EVENTS_MAX, QUERY_RETRIES_MAX
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
 from matrix.query.engine.catalogue import kind_counts
@@ -183,9 +183,12 @@ def _first_rows(evaluator: Evaluator, query: q.Query, stages: Sequence[q.Stage],
             later = [node for part in (*query.stages, *query.columns) for node in q.walk(part)]
             tables.prefetch = entity_columns(later)  # what the condition alone names stays in SQLite
             return Frame(tables.table(kind, only))
-    is_all = first.relation is q.Relation.EVENTS and not first.kinds and first.where is None
-    if is_all and stages and isinstance(stages[0], q.Limit):
-        return _first_events(evaluator, stages[0].count, early)
+    if kind is None and stages and isinstance(stages[0], q.Limit):
+        if first.relation is q.Relation.EVENTS and not first.kinds and first.where is None:
+            return _first_events(evaluator, stages[0].count, early)
+        found = _from_the_first_simulations(evaluator, first, stages[0].count, early)
+        if found is not None:
+            return found
     return read_rows(evaluator, first.relation, first.kinds, first.where, needs=early)
 
 
@@ -195,6 +198,18 @@ def _first_events(evaluator: Evaluator, count: int, needs: Needs | None) -> Fram
     enough = int(np.searchsorted(np.cumsum(simulations.array("events")), count)) + 1
     rows = np.arange(min(enough, simulations.count))
     return read_rows(evaluator, q.Relation.EVENTS, (), None, simulations=rows, bounds={"seq": (1, count)}, needs=needs)
+
+
+def _from_the_first_simulations(evaluator: Evaluator, first: q.Source, count: int, needs: Needs | None) -> Frame | None:
+    """The rows of as many simulations as a batch holds, if ``count`` are among them: no other row comes before."""
+    if first.relation is q.Relation.CONVERSATIONS:
+        return None  # which are made of all messages
+    ends = np.cumsum(evaluator.world.simulations.array("events"))
+    some = int(np.searchsorted(ends, QUERY_BATCH_EVENTS_MAX)) + 1
+    if some >= len(ends):
+        return None
+    frame = read_rows(evaluator, first.relation, first.kinds, first.where, simulations=np.arange(some), needs=needs)
+    return frame if frame.count >= count else None
 
 
 def _keeps_order(stage: q.Stage) -> bool:

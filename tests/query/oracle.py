@@ -77,6 +77,7 @@ def _scans(setting: Setting) -> Iterator[None]:
         if setting.is_backwards:
             patch.setattr("matrix.query.engine.scan.QUERY_BATCH_EVENTS_MAX", 1)
             patch.setattr("matrix.query.engine.scan.in_order", last_first)
+            patch.setattr("matrix.query.execute.QUERY_BATCH_EVENTS_MAX", 1)
         yield
 
 

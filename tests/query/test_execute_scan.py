@@ -265,6 +265,25 @@ def test_a_limit_is_applied_before_columns_are_read(
     assert len(set(decoded)) <= 4
 
 
+@pytest.mark.parametrize("query", ["events offer | limit 5", "messages where .price > 10 | limit 3"])
+def test_a_limit_ends_the_reading_where_enough_rows_are_found(
+    market: Store, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    whole, blocks = market.query(query), Watched(market).read(query)
+    monkeypatch.setattr("matrix.query.execute.QUERY_BATCH_EVENTS_MAX", 1)  # one simulation, and then all
+    assert market.query(query).rows() == whole.rows()
+    assert Watched(market).read(query) < blocks
+
+
+def test_a_limit_that_the_first_simulations_cannot_fill_takes_all(
+    market: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = market.query("events goal.failed | limit 1000").rows()
+    monkeypatch.setattr("matrix.query.execute.QUERY_BATCH_EVENTS_MAX", 1)
+    assert market.query("events goal.failed | limit 1000").rows() == whole
+    assert {row["simulation"] for row in whole} == {"1-1", "1-2", "1-3", "1-4"}
+
+
 def test_a_limit_takes_the_same_rows_wherever_it_stands(market: Store) -> None:
     whole = market.query("events | select id, kind, .price").rows()
     assert market.query("events | select id, kind, .price | limit 40").rows() == whole[:40]

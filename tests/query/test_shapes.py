@@ -313,3 +313,9 @@ def test_bars_of_simulations_share_one_axis_and_others_have_their_own(tmp_path: 
     assert column(store, "simulations | as timeline", "bar") == [bar(0, 10), bar(30, 39)]
     assert column(store, "goals | as timeline", "bar") == [bar(0, 39), bar(0, 39)]
     assert column(store, "simulations where id = r2 | as timeline", "bar") == [bar(0, 39)]
+
+
+def test_a_time_line_of_some_simulations_names_each_of_them(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [*opening(1, "first"), *opening(2, "second")])
+    assert column(store, 'simulations where id = "second" | as timeline', "simulation") == ["second"]
+    assert column(store, 'simulations where id = "second" | as timeline', "lane") == ["second"]

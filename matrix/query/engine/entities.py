@@ -125,7 +125,10 @@ class Simulations(EntityTable):
 
     def read_link(self, name: str) -> Linked:
         assert name == "simulation", f"simulations have no link {name}"
-        return Linked(self, np.arange(self.count))
+        if self.only is None:
+            return Linked(self, np.arange(self.count))
+        everything = self.entities.simulations  # a row of "the simulations" is one among all of them
+        return Linked(everything, everything.rows_of(self.array("gid")))
 
     def order(self) -> tuple[Array, ...]:
         return (self.array("gid"),)
