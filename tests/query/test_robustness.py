@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from matrix.errors import QueryError
 from matrix.limits import QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TOKENS_MAX
-from matrix.query.check import check
 from tests.query.queries import right_queries, wrong_queries
+from tests.query.test_edits import refused
 
 VALUES = {"id": "r7:1042", "role": "buyer"}
 EDITS = 5_000
@@ -30,15 +30,6 @@ def answer(text: str) -> QueryError | None:
         assert error.render().startswith(f"{error.line}:{error.column}: ")
         assert not error.fix or refused(error.fix) is None
     return error
-
-
-def refused(text: str) -> QueryError | None:
-    """The error for a text, if it has one; anything else that is raised is a failure."""
-    try:
-        check(text, VALUES)
-    except QueryError as error:
-        return error
-    return None
 
 
 def test_random_edits_of_queries_are_all_answered() -> None:
