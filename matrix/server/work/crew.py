@@ -35,6 +35,8 @@ class Crew:
         self._at_work: dict[Job, Worker] = {}
         self._nursery: trio.Nursery | None = None
         self._busy = trio.Event()
+        self._first = trio.Event()
+        self._is_starting = False
         self._failed_starts, self._rests_until = 0, -math.inf
         self.count = 0  # processes that live, or are being started
         self.killed = 0  # in the middle of a job
@@ -45,8 +47,8 @@ class Crew:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._watch_over)
-                self.count += 1
-                await nursery.start(self._keep)
+                self._start(nursery)
+                await self._first.wait()
                 task_status.started()
         finally:
             self._nursery = None
@@ -94,11 +96,18 @@ class Crew:
         self._refill(self._nursery)
 
     def _refill(self, nursery: trio.Nursery) -> None:
-        """One more stands by than is at work, and one for each job that could begin."""
+        """One process more stands by than is at work, and one for each job that could begin; started one by one.
+
+        A start takes most of a second of a core; several at once would only hold up those that are at work.
+        """
         wanted = min(len(self._at_work) + max(1, self.lane.waiting), self.lane.places + 1)
-        while self.count < wanted and trio.current_time() >= self._rests_until:
-            self.count += 1
-            nursery.start_soon(self._keep)
+        if self.count < wanted and not self._is_starting and trio.current_time() >= self._rests_until:
+            self._start(nursery)
+
+    def _start(self, nursery: trio.Nursery) -> None:
+        self.count += 1
+        self._is_starting = True
+        nursery.start_soon(self._keep)
 
     # -- a job at work ----------------------------------------------------------------------------
 
@@ -173,12 +182,12 @@ class Crew:
 
     # -- processes --------------------------------------------------------------------------------
 
-    async def _keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def _keep(self) -> None:
         """Start a process and stay with it until it is gone."""
-        is_ready = False
         async with working_process(self._store, memory_bytes=self._limits.memory_bytes) as worker:
             is_ready = await self._is_ready(worker)
-            task_status.started()
+            self._is_starting = False
+            self._first.set()
             if is_ready:
                 self._failed_starts = 0
                 self._idle.append(worker)
