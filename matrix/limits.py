@@ -103,6 +103,25 @@ WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
 WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not
 WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a matter of milliseconds
 
+# -- the server's processes ----------------------------------------------------------------------
+CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
+
+# -- watches that are served ---------------------------------------------------------------------
+SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
+SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
+SERVED_WATCH_BYTES_MAX = 4 * 1024 * 1024  # or so many bytes of them
+SERVED_WATCH_BATCH_BYTES = 1024 * 1024  # of Arrow memory, in a batch of several rows
+SERVED_WATCH_LAG_S = 5.0  # after which a client that takes none of them is told that it lags
+SERVED_WATCH_LOOK_S = 30.0  # wall time of one look
+SERVED_WATCH_POSITION_S = 1.0  # between two positions told while no row comes
+SERVED_WATCH_MEMORY_BYTES = 2 * 1024 * 1024 * 1024  # of each of the two processes that look
+SERVED_WATCH_SLOW_LOOK_S = 0.03  # a watch whose looks take longer leaves those that are quick
+SERVED_WATCH_SLOW_LOOKS_MAX = 3  # of its last 16: one may be the machine's fault
+SERVED_WATCH_SLOW_REST_S = 60.0  # of quick looks before it comes back
+SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches up away from the quick ones
+SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
+SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut

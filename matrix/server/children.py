@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -29,9 +28,9 @@ class Child:
     """A module of Matrix that runs in a process of its own.
 
     >>> child = await Child.start("matrix.server.watches.child", "runs")   # doctest: +SKIP
-    >>> await child.send({"type": "open", "feed": 1})                      # doctest: +SKIP
-    >>> (await child.receive()).head                                       # doctest: +SKIP
-    {'type': 'opened', 'feed': 1}
+    >>> await child.send(1, b"…")                                          # doctest: +SKIP
+    >>> (await child.receive()).body                                       # doctest: +SKIP
+    b'…'
     """
 
     def __init__(self, process: trio.Process) -> None:
@@ -59,16 +58,16 @@ class Child:
         """The process."""
         return self._process.pid
 
-    async def send(self, head: Any, body: bytes = b"") -> None:
+    async def send(self, kind: int, body: bytes = b"") -> None:
         """Say something; ``ChildGone`` when it cannot hear it. Must not be cancelled but to end the child."""
         async with self._sending:
             try:
-                await self._stdin.send_all(packed(head, body))
+                await self._stdin.send_all(packed(kind, body))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise ChildGone from None
 
     async def receive(self) -> Message:
-        """The next message; ``ChildGone`` when none will come."""
+        """The next message; ``ChildGone`` when none will come, ``Garbled`` when it says what is none."""
         while not self._received:
             try:
                 chunk = await self._stdout.receive_some(_CHUNK_BYTES)
@@ -76,8 +75,7 @@ class Child:
                 raise ChildGone from None
             if not chunk:
                 raise ChildGone
-            self._inbox.add(chunk)
-            self._received = [*self._inbox.messages()][::-1]
+            self._received = [*self._inbox.feed(chunk)][::-1]
         return self._received.pop()
 
     def kill(self) -> None:

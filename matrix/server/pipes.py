@@ -1,66 +1,69 @@
 """Messages over the pipes between the server and its child processes, and the child's end of them.
 
-A message is a head of Python values and a body of bytes, which whoever passes it on need not look into. Both ends
-are the same program: a head is pickled, and nothing that a client sends is ever unpickled. What always holds in a
-child: only messages go out where it was started to write (prints go to standard error), and it ends when the server
-does, also in the middle of its work.
+A message is a mark, its kind, its length and that many bytes. What a child sends is looked at as what comes from
+outside, for it may run a user's program: bytes that are no message are an error, never taken for one. What always
+holds in a child: only messages go out where it was started to write (prints go to standard error), and it ends when
+the server does, also in the middle of its work.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import struct
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-_LENGTHS = struct.Struct("<IQ")  # of the pickled head, of the body
+from matrix.limits import CHILD_MESSAGE_BYTES_MAX
+
+_HEAD = struct.Struct(">4sBI")
+_MARK = b"mtx\x01"
 _CHUNK_BYTES = 256 * 1024
 
 
 class Message(NamedTuple):
-    """What was said, and bytes that belong to it."""
+    """What was said; what the kinds mean is up to those who speak."""
 
-    head: Any
+    kind: int
     body: bytes
 
 
-def packed(head: Any, body: bytes = b"") -> bytes:
-    """A message as bytes."""
-    said = pickle.dumps(head, protocol=pickle.HIGHEST_PROTOCOL)
-    return b"".join((_LENGTHS.pack(len(said), len(body)), said, body))
+class Garbled(Exception):
+    """Bytes that are no message."""
+
+
+def packed(kind: int, body: bytes) -> bytes:
+    """A message, ready to be written."""
+    assert len(body) <= CHILD_MESSAGE_BYTES_MAX, "the other side would refuse it"
+    return _HEAD.pack(_MARK, kind, len(body)) + body
 
 
 class Inbox:
-    """Bytes as they come in, whole messages as they go out.
+    """Puts messages together from the bytes of a pipe.
 
     >>> inbox = Inbox()
-    >>> inbox.add(packed({"say": "hello"})[:5]), list(inbox.messages())
-    (None, [])
-    >>> inbox.add(packed({"say": "hello"})[5:]), list(inbox.messages())
-    (None, [Message(head={'say': 'hello'}, body=b'')])
+    >>> list(inbox.feed(packed(1, b"hello")[:5])), list(inbox.feed(packed(1, b"hello")[5:]))
+    ([], [Message(kind=1, body=b'hello')])
     """
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def add(self, chunk: bytes) -> None:
-        """Bytes that came next."""
-        self._bytes += chunk
-
-    def messages(self) -> Iterator[Message]:
-        """Those that are complete."""
-        while len(self._bytes) >= _LENGTHS.size:
-            head_bytes, body_bytes = _LENGTHS.unpack_from(self._bytes)
-            begin = _LENGTHS.size + head_bytes
-            if len(self._bytes) < begin + body_bytes:
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that are whole now; ``Garbled`` as soon as it shows that these are none."""
+        self._bytes += data
+        while len(self._bytes) >= _HEAD.size:
+            mark, kind, size = _HEAD.unpack_from(self._bytes)
+            if mark != _MARK or size > CHILD_MESSAGE_BYTES_MAX:
+                raise Garbled("no message begins here")
+            end = _HEAD.size + size
+            if len(self._bytes) < end:
                 return
             with memoryview(self._bytes) as view:
-                head, body = pickle.loads(view[_LENGTHS.size : begin]), bytes(view[begin : begin + body_bytes])
-            del self._bytes[: begin + body_bytes]
-            yield Message(head, body)
+                body = bytes(view[_HEAD.size : end])
+            del self._bytes[:end]
+            yield Message(kind, body)
 
 
 class ServerGone(Exception):
@@ -78,35 +81,35 @@ class Pipes:
         os.close(nothing)
         os.dup2(2, 1)
         self._inbox = Inbox()
+        self._received: list[Message] = []
         self._sending = threading.Lock()
         threading.Thread(target=_end_with_the_server, args=(self._reading,), daemon=True).start()
 
     def receive(self) -> Message:
         """The next message, waited for; ``ServerGone`` when none will come."""
-        while True:
-            for message in self._inbox.messages():
-                return message
+        while not self._received:
             self._read()
+        return self._received.pop(0)
 
-    def receive_within(self, seconds: float) -> list[Message]:
-        """The messages that are there; if there is none, the first that come within some time."""
-        found = list(self._inbox.messages())
-        waits = 0.0 if found else seconds
-        while select.select([self._reading], [], [], waits)[0]:
+    def receive_within(self, seconds: float, *others: int) -> list[Message]:
+        """The messages that are there; if there is none, wait for some, or until one of other files can be read."""
+        while True:
+            waits = 0.0 if self._received else seconds
+            if self._reading not in select.select([self._reading, *others], [], [], waits)[0]:
+                break
             self._read()
-            found += self._inbox.messages()
-            waits = 0.0
+        found, self._received = self._received, []
         return found
 
     def _read(self) -> None:
         chunk = os.read(self._reading, _CHUNK_BYTES)
         if not chunk:
             raise ServerGone
-        self._inbox.add(chunk)
+        self._received += self._inbox.feed(chunk)
 
-    def send(self, head: Any, body: bytes = b"") -> None:
+    def send(self, kind: int, body: bytes = b"") -> None:
         """Say something; waits while the pipe is full. Any thread may."""
-        said = memoryview(packed(head, body))
+        said = memoryview(packed(kind, body))
         with self._sending:
             try:
                 while said:
@@ -121,12 +124,3 @@ def _end_with_the_server(reading: int) -> None:
     poll.register(reading, 0)  # nothing but the end is reported
     poll.poll()
     os._exit(0)
-
-
-def limit_memory(data_bytes: int) -> None:
-    """Let this process have so much memory of its own, and no more: then what it does fails with ``MemoryError``."""
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = data_bytes if most == resource.RLIM_INFINITY else min(data_bytes, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
