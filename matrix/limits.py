@@ -110,6 +110,8 @@ CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
 SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
 SERVED_WATCH_BYTES_MAX = 4 * 1024 * 1024  # or so many bytes of them
+SERVED_WATCHES_BYTES_MAX = 256 * 1024 * 1024  # that wait for all clients together; beyond that the slowest one lags
+SERVED_WATCH_SEND_BYTES = 256 * 1024  # batches handed to a connection side by side, unless one alone has more
 SERVED_WATCH_BATCH_BYTES = 1024 * 1024  # of Arrow memory, in a batch of several rows
 SERVED_WATCH_LAG_S = 5.0  # after which a client that takes none of them is told that it lags
 SERVED_WATCH_LOOK_S = 30.0  # wall time of one look
@@ -120,6 +122,8 @@ SERVED_WATCH_SLOW_LOOKS_MAX = 3  # of its last 16: one may be the machine's faul
 SERVED_WATCH_SLOW_REST_S = 60.0  # of quick looks before it comes back
 SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches up away from the quick ones
 SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
+SERVED_WATCH_GLANCE_S = 0.1  # between two glances of the server at what the processes that look are at
+SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died before it did anything
 SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
 
 # -- the prompt ---------------------------------------------------------------------------------
