@@ -124,6 +124,7 @@ SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches u
 SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
 SERVED_WATCH_GLANCE_S = 0.1  # between two glances of the server at what the processes that look are at
 SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died before it did anything
+SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
 SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
 
 # -- the prompt ---------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Inbox:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes | bytearray) -> Iterator[Message]:
         """The messages that are whole now; ``Garbled`` as soon as it shows that these are none."""
         self._bytes += data
         while len(self._bytes) >= _HEAD.size:
@@ -91,7 +91,7 @@ class Pipes:
             self._read()
         return self._received.pop(0)
 
-    def receive_within(self, seconds: float, *others: int) -> list[Message]:
+    def receive_within(self, seconds: float | None, *others: int) -> list[Message]:
         """The messages that are there; if there is none, wait for some, or until one of other files can be read."""
         while True:
             waits = 0.0 if self._received else seconds

@@ -187,7 +187,7 @@ class Lane:
         return Round(self._opened)
 
     def _meet(self, error: Exception, due: list[Feed]) -> None:
-        """The store cannot be read, whoever looks: mend what can be mended, try again, and tell when that is of no use."""
+        """The store cannot be read, whoever looks: mend what can be mended, try again, or tell of it."""
         self._troubles += 1
         if isinstance(error, sqlite3.Error) and self._opened is not None and self._opened.mend(error):
             return
@@ -230,8 +230,8 @@ class Lane:
     def _send_pages(self, feed: Feed) -> None:
         """What there is room for; and the end, when a limit is reached."""
         while (made := feed.next_page()) is not None:
-            page, reply = made
-            self._say(page, reply.body + reply.arrow)
+            rows, reply = made
+            self._say(rows, reply.body + reply.arrow)
         if feed.has_looked and feed.watch.is_done and not feed.has_rows:
             self._drop(feed)
             self._say(Ended(feed.number, None))

@@ -21,7 +21,7 @@ from matrix.query import syntax as q
 from matrix.query.watch import Told, Watch
 from matrix.server.watches.shape import Shape
 from matrix.server.watches.splice import Spliced
-from matrix.server.watches.words import Open, Page, Taken
+from matrix.server.watches.words import Open, Rows, Taken
 
 if TYPE_CHECKING:
     from matrix.query.engine.scan import Source
@@ -128,7 +128,7 @@ class Feed:
 
     # -- pages ------------------------------------------------------------------------------------
 
-    def next_page(self) -> tuple[Page, Spliced] | None:
+    def next_page(self) -> tuple[Rows, Spliced] | None:
         """The next rows, while there are some and there is room for them."""
         told = self._told
         if told is None or not self.has_room:
@@ -141,7 +141,7 @@ class Feed:
         reply = self.shape.batch(part, position=position, stem=told.stem, first=first)
         self._count(len(part), len(reply.body) + len(reply.arrow), 1)
         self.told_at = self.looked_at
-        return Page(self.number, len(part), position, len(reply.arrow)), reply
+        return Rows(self.number, len(part), position, len(reply.arrow)), reply
 
 
 def _small_enough(part: Result) -> Result:

@@ -8,16 +8,15 @@ old one, except where that feed was to blame too often.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from matrix.limits import (
     SERVED_WATCH_CRASHES_MAX,
+    SERVED_WATCH_DEATHS_MAX,
     SERVED_WATCH_GLANCE_S,
     SERVED_WATCH_LOOK_S,
     SERVED_WATCH_RESTART_S,
@@ -26,7 +25,7 @@ from matrix.server.children import Child, ChildGone
 from matrix.server.pipes import Garbled
 from matrix.server.refusal import NOTED
 from matrix.server.watches.group import Group
-from matrix.server.watches.pulse import Pulse
+from matrix.server.watches.pulse import Beat, Pulse
 from matrix.server.watches.words import (
     WORDS,
     Close,
@@ -46,7 +45,12 @@ class Keeper:
     """One process of watches, whichever it is at the moment."""
 
     def __init__(
-        self, store: Path, lane: str, on_word: Callable[[Group, ToServer, bytes], None], *, look_s: float = SERVED_WATCH_LOOK_S
+        self,
+        store: Path,
+        lane: str,
+        on_word: Callable[[Group, ToServer, bytes], None],
+        *,
+        look_s: float = SERVED_WATCH_LOOK_S,
     ) -> None:
         self._store, self._lane, self._on_word, self._look_s = store, lane, on_word, look_s
         self.groups: dict[int, Group] = {}
@@ -60,6 +64,8 @@ class Keeper:
         self._taken: dict[int, Taken] = {}
         self._timed_out = 0  # the feed whose look took too long
         self._has_heard = False
+        self._silent_deaths = 0  # of processes that said nothing, one after the other
+        self._last_beat = Beat(0, 0, 0, 0)
 
     @property
     def looks(self) -> int:
@@ -102,9 +108,12 @@ class Keeper:
         """Keep one alive from the first group on, until cancelled; then none is left."""
         await self._needed.wait()
         while True:
-            await self._live()
+            try:
+                await self._live()
+            except OSError as error:  # there is no memory for a process, or no descriptor
+                _log.error("a process of watches could not be started: %s", error.strerror)
             self._after_death()
-            if not self._has_heard:  # it would die again at once
+            if not self._has_heard:  # the next one would die at once, too
                 await trio.sleep(SERVED_WATCH_RESTART_S)
 
     async def _live(self) -> None:
@@ -177,7 +186,7 @@ class Keeper:
     def _after_death(self) -> None:
         """Who is to blame; all others go on in the next process."""
         self.restarts += 1
-        beat = self._last_beat
+        beat, self._last_beat = self._last_beat, Beat(0, 0, 0, 0)
         self._looks, self._rounds = self._looks + beat.looks, self._rounds + beat.rounds
         if self._timed_out:
             self._end(self._timed_out, "timeout", f"a look took longer than {self._look_s:g} seconds", _TIMEOUT_HINT)
@@ -188,6 +197,10 @@ class Keeper:
             group.crashes += 1
             if group.crashes >= SERVED_WATCH_CRASHES_MAX:
                 self._end(beat.feed, "internal", NOTED)
+        self._silent_deaths = 0 if self._has_heard else self._silent_deaths + 1
+        if self._silent_deaths >= SERVED_WATCH_DEATHS_MAX:
+            for number in list(self.groups):
+                self._end(number, "internal", NOTED)
 
     def _end(self, number: int, code: str, message: str, hint: str = "") -> None:
         group = self.groups.pop(number, None)

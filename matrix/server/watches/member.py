@@ -33,7 +33,9 @@ _Waiting: TypeAlias = Page | Sequence[Frame]
 class Member:
     """One ``watch`` request on its way."""
 
-    def __init__(self, subscription: Subscription, id: int | str, outlet: Outlet, *, after: str | None, lag_s: float) -> None:
+    def __init__(
+        self, subscription: Subscription, id: int | str, outlet: Outlet, *, after: str | None, lag_s: float
+    ) -> None:
         self.subscription, self._outlet, self._lag_s = subscription, outlet, lag_s
         self._id, self._beginning = id, Beginning(outlet.encoding, id)
         self.group: Group | None = None
@@ -90,7 +92,7 @@ class Member:
         self._set_patience(has_taken=False)
 
     def end(self, error: Mapping[str, Any] | None) -> None:
-        """Nothing more will come; the last reply follows what waits, or comes at once where the client grants nothing."""
+        """The last reply follows what waits; an error does not wait for a client that grants nothing."""
         self._has_ended, self._error = True, error
         self._wake.set()
         if error is not None and self._waiting_rows and not self._outlet.has_credit():

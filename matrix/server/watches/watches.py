@@ -29,7 +29,7 @@ from matrix.server.watches.words import (
     Moved,
     Noticed,
     Opened,
-    Page as PageWord,
+    Rows,
     Stands,
     Subscription,
     Taken,
@@ -156,7 +156,7 @@ class Watches:
         match word:
             case Opened():
                 group.begin(_spliced(rest, word.arrow_bytes), word.position)
-            case PageWord():
+            case Rows():
                 self._pass_on(keeper, group, word, rest)
             case Noticed():
                 group.add_notices(word.texts)
@@ -177,11 +177,11 @@ class Watches:
                 del keeper.groups[word.feed]
                 group.end(word.error)
 
-    def _pass_on(self, keeper: Keeper, group: Group, word: PageWord, rest: bytes) -> None:
+    def _pass_on(self, keeper: Keeper, group: Group, word: Rows, rest: bytes) -> None:
         """Rows to everybody who watches them; who has no room goes on alone when it has."""
         reply = _spliced(rest, word.arrow_bytes)
-        taken = partial(keeper.note_taken, Taken(word.feed, word.rows, len(rest), 1))
-        page = Page(reply, rows=word.rows, position=word.position, on_taken=taken, on_free=self._note_free)
+        taken = partial(keeper.note_taken, Taken(word.feed, word.count, len(rest), 1))
+        page = Page(reply, rows=word.count, position=word.position, on_taken=taken, on_free=self._note_free)
         self._waiting_bytes += page.bytes
         for member in group.add_page(page):
             member.on_drained = partial(self._open, [member], after=group.position)

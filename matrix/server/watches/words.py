@@ -79,11 +79,11 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Rows. The bytes are a ``batch`` without type and id, and then ``arrow_bytes`` that go out in a frame of their own."""
+class Rows:
+    """The bytes are a ``batch`` without type and id, and then ``arrow_bytes`` that go out in a frame of their own."""
 
     feed: int
-    rows: int
+    count: int
     position: str
     arrow_bytes: int
 
@@ -132,9 +132,9 @@ class Ended:
 # -- as messages ------------------------------------------------------------------------------------
 
 ToChild: TypeAlias = Open | Taken | Close
-ToServer: TypeAlias = Opened | Page | Noticed | Stands | Joined | Moved | Ended
+ToServer: TypeAlias = Opened | Rows | Noticed | Stands | Joined | Moved | Ended
 
-_TO_SERVER = (Opened, Page, Noticed, Stands, Joined, Moved, Ended)
+_TO_SERVER = (Opened, Rows, Noticed, Stands, Joined, Moved, Ended)
 _LENGTH = struct.Struct(">I")
 WORDS = 1
 
