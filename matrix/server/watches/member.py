@@ -137,7 +137,7 @@ class Member:
         if self._patience.cancelled_caught:
             raise RequestError("lagged", _LAGGED, **{"hint": _LAGGED_HINT, **place})
         seconds = round(time.monotonic() - self._begun_at, 6)
-        await self._outlet.send([self._message("done", rows=self.rows, seconds=seconds)])
+        await self._outlet.send([self._message("done", rows=self.rows, seconds=seconds)], is_last=True)
 
     def _note_drained(self) -> None:
         on_drained, self.on_drained = self.on_drained, None
