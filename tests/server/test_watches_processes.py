@@ -15,6 +15,7 @@ from matrix.server.watches.watches import Watches
 from tests.server.watched import Reading, Serving, serving, writing
 
 OFFERS = "events offer | select .n as n"
+GUILTY = "events offer"
 
 
 async def test_a_killed_process_costs_no_row_and_repeats_none(tmp_path: Path) -> None:
@@ -38,19 +39,20 @@ async def test_a_killed_process_costs_no_row_and_repeats_none(tmp_path: Path) ->
     assert all(reading.values == list(range(100, 1_100)) for reading in now)
 
 
-def _look_at(served: Serving, place: int) -> None:
-    """Let it seem as if the quick process were looking at the feed in that place, and did not come to an end of it."""
+def _look_at(served: Serving, text: str) -> None:
+    """Let it seem as if the quick process were in a look at the feed of that text, and did not come to an end of it."""
     keeper = served.watches._quick
     assert keeper._pulse is not None
-    keeper._pulse.begin_look(list(keeper.groups)[place])
+    [number] = [number for number, group in keeper.groups.items() if group.subscription.text == text]
+    keeper._pulse.begin_look(number)
 
 
 async def test_a_look_that_takes_too_long_ends_its_watch_and_no_other(tmp_path: Path) -> None:
     async with serving(tmp_path, look_s=1.0) as served, writing(tmp_path) as writer:
-        guilty, other = served.watch("events offer"), served.watch(OFFERS)
+        guilty, other = served.watch(GUILTY), served.watch(OFFERS)
         for reading in (guilty, other):
             await reading.until(lambda reading=reading: reading.of("position"))
-        _look_at(served, 0)
+        _look_at(served, GUILTY)
         await guilty.until_ended()
         writer.offers(2)
         await other.until_rows(2)
@@ -62,15 +64,15 @@ async def test_a_look_that_takes_too_long_ends_its_watch_and_no_other(tmp_path: 
 
 async def test_a_watch_whose_looks_crash_the_process_twice_is_ended_and_no_other(tmp_path: Path) -> None:
     async with serving(tmp_path) as served, writing(tmp_path) as writer:
-        guilty, other = served.watch("events offer"), served.watch(OFFERS)
+        guilty, other = served.watch(GUILTY), served.watch(OFFERS)
         for reading in (guilty, other):
             await reading.until(lambda reading=reading: reading.of("position"))
-        await _crash_in(served, 0)
+        await _crash_in_a_look(served)
         assert guilty.error is None
         with trio.fail_after(20):
             while len(served.watches._quick.groups) < 2 or served.watches._quick.pid is None:
                 await trio.sleep(0.01)
-        await _crash_in(served, 0)
+        await _crash_in_a_look(served)
         await guilty.until_ended()
         writer.offers(2)
         await other.until_rows(2)
@@ -79,11 +81,11 @@ async def test_a_watch_whose_looks_crash_the_process_twice_is_ended_and_no_other
     assert other.error is None
 
 
-async def _crash_in(served: Serving, place: int) -> None:
-    """Kill the quick process as if it were in a look at the feed in that place."""
+async def _crash_in_a_look(served: Serving) -> None:
+    """Kill the quick process as if it were in a look at the guilty feed."""
     keeper, restarts = served.watches._quick, served.watches._quick.restarts
     assert keeper.pid is not None
-    _look_at(served, place)
+    _look_at(served, GUILTY)
     os.kill(keeper.pid, signal.SIGKILL)
     with trio.fail_after(20):
         while keeper.restarts == restarts:

@@ -30,9 +30,7 @@ from matrix.limits import (
 )
 from matrix.log.growth import Growth
 from matrix.query.round import Round
-from matrix.server import memory
 from matrix.server.pipes import Pipes, ServerGone
-from matrix.server.refusal import refusal
 from matrix.server.watches.feed import Feed
 from matrix.server.watches.pulse import Pulse
 from matrix.server.watches.words import (
@@ -49,6 +47,8 @@ from matrix.server.watches.words import (
     pack_for_server,
     unpack_in_child,
 )
+from matrix.server.work import memory
+from matrix.server.work.refusal import refusal
 from matrix.watching import LOG_FOLDER, OpenStore
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ from matrix.limits import (
 )
 from matrix.server.children import Child, ChildGone
 from matrix.server.pipes import Garbled
-from matrix.server.refusal import NOTED
 from matrix.server.watches.group import Group
 from matrix.server.watches.pulse import Beat, Pulse
 from matrix.server.watches.words import (
@@ -36,6 +35,7 @@ from matrix.server.watches.words import (
     pack_for_child,
     unpack_in_server,
 )
+from matrix.server.work.refusal import NOTED
 
 _NUMBERS = count(1)  # of feeds; none is used twice, so that what a gone process was told means nothing to the next
 _log = logging.getLogger(__name__)
