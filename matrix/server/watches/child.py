@@ -210,19 +210,18 @@ class Lane:
             self._end(feed.number, error)
 
     def _look(self, feed: Feed, source: Source) -> None:
-        is_first, was_behind, begun = not feed.has_looked, feed.is_behind, time.monotonic()
+        is_first, was_behind, begun = not feed.has_looked, feed.is_behind, time.process_time()
         self._pulse.begin_look(feed.number)
         try:
-            feed.look(source, begun, self._grown)
+            feed.look(source, time.monotonic(), self._grown)
         finally:
             self._pulse.end_look()
-        now = time.monotonic()
         if is_first:
             schema = feed.shape.schema()
             position = feed.new_position() if feed.begins_now else None
             self._say(Opened(feed.number, position, len(schema.arrow)), schema.body + schema.arrow)
         elif not was_behind and not feed.is_behind:
-            feed.note_duration(now - begun, now)
+            feed.note_duration(time.process_time() - begun)  # not what the machine did meanwhile
         if notices := feed.new_notices():
             self._say(Noticed(feed.number, notices))
         self._send_pages(feed)
@@ -243,7 +242,7 @@ class Lane:
         if not feed.is_at_head(self._grown):
             return  # once its rows have left it goes on, or goes to where it can catch up
         now = time.monotonic()
-        if not self._is_slow and feed.is_mostly_slow:
+        if not self._is_slow and feed.is_mostly_slow and len(self._feeds) > 1:  # else nobody waits for it
             self._move(feed, is_slow=True)
         elif self._is_slow and not (feed.is_slow and self._has_been_slow(feed, now)):
             self._move(feed, is_slow=False)

@@ -100,12 +100,12 @@ class Feed:
         self._told, self._place = (told if len(told) else None), 0
         self.has_looked, self.seen, self.looked_at = True, grown, now
 
-    def note_duration(self, seconds: float, now: float) -> None:
+    def note_duration(self, seconds: float) -> None:
         """How long a look took that had little to catch up with."""
         is_slow = seconds > SERVED_WATCH_SLOW_LOOK_S
         self._were_slow.append(is_slow)
         if is_slow:
-            self.slow_at = now
+            self.slow_at = self.looked_at
 
     @property
     def is_mostly_slow(self) -> bool:

@@ -72,13 +72,17 @@ class Keeper:
         """All looks so far."""
         return self._looks + (self._pulse.read().looks if self._pulse is not None else 0)
 
+    def need(self) -> None:
+        """Have a process at hand: one takes a second to begin."""
+        self._needed.set()
+
     # -- what it is told ------------------------------------------------------------------------------
 
     def open(self, group: Group) -> None:
         """Look for a group from here on."""
         group.number = next(_NUMBERS)
         self.groups[group.number] = group
-        self._needed.set()
+        self.need()
         if self.pid is not None:
             self._say(self._opening(group))
 

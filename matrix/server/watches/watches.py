@@ -130,6 +130,8 @@ class Watches:
     def _open(self, members: list[Member], *, after: str | None) -> None:
         """A feed for these: at the head among the quick ones, else it has to catch up first."""
         group = Group(members[0].subscription, members, after=after)
+        for keeper in (self._quick, self._slow):
+            keeper.need()
         (self._quick if after is None else self._slow).open(group)
 
     def _leave(self, member: Member) -> None:
