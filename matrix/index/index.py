@@ -51,6 +51,7 @@ class Index:
         self._lock = threading.Lock()  # one follow at a time on this connection
         self._opened = file.open_file(store)
         self._remade_because = self._opened.remade_because
+        self._checked: tuple[LogReader | None, follower.Checked] = None, {}
 
     @classmethod
     def open(cls, store: Path | str) -> Index:
@@ -128,7 +129,9 @@ class Index:
             return dump.dump_digest(self.connection)
 
     def _followed(self, reader: LogReader, batch_events: int) -> Followed:
-        events = follower.follow(self.connection, reader, batch_events=batch_events)
+        if self._checked[0] is not reader:
+            self._checked = reader, {}
+        events = follower.follow(self.connection, reader, batch_events=batch_events, checked=self._checked[1])
         because, self._remade_because = self._remade_because, None
         return Followed(events, because)
 
@@ -136,6 +139,7 @@ class Index:
         self.connection.close()
         self._opened = file.open_file(self._store, remake_because=remake_because)
         self._remade_because = remake_because or self._opened.remade_because
+        self._checked = None, {}
 
     @contextlib.contextmanager
     def _as_store_error(self) -> Iterator[None]:
