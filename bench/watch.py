@@ -4,7 +4,7 @@ One process runs a simulation in real time: agents that emit at a steady rate to
 its answer, and a goal. This one watches the store and takes the time at which rows are at hand. Each event says in its
 payload when it was emitted. The first fifth, in which the watch opens, is left out.
 
-    python bench/watch.py [--quick] [--seconds 10] [--agents 10] [--only probes,goals] [--rates 1000,10000] [--json FILE]
+    python bench/watch.py [--quick] [--seconds 10] [--agents 10] [--only probes,goals] [--rates 1000] [--json FILE]
 """
 
 from __future__ import annotations

@@ -195,9 +195,7 @@ def _match_segments(
     return []
 
 
-def _write_segments(
-    connection: sqlite3.Connection, shard: int, witness: Witness, changed: list[SegmentInfo]
-) -> None:
+def _write_segments(connection: sqlite3.Connection, shard: int, witness: Witness, changed: list[SegmentInfo]) -> None:
     """The rows of segments that changed without a new block: one was closed, or sealed."""
     with transaction(connection):
         if read_witness(connection, shard) != witness:
