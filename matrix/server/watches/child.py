@@ -26,7 +26,6 @@ from matrix.limits import (
     SERVED_WATCH_MEMORY_BYTES,
     SERVED_WATCH_POSITION_S,
     SERVED_WATCH_SLOW_REST_S,
-    WATCH_INTERVAL_MIN_US,
 )
 from matrix.log.growth import Growth
 from matrix.query.round import Round
@@ -49,7 +48,7 @@ from matrix.server.watches.words import (
 )
 from matrix.server.work import memory
 from matrix.server.work.refusal import refusal
-from matrix.watching import LOG_FOLDER, OpenStore
+from matrix.watching import LOG_FOLDER, OpenStore, Pace
 
 if TYPE_CHECKING:
     from matrix.query.engine.scan import Source
@@ -65,7 +64,8 @@ class Lane:
 
     def __init__(self, store: Path, pipes: Pipes, pulse: Pulse, *, is_slow: bool) -> None:
         self._store, self._pipes, self._pulse, self._is_slow = store, pipes, pulse, is_slow
-        self._growth = Growth(store / LOG_FOLDER)
+        self._growth, self._pace = Growth(store / LOG_FOLDER), Pace()
+        self._rests_until = 0.0  # after a round: looks leave the machine its share
         self._grown = 0  # times that the log has been seen to grow
         self._grown_at: deque[float] = deque()  # when, of those that a feed may be late with
         self._grown_long_ago = 0  # those before
@@ -79,7 +79,7 @@ class Lane:
     def run(self) -> None:
         """Serve until the server ends this process."""
         while True:
-            for message in self._pipes.receive_within(self._rest_s()):
+            for message in self._pipes.receive_within(*self._rest()):
                 for word in unpack_in_child(message.body):
                     self._hear(word)
             if not self._feeds and not self._newcomers:
@@ -91,17 +91,24 @@ class Lane:
             self._look_around()
             self._tell_positions()
 
-    def _rest_s(self) -> float | None:
-        """How long to wait for the server: not at all while there is work, for ever while there is nobody."""
+    def _rest(self) -> tuple[float | None, *tuple[int, ...]]:
+        """How long to wait for the server, and which file says that the log may have grown.
+
+        Not at all while there is work, for ever while there is nobody to work for.
+        """
         if self._newcomers:
-            return 0.0
+            return (0.0,)
         if not self._feeds:
-            return None
+            return (None,)
         now = time.monotonic()
-        has_work = any(
-            feed.wants_look(now, self._grown) or (feed.has_rows and feed.has_room) for feed in self._feeds.values()
-        )
-        return 0.0 if has_work else WATCH_INTERVAL_MIN_US / 1e6
+        if now < self._rests_until:
+            return (self._rests_until - now,)
+        feeds = self._feeds.values()
+        if any(feed.wants_look(now, self._grown) or (feed.has_rows and feed.has_room) for feed in feeds):
+            return (0.0,)
+        told_by = self._growth.fileno()
+        seconds = self._pace.until_glance(is_told=told_by is not None)
+        return (seconds,) if told_by is None else (seconds, told_by)
 
     def _glance(self) -> None:
         """See whether the log has grown, and which of its growth should have been looked at by now."""
@@ -155,7 +162,9 @@ class Lane:
 
     def _look_around(self) -> None:
         """Let those look that want to, the one that waits longest first."""
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time()
+        if now < self._rests_until:
+            return
         due = [feed for feed in self._feeds.values() if feed.wants_look(now, self._grown)]
         if not self._is_slow:
             for feed in [feed for feed in due if feed.has_looked and self._is_late(feed)]:
@@ -177,6 +186,7 @@ class Lane:
         for feed in due:
             if feed.number in self._feeds:
                 self._find_place(feed)
+        self._rests_until = time.monotonic() + self._pace.after_look((time.process_time() - cpu) * 1e6)
 
     def _is_late(self, feed: Feed) -> bool:
         return feed.is_behind or feed.seen < self._grown_long_ago
