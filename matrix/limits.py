@@ -16,6 +16,8 @@ FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
 DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
+RECENT_EVENTS_KEPT_MAX = 65_536  # events in blocks that a reader keeps decoded behind the end of a log that grows
+RECENT_BLOCKS_KEPT_MAX = 256
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
 COMPARE_EVENTS_SHOWN = 1_024  # events behind the first difference, in which what was expected is looked for
@@ -54,6 +56,8 @@ assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while 
 
 # -- the index --------------------------------------------------------------------------------
 FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)
+SETTLE_EVERY = 64  # times that a steady follower writes, before its pages are moved into the file
+SETTLE_PAGES_MAX = 16_384  # pages of 4 kB in the write-ahead log of a steady follower; then SQLite moves them at once
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
 NOTICE_NAMES_MAX = 3  # names that there are, shown for one that there is not
 COMPLETION_VALUES_MAX = 50  # values of a field that completion knows
@@ -97,11 +101,16 @@ RESULT_WIDTH_MAX = 160
 WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values together
 WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
 WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
+WATCH_RUNS_NAMED_MAX = 100  # runs that SQL names one by one; of more there is a temporary table
 WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
 WATCH_SHARDS_MAX = 16_384  # shards that a position may name
 WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
-WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not
-WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a matter of milliseconds
+WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not, when the system tells of growth
+WATCH_INTERVAL_UNTOLD_US = 5_000  # and when it does not; a glance takes some 20 us
+WATCH_REST_MIN_US = 1_000  # between two looks
+WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are quick
+WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
+WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
