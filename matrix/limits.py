@@ -112,6 +112,30 @@ WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are q
 WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 
+# -- the server's processes ----------------------------------------------------------------------
+CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
+
+# -- watches that are served ---------------------------------------------------------------------
+SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
+SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
+SERVED_WATCH_BYTES_MAX = 4 * 1024 * 1024  # or so many bytes of them
+SERVED_WATCHES_BYTES_MAX = 256 * 1024 * 1024  # that wait for all clients together; beyond that the slowest one lags
+SERVED_WATCH_SEND_BYTES = 256 * 1024  # batches handed to a connection side by side, unless one alone has more
+SERVED_WATCH_BATCH_BYTES = 1024 * 1024  # of Arrow memory, in a batch of several rows
+SERVED_WATCH_LAG_S = 5.0  # after which a client that takes none of them is told that it lags
+SERVED_WATCH_LOOK_S = 30.0  # wall time of one look
+SERVED_WATCH_POSITION_S = 1.0  # between two positions told while no row comes
+SERVED_WATCH_MEMORY_BYTES = 2 * 1024 * 1024 * 1024  # of each of the two processes that look
+SERVED_WATCH_SLOW_LOOK_S = 0.03  # of a processor; a watch whose looks take more leaves those that are quick
+SERVED_WATCH_SLOW_LOOKS_MAX = 3  # of its last 16: one may be the machine's fault
+SERVED_WATCH_SLOW_REST_S = 60.0  # of quick looks before it comes back
+SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches up away from the quick ones
+SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
+SERVED_WATCH_GLANCE_S = 0.1  # between two glances of the server at what the processes that look are at
+SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died before it did anything
+SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
+SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
