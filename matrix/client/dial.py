@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import trio
 import trio_websocket
@@ -84,11 +83,11 @@ async def shake_hands(
         line.when_ended = scope.cancel
         socket = await trio_websocket.wrap_client_stream(
             nursery,
-            line,
+            cast(trio.SocketStream, line),  # it takes any stream
             address.host_header,
             address.path,
             subprotocols=[subprotocol(encoding)],
-            message_queue_size=math.inf,  # what waits here is bounded by what was asked for, see Call
+            message_queue_size=2**31,  # what waits here is bounded by what was asked for, see Call
             max_message_size=CLIENT_MESSAGE_BYTES_MAX,
             receive_buffer_size=_READ_BYTES,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -103,4 +102,6 @@ def of_close(code: int, reason: str | None, address: object) -> MatrixError:
 
 def again(error: MatrixError) -> MatrixError:
     """The same error, to be raised in another place: each has a traceback of its own."""
-    return copy.copy(error).with_traceback(None)
+    found = type(error).__new__(type(error), *error.args)  # not copy.copy, which calls __init__ with them
+    found.__dict__.update(error.__dict__)
+    return found

@@ -68,7 +68,7 @@ class Stream:
         schema, batches = await self.schema(), []
         while (batch := await self.batch()) is not None:
             batches.append(batch)
-        return Result(pa.Table.from_batches(batches, schema), self.notices)
+        return Result.of_batches(batches, schema, self.notices)
 
     def close(self) -> None:
         """Leave it; the server stops its work. Twice is nothing."""
@@ -83,7 +83,7 @@ class Stream:
         batch = await self.batch()
         if batch is None:
             raise StopAsyncIteration
-        return Result(pa.Table.from_batches([batch]), self.notices)
+        return Result.of_batches([batch], batch.schema, self.notices)
 
     async def __aenter__(self) -> Stream:
         await self.schema()
@@ -134,4 +134,3 @@ def bytes_of(reply: Message, kind: str) -> bytes:
     if reply["type"] != kind or not isinstance(data, bytes):
         raise ServerFailed(f'the server sent a "{reply["type"][:40]}" without bytes where a {kind} was due')
     return data
-

@@ -147,18 +147,19 @@ class RemoteRows:
         except (ConnectionLost, ServerBusy) as error:
             if self._is_closed:
                 return
-            was_begun = self._call is not None or bool(self._columns)
             self._forget()
-            await self._rest(error, was_begun=was_begun)
+            if not self._columns:
+                raise  # it never began: whoever asked is told at once, as of any other call
+            await self._rest(error)
 
-    async def _rest(self, error: MatrixError, *, was_begun: bool) -> None:
-        if not was_begun and self._tries == 0 and not self._columns:
-            raise error  # it never began: whoever asked is told at once, as of any other call
+    async def _rest(self, error: MatrixError) -> None:
         if self._position is None:
             raise ConnectionLost(f"{error} (the watch had told no position yet: begin it anew)")
         self._tries += 1
         if self._tries > CLIENT_TRIES_MAX:
-            raise ConnectionLost(f"{error} (tried {CLIENT_TRIES_MAX} times; the watch can go on after {self._position})")
+            raise ConnectionLost(
+                f"{error} (tried {CLIENT_TRIES_MAX} times; the watch can go on after {self._position})"
+            )
         await trio.sleep(min(CLIENT_REST_S * 3 ** (self._tries - 1), CLIENT_REST_MAX_S))
 
     def _forget(self) -> None:
@@ -212,7 +213,7 @@ def _rows(reply: Mapping[str, Any], columns: list[tuple[str, str]], position: st
             for place in times:
                 row[place] = _microseconds(row[place])
         return [
-            WatchedRow(zip(names, row, strict=True), position=text) for row, text in zip(rows, texts, strict=True)
+            WatchedRow(dict(zip(names, row, strict=True)), position=text) for row, text in zip(rows, texts, strict=True)
         ]
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise ServerFailed("the server sent rows of a watch that are none") from None

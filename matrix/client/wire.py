@@ -7,13 +7,17 @@ bytes has them in ``data``, in both encodings: in JSON they come in a frame of t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import cbor2
 
 from matrix.errors import ServerFailed, UsageError
+from matrix.limits import INT64_MAX, INT64_MIN
+from matrix.log.items import encode_value
 
 Encoding: TypeAlias = Literal["cbor", "json"]
 Frame: TypeAlias = str | bytes
@@ -33,10 +37,11 @@ def encode(message: Mapping[str, Any], encoding: Encoding) -> Frame:
     """A message for the server."""
     if encoding == "json":
         return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-    return cbor2.dumps(message)
+    return encode_value(dict(message))
 
 
-class _Awaited(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Awaited:
     """A message whose bytes are still to come."""
 
     message: Message
@@ -118,8 +123,12 @@ def _value(name: str, value: Any) -> Any:
 def _scalar(name: str, value: Any) -> Any:
     if hasattr(value, "item") and hasattr(value, "dtype"):  # a numpy scalar
         value = value.item()
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UsageError(f"the value given for ${name} is {value}; over a connection a number is finite")
+        return float(value)
     if isinstance(value, str):
         return _text(name, str(value))
     if isinstance(value, int):
@@ -140,11 +149,13 @@ def _text(name: str, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"the value given for ${name} has half a letter in it; decode it anew from its bytes") from None
+        raise UsageError(
+            f"the value given for ${name} has half a letter in it; decode it anew from its bytes"
+        ) from None
     return text
 
 
 def _integer(name: str, number: int) -> int:
-    if not -(2**63) <= number < 2**64:  # more than CBOR has without tags
+    if not INT64_MIN <= number <= INT64_MAX:
         raise UsageError(f"the value given for ${name} is too large a number")
     return number
