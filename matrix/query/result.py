@@ -12,6 +12,7 @@ import pyarrow as pa
 from matrix.errors import UsageError
 from matrix.limits import RESULT_CELL_CHARS_MAX, RESULT_ROWS_SHOWN, RESULT_WIDTH_MAX
 from matrix.query.engine.show import cell_text, is_right_aligned
+from matrix.query.rows import is_json
 
 if TYPE_CHECKING:
     import pandas
@@ -142,11 +143,6 @@ class Result:
         body = "".join(f"<tr>{_html_cells(cells, right)}</tr>" for cells in zip(*columns, strict=True))
         words = "<br>".join(html.escape(text) for text in [self._count_text(0), *self.notices])
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{words}</p>"
-
-
-def is_json(field: pa.Field) -> bool:
-    """Whether a column's text is JSON: data, and values of mixed types."""
-    return (field.metadata or {}).get(b"matrix") == b"json"
 
 
 def _html_cells(cells: tuple[str, ...], right: list[bool]) -> str:
