@@ -103,6 +103,21 @@ WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
 WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not
 WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a matter of milliseconds
 
+# -- the client -----------------------------------------------------------------------------------
+CLIENT_CONNECT_S = 10  # until the server has said "welcome"
+CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
+CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
+CLIENT_CLOSE_S = 1  # for parting in good order
+CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
+CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
+CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
+CLIENT_CREDIT = 8  # batches on their way for one request
+CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
+CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
+CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
+CLIENT_REST_MAX_S = 5
+CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
@@ -118,21 +133,6 @@ PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it
 PROTOCOL_CREDIT_MAX = 1_000_000
 SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
 SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off
-
-# -- the client -----------------------------------------------------------------------------------
-CLIENT_CONNECT_S = 10  # until the server has said "welcome"
-CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
-CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
-CLIENT_CLOSE_S = 1  # for parting in good order
-CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
-CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
-CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
-CLIENT_CREDIT = 8  # batches on their way for one request
-CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
-CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
-CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
-CLIENT_REST_MAX_S = 5
-CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
 
 # -- the server's work --------------------------------------------------------------------------
 WORK_PLACES_MAX = 4  # queries at work at a time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
@@ -71,6 +73,8 @@ def _why(error: BaseException) -> str:
     cause = error.__cause__
     if isinstance(cause, BaseException) and not (isinstance(error, OSError) and error.strerror):
         return _why(cause)
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror | ssl.SSLError) and error.errno:
+        return os.strerror(error.errno).lower()
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return words[:1].lower() + words[1:]
 

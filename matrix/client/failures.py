@@ -22,6 +22,7 @@ _CLASSES: Final[dict[str, type[MatrixError]]] = {
     "too-many": ServerBusy,
     "busy": ServerBusy,
     "closing": ConnectionLost,
+    "lagged": ConnectionLost,  # with no position to go on from
     "usage": UsageError,
     "store": StoreError,
     "bad-message": ServerFailed,

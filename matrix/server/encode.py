@@ -27,7 +27,7 @@ _NEEDS_ESCAPE = r'[\x00-\x1f"\\]'
 _CONTROL = r"[\x00-\x1f]"
 _ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 _LONG_NUMBER = re.compile(r"\d{19}")
-_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=json_default)
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=json_default)
 
 
 # -- single messages ------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def message(encoding: Encoding, fields: Mapping[str, Any]) -> Frame:
     """One reply without rows.
 
     >>> message("json", {"type": "done", "id": 1, "rows": 2, "seconds": 0.012})
-    '{"type": "done", "id": 1, "rows": 2, "seconds": 0.012}'
+    '{"type":"done","id":1,"rows":2,"seconds":0.012}'
     """
     if encoding == "json":
         return json_text(fields)
@@ -48,7 +48,7 @@ def json_text(value: Any) -> str:
     """A value as JSON that every reader takes.
 
     >>> json_text({"rate": float("nan"), "text": "half \\ud83d"})
-    '{"rate": null, "text": "half \\\\ud83d"}'
+    '{"rate":null,"text":"half \\\\ud83d"}'
     """
     try:
         text = _JSON.encode(value)
@@ -157,7 +157,7 @@ def framed(
         assert isinstance(body, bytes), "Arrow's bytes are no text"
         return binary_frames(encoding, fields, body)
     if isinstance(body, str):
-        return [f'{json_text(fields)[:-1]}, "rows": {body}}}']
+        return [f'{json_text(fields)[:-1]},"rows":{body}}}']
     items = [cbor2.dumps(part) for pair in _plain(fields).items() for part in pair]
     assert len(fields) < 23, "a map of more has a longer head"
     return [b"".join([bytes([0xA0 | len(fields) + 1]), *items, cbor2.dumps("rows"), body])]
@@ -175,7 +175,7 @@ def binary_frames(encoding: Encoding, fields: Mapping[str, Any], data: bytes) ->
 
 def _json_rows(batch: pa.RecordBatch) -> str:
     if not batch.num_columns or not batch.num_rows:
-        return "[" + ", ".join(["[]"] * batch.num_rows) + "]"
+        return "[" + ",".join(["[]"] * batch.num_rows) + "]"
     cells = [_json_cells(column, field) for column, field in zip(batch.columns, batch.schema)]
     lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="null")
     whole = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)

@@ -47,7 +47,7 @@ class Delivery:
             await self._job(self._left)
         if not self._is_answered:
             fields = {"type": "done", "id": self._request.id, "rows": self._rows, "seconds": round(self.seconds, 6)}
-            await self._outlet.send([encode.message(self._outlet.encoding, fields)])
+            await self._outlet.send([encode.message(self._outlet.encoding, fields)], is_last=True)
 
     async def _job(self, from_row: int | None) -> None:
         """One job: the whole answer, or more of its rows."""
@@ -95,7 +95,7 @@ class Delivery:
                 await self._send_placed(message.fields["offset"], message.fields["size"])
             case _:
                 self._is_answered |= message.kind is Kind.LAST
-                await self._outlet.send(message.frames)
+                await self._outlet.send(message.frames, is_last=message.kind is Kind.LAST)
                 job.sent(message)
 
     async def _send_placed(self, offset: int, size: int) -> None:
