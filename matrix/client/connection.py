@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import h11
 import trio
 import trio_websocket
 from wsproto.utilities import ProtocolError
 
 from matrix.client.address import Address
 from matrix.client.call import Call
-from matrix.client.dial import Line, dial, shake_hands
+from matrix.client.dial import Line, dial, no_websocket, shake_hands
 from matrix.client.failures import again, of_close, of_reply, of_status
 from matrix.client.wire import Encoding, Frame, FrameReader, Message, encode
 from matrix.errors import ConnectionLost, MatrixError, ServerFailed, UsageError
@@ -30,7 +31,8 @@ from matrix.limits import (
 )
 
 PROTOCOL = "matrix.v1"
-_TROUBLES = (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, ProtocolError)  # of the library
+#: What the library raises of a server that breaks the rules.
+_TROUBLES = (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, ProtocolError, h11.ProtocolError)
 _MESSAGES_PER_SECOND, _MESSAGE_BYTES = 100, 256 * 1024  # where the server does not say
 
 
@@ -126,7 +128,7 @@ class Connection:
                 return of_status(error.status_code, body if body.isprintable() else "", self.address)
             if isinstance(error, trio_websocket.ConnectionClosed) and error.reason is not None:
                 return of_close(error.reason.code, error.reason.reason, self.address)
-        return ServerFailed(f"{self.address}: what answers there does not keep to the WebSocket protocol")
+        return no_websocket(self.address)
 
     # -- its tasks --------------------------------------------------------------------------------
 

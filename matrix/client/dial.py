@@ -79,6 +79,11 @@ def _why(error: BaseException) -> str:
     return words[:1].lower() + words[1:]
 
 
+def no_websocket(address: Address) -> ServerFailed:
+    """The error for a server of another kind, or one that breaks the rules."""
+    return ServerFailed(f"{address}: what answers there does not speak WebSocket; {_HINT}")
+
+
 async def shake_hands(
     nursery: trio.Nursery, line: Line, address: Address, encoding: Encoding
 ) -> trio_websocket.WebSocketConnection:
@@ -96,7 +101,7 @@ async def shake_hands(
             receive_buffer_size=_READ_BYTES,
         )
     if scope.cancelled_caught:
-        raise ServerFailed(f"{address}: what answers there does not speak WebSocket; {_HINT}")
+        raise no_websocket(address)
     line.when_ended = lambda: None
     if socket.subprotocol != subprotocol(encoding):
         raise ServerFailed(f"{address}: what answers there does not speak {subprotocol(encoding)}; {_HINT}")

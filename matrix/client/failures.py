@@ -51,7 +51,9 @@ def of_reply(reply: Mapping[str, Any], text: str = "") -> MatrixError:
     >>> of_reply({"code": "busy", "message": "32 queries wait"})
     ServerBusy('32 queries wait')
     """
-    code, message = _text(reply, "code"), _text(reply, "message") or "the server gives no reason"
+    code, message = _text(reply, "code"), _text(reply, "message")
+    if not code or not message:
+        return ServerFailed("the server sent an error that says nothing")
     hint, fix = _text(reply, "hint"), _text(reply, "fix")
     if code == "lagged" and isinstance(reply.get("position"), str):
         return Lagged(reply["position"])

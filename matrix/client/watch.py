@@ -54,7 +54,7 @@ class RemoteRows:
         self._columns: list[tuple[str, str]] = []
         self._rows: deque[WatchedRow] = deque()
         self._notices: list[str] = []
-        self._is_over = self._is_waiting = self._is_closed = False
+        self._has_begun = self._is_over = self._is_waiting = self._is_closed = False
         self._tries = 0
 
     @property
@@ -148,7 +148,7 @@ class RemoteRows:
             if self._is_closed:
                 return
             self._forget()
-            if not self._columns:
+            if not self._has_begun:
                 raise  # it never began: whoever asked is told at once, as of any other call
             await self._rest(error)
 
@@ -177,7 +177,7 @@ class RemoteRows:
         except BaseException:
             call.leave()
             raise
-        self._call = call
+        self._call, self._has_begun = call, True
 
     async def _take(self) -> None:
         assert self._call is not None, "rows come from a call"

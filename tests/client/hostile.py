@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
@@ -33,12 +33,9 @@ async def playing(play: Play) -> AsyncIterator[str]:
     """The address of a server that plays this to each who connects."""
 
     async def handle(stream: trio.SocketStream) -> None:
-        try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the client has gone
             await play(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has gone
-        finally:
-            await trio.aclose_forcefully(stream)
+        await trio.aclose_forcefully(stream)
 
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, handle, 0)
@@ -53,6 +50,7 @@ class Frames:
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
         self._read = b""
+        self._sending = trio.Lock()
 
     @classmethod
     async def accept(cls, stream: trio.SocketStream, *, subprotocol: str = "matrix.v1+json") -> Frames:
@@ -92,14 +90,19 @@ class Frames:
                 else struct.pack("!BB", 0x80 | opcode, count)
             )
         )
-        await self.stream.send_all(head + payload)
+        async with self._sending:
+            await self.stream.send_all(head + payload)
 
     async def hear(self) -> Any:
-        """The next message; pings and the like are passed over."""
+        """The next message; pings are answered."""
         while True:
             opcode, payload = await self.frame()
             if opcode == 0x1:
                 return json.loads(payload)
+            if opcode == 0x9:
+                await self.send(0xA, payload)
+            if opcode == 0x8:
+                raise trio.BrokenResourceError
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame of the client: its kind, and what it says."""

@@ -17,6 +17,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -51,10 +52,8 @@ class Plain:
 
     def close(self) -> None:
         """Say goodbye, and go."""
-        try:
+        with suppress(OSError):  # it may have gone before
             self._send(CLOSE, struct.pack("!H", 1000))
-        except OSError:
-            pass
         self._socket.close()
 
     # -- requests and replies -----------------------------------------------------------------------
