@@ -63,9 +63,9 @@ class Connector:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         assert self._remote is not None, "it was entered"
-        await self._remote.__aexit__(kind, error, trace)
+        return await self._remote.__aexit__(kind, error, trace)
 
     def open(self) -> BlockingRemote:
         """The blocking twin, until its ``close``."""

@@ -87,22 +87,24 @@ class Remote:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._connection is not None and error is None:
-            await self._connection.aclose()
-        await self._leave(error)
+    ) -> bool:
+        try:
+            if self._connection is not None and error is None:
+                await self._connection.aclose()
+        except BaseException as caught:  # whatever comes, the nursery is left
+            await self._leave(caught)
+            raise
+        return await self._leave(error)
 
-    async def _leave(self, error: BaseException | None) -> None:
-        """End the tasks. What the user's code raised goes on as it is, not as a group around it."""
+    async def _leave(self, error: BaseException | None) -> bool:
+        """End the tasks; whether that settles the error. What the user's code raised goes on as it is, in no group."""
         assert self._manager is not None and self._nursery is not None, "it was entered"
         self._nursery.cancel_scope.cancel()
         self._nursery = None
-        is_cancelled = isinstance(error, trio.Cancelled | BaseExceptionGroup)  # that is for the nursery to sort out
-        if is_cancelled:
-            assert error is not None
-            await self._manager.__aexit__(type(error), error, error.__traceback__)
-        else:
-            await self._manager.__aexit__(None, None, None)
+        if error is not None and _is_cancelled(error):  # which cancellation that was is for the nursery to find out
+            return bool(await self._manager.__aexit__(type(error), error, error.__traceback__))
+        await self._manager.__aexit__(None, None, None)
+        return False
 
     async def _connected(self) -> Connection:
         """The connection; a new one when there is none, or it broke."""
@@ -256,6 +258,12 @@ class Remote:
                 f"this one has {', '.join(connection.scopes) or 'none'}"
             )
         return await self._connect(self._address.with_token(self._address.control_token))
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def _asked(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -33,8 +33,10 @@ async def playing(play: Play) -> AsyncIterator[str]:
     """The address of a server that plays this to each who connects."""
 
     async def handle(stream: trio.SocketStream) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the client has gone
+        try:
             await play(stream)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client has gone
         await trio.aclose_forcefully(stream)
 
     async with trio.open_nursery() as nursery:

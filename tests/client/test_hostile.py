@@ -15,7 +15,7 @@ import trio
 import matrix
 import matrix.client.call
 import matrix.client.connection
-from matrix.errors import ConnectionLost, ServerBusy, ServerError, ServerFailed, Unauthorized
+from matrix.errors import ConnectionLost, ServerBusy, ServerError, ServerFailed, Unauthorized, UsageError
 from tests.client.hostile import WELCOME, Frames, playing
 
 Say = Callable[[Frames, int], Awaitable[None]]
@@ -338,3 +338,29 @@ async def test_random_frames_never_raise_anything_but_a_server_error(seed: int) 
                 for ask in (remote.query("agents"), remote.info(), remote.diff("1", "2"), remote.complete("a")):
                     with pytest.raises(ServerError):
                         await ask
+
+
+# -- how it ends ------------------------------------------------------------------------------------
+
+
+async def test_an_error_of_the_users_own_comes_out_as_it_is_and_a_cancellation_is_one() -> None:
+    async with playing(answering(whole)) as url:
+        with pytest.raises(KeyError, match="mine"):
+            async with matrix.connect(url, encoding="json"):
+                raise KeyError("mine")
+        with trio.move_on_after(0.1) as scope:
+            async with matrix.connect(url, encoding="json"):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+        with pytest.raises(ExceptionGroup) as caught:
+            async with matrix.connect(url, encoding="json"):
+                raise ExceptionGroup("mine", [KeyError("one"), ValueError("two")])
+        assert caught.value.message == "mine"
+
+
+async def test_a_connection_that_was_left_says_so() -> None:
+    async with playing(answering(whole)) as url:
+        async with matrix.connect(url, encoding="json") as remote:
+            pass
+        with pytest.raises(UsageError, match=r"this connection is closed; matrix\.connect makes another"):
+            await remote.query("agents")
