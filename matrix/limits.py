@@ -136,6 +136,21 @@ SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died
 SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
 SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
 
+# -- the client -----------------------------------------------------------------------------------
+CLIENT_CONNECT_S = 10  # until the server has said "welcome"
+CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
+CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
+CLIENT_CLOSE_S = 1  # for parting in good order
+CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
+CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
+CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
+CLIENT_CREDIT = 8  # batches on their way for one request
+CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
+CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
+CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
+CLIENT_REST_MAX_S = 5
+CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
