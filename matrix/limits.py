@@ -106,3 +106,15 @@ WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a 
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
+
+# -- the server's protocol ------------------------------------------------------------------------
+PROTOCOL_ID_MAX = 2**53 - 1  # of a request; JavaScript has no greater whole number
+PROTOCOL_ID_CHARS_MAX = 64  # of a request's id that is a text
+PROTOCOL_DEPTH_MAX = 16  # nesting of a message; a list of durations in params has 4
+PROTOCOL_PARAMS_MAX = 256  # values for one query
+PROTOCOL_PAGE_ROWS = 1_000  # rows in a batch, unless it is said
+PROTOCOL_PAGE_ROWS_MAX = 10_000
+PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it is said
+PROTOCOL_CREDIT_MAX = 1_000_000
+SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
+SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off

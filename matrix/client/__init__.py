@@ -1,0 +1,1 @@
+"""The other end of the server: a store that is somewhere else."""
