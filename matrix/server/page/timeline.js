@@ -110,6 +110,7 @@ export class TimelineView {
     this.controls.opened(source);
     this.legend.show(source.kinds, source.facts);
     this.#overview();
+    this.panel.showRun(source).catch((error) => this.#failed(error));
     if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);
     return undefined;
   }
@@ -165,7 +166,7 @@ export class TimelineView {
   /** A height at which few agents fill the view and many can still be read. */
   #heightThatFits() {
     const room = this.lanesHost.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 26, 48);
+    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 26, 64);
   }
 
   // What a person does
@@ -425,7 +426,7 @@ export class TimelineView {
     const span = this.range.to - this.range.from;
     const wasWhole = span >= (this.bounds.to - this.bounds.from) * 0.99;
     source.grow(facts);
-    await this.#overview();
+    await Promise.all([this.#overview(), this.panel.showRun(source)]);
     if (wasWhole) this.range = { ...this.bounds };
     else if (follows) this.range = { from: this.bounds.to - span, to: this.bounds.to };
     this.draw();

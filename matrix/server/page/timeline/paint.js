@@ -7,7 +7,10 @@ import { cut, fitted } from "./palette.js";
 
 export const GUTTER = 176;
 const ARROWS_MAX = 700;
+// Events of one instant are this far apart at most; all of them together are no wider than this share of the run, or so many pixels.
 const FAN_PIXELS = 9;
+const FAN_SHARE = 0.004;
+const FAN_SHORT = 10;
 const FAMILIES = { agent: "life", goal: "life", simulation: "life", state: "state", call: "call", tool: "call", model: "call" };
 
 /** What shape an event is drawn in, by its kind. */
@@ -28,7 +31,7 @@ export class Painter {
     const pen = fitted(this.canvas, view.width, view.height);
     this.pen = pen;
     this.view = view;
-    this.drawn = { goals: [], marks: [], arrows: [] };
+    this.drawn = { goals: [], marks: [], arrows: [], instants: [] };
     pen.font = `11px ${this.palette.font}`;
     pen.textBaseline = "middle";
     this.#stripes();
@@ -134,7 +137,7 @@ export class Painter {
     pen.textAlign = "left";
     pen.fillStyle = palette.text;
     for (const { goal, x, y, width, height } of this.drawn.goals) {
-      if (height < 10 || width < 30) continue;
+      if (height < 11 || width < 30) continue;
       const left = Math.max(x, GUTTER) + 5;
       const text = goal.reason ? `${goal.name} · ${goal.reason}` : goal.name;
       const shown = cut(pen, text, x + width - left - 4);
@@ -170,21 +173,33 @@ export class Painter {
     pen.globalAlpha = 1;
   }
 
-  /** Where each event goes: at its time, and beside others of the same instant as far as the next instant leaves room. */
+  /** Where each event goes: at its time, and beside others of the same instant as far as the next instant leaves room and the place stays true. */
   #spread(events) {
-    const { scale } = this.view;
+    const { scale, whole } = this.view;
+    const most = Math.max(FAN_SHORT, whole * FAN_SHARE * scale.pixels);
     const marks = [];
     for (let i = 0; i < events.length;) {
       let after = i + 1;
       while (after < events.length && events[after].time === events[i].time) after += 1;
       const begin = scale.x(events[i].time);
-      const room = after < events.length ? scale.x(events[after].time) - begin - 10 : this.view.width - begin - 20;
-      const step = after - i > 1 ? Math.min(FAN_PIXELS, room / (after - i - 1)) : 0;
-      for (let k = i; k < after; k += 1) marks.push({ event: events[k], x: begin + (step >= 0.7 ? step * (k - i) : 0) });
+      const room = Math.min(most, after < events.length ? scale.x(events[after].time) - begin - 10 : Infinity);
+      const step = after - i > 1 ? Math.max(0, Math.min(FAN_PIXELS, room / (after - i - 1))) : 0;
+      if (step * (after - i - 1) > 3 * FAN_PIXELS) this.#instant(begin, step * (after - i - 1));
+      for (let k = i; k < after; k += 1) marks.push({ event: events[k], x: begin + step * (k - i) });
       i = after;
     }
     for (const mark of marks) mark.y = mark.event.lane < 0 ? -20 : this.#places(mark.event.lane).middle;
     return marks;
+  }
+
+  /** A ground behind events that are one instant, so that their order is not taken for time. */
+  #instant(begin, width) {
+    const { pen, palette, view } = this;
+    pen.fillStyle = palette.accent;
+    pen.globalAlpha = 0.06;
+    pen.fillRect(begin - 5, 0, width + 10, view.height);
+    pen.globalAlpha = 1;
+    this.drawn.instants.push({ begin: begin - 5, end: begin + width + 5 });
   }
 
   #colour(kind) {

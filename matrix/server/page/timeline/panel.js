@@ -3,7 +3,9 @@
 import { element } from "../dom.js";
 import { durationText } from "../format.js";
 import { tree } from "../tree.js";
+import { OUTCOMES } from "./palette.js";
 import { isEnded, quoted } from "./rows.js";
+import { roundedText } from "./scale.js";
 
 const AROUND = 7;
 const WAIT_MS = 70;
@@ -27,9 +29,27 @@ export class Panel {
     this.seek = seek;
     this.selection = element("section", { class: "timeline-selection", "aria-label": "Selected" });
     this.cursor = element("section", { class: "timeline-cursor", "aria-label": "At the cursor" });
-    host.append(this.selection, this.cursor);
+    this.run = element("section", { class: "timeline-run", "aria-label": "The run", hidden: true });
+    host.append(this.selection, this.cursor, this.run);
     this.showSelection("");
     this.showCursor(null, null);
+  }
+
+  /** The run in a few lines, and its goals by outcome: what there is to look for. */
+  async showRun(source) {
+    const { facts, simulation } = source;
+    const outcomes = await this.asker.rows(`goals where ${source.here} | count by name, status | sort count desc | limit 200`);
+    const link = (view, params, text) => element("a", { href: this.context.link(view, params) }, text);
+    const fields = [
+      ["name", facts.name], ["status", element("span", { class: `status-${facts.status}` }, facts.status)], ["lasted", durationText(facts.duration ?? 0)],
+      ["events", source.events.toLocaleString("en-US")], ["fork of", facts.parent === null ? null : link("timeline", { simulation: facts.parent }, facts.parent)],
+      ["shares", facts.parent === null || facts.at === null ? null : link("diff", { one: facts.parent, other: simulation }, `${facts.at.toLocaleString("en-US")} events with it`)],
+    ];
+    const failed = outcomes.some(({ status }) => status === "failed");
+    this.run.hidden = false;
+    this.run.replaceChildren(element("h2", {}, "Run"), fieldList(fields));
+    if (outcomes.length) this.run.append(element("h2", {}, "Goals"), ...outcomeBars(outcomes));
+    if (failed) this.run.append(element("div", { class: "timeline-ways" }, element("a", { class: "button", href: this.context.link("causes", { simulation }) }, "Why goals failed")));
   }
 
   /** `selected`: "event:ID", "goal:ID", or "". */
@@ -58,7 +78,7 @@ export class Panel {
     const event = await this.asker.one("events where id = $id", { id }, signal);
     if (!event) return [element("p", { class: "muted" }, `The store has no event ${id}.`)];
     const { simulation } = event;
-    const ways = [["Causes", "causes", { of: id }]];
+    const ways = [["Causes", "causes", { id }]];
     if (event.to !== null) ways.push(["Conversation", "conversation", { simulation, message: id }]);
     ways.push(["Query", "query", { q: `events where id = ${quoted(id)}` }]);
     const fields = [["agent", event.agent], ["role", event.role], ["to", event.to], ["time", durationText(event.time)], ["goal", event.goal], ["turn", event.turn]];
@@ -71,7 +91,7 @@ export class Panel {
     if (!goal) return [element("p", { class: "muted" }, `The store has no goal ${id}.`)];
     const end = goal.status === "running" ? null
       : await this.asker.one(`events goal.${goal.status} where simulation = ${quoted(goal.simulation)} and goal.id = $id | select id`, { id }, signal);
-    const ways = [[goal.status === "failed" ? "Why it failed" : "Causes", "causes", { of: end?.id ?? id }]];
+    const ways = [[goal.status === "failed" ? "Why it failed" : "Causes", "causes", { id: end?.id ?? id }]];
     ways.push(["Query", "query", { q: `goals where id = ${quoted(id)}` }]);
     const fields = [
       ["outcome", element("span", { class: `status-${goal.status}` }, goal.status)], ["reason", goal.reason], ["agent", goal.agent], ["role", goal.role],
@@ -130,7 +150,7 @@ export class Panel {
     const who = event.to === null ? event.agent ?? "simulation" : `${event.agent ?? "simulation"} → ${event.to}`;
     return element("li", { "aria-current": isHere ? "true" : false }, element(
       "button", { type: "button", onclick: () => { this.seek(event); this.select(`event:${id}`); } },
-      element("span", { class: "timeline-when" }, durationText(event.time)),
+      element("span", { class: "timeline-when", title: durationText(event.time) }, roundedText(event.time)),
       element("span", { class: "timeline-what" }, event.kind), element("span", { class: "muted" }, who),
       element("span", { class: "timeline-data faint" }, dataText(event.data)),
     ));
@@ -153,6 +173,22 @@ function stateThen(state, before, select, simulation) {
   });
   const since = element("button", { class: "timeline-link faint", type: "button", onclick: () => select(`${simulation}:${state.seq}`) }, `since ${durationText(state.time)}`);
   return [...parts, since];
+}
+
+/** A bar for each name of a goal: how many ended how. */
+function outcomeBars(rows) {
+  const byName = Map.groupBy(rows, ({ name }) => name);
+  return [...byName].slice(0, 8).map(([name, own]) => {
+    const sum = own.reduce((total, row) => total + row.count, 0);
+    const ordered = OUTCOMES.flatMap((outcome) => own.filter(({ status }) => status === outcome));
+    const words = ordered.map(({ status, count }) => `${count.toLocaleString("en-US")} ${status}`).join(", ");
+    const parts = ordered.map(({ status, count }) => {
+      const part = element("span", { dataset: { outcome: status } });
+      part.style.flexGrow = count / sum;
+      return part;
+    });
+    return element("div", { class: "timeline-outcome", title: words }, element("div", {}, element("strong", {}, name), element("span", { class: "muted" }, words)), element("div", { class: "timeline-parts", "aria-hidden": "true" }, parts));
+  });
 }
 
 function fieldList(fields) {

@@ -81,10 +81,22 @@ export class Source {
     const where = `events where ${this.here} and agent in $ids and time in ${at(from)}..${at(to)}`;
     const events = await this.asker.rows(`${where} | limit ${EVENTS_MAX + 1} | select ${EVENT}`, { ids }, signal);
     if (events.length <= EVENTS_MAX) return { whole: true, events: placed(events, this.lanes) };
+    return this.#busy(where, ids, from, to, signal);
+  }
+
+  /** More than can be drawn one by one: of the busiest agents counts, of the others their events. */
+  async #busy(where, ids, from, to, signal) {
     const step = Math.max(1, Math.ceil((to - from) / BUCKETS));
-    const counts = await this.asker.rows(`${where} | count by agent per ${step}us`, { ids }, signal);
+    const all = await this.asker.rows(`${where} | count by agent per ${step}us`, { ids }, signal);
+    const sums = new Map();
+    for (const { agent, count } of all) sums.set(agent, (sums.get(agent) ?? 0) + count);
+    let room = EVENTS_MAX;
+    const quiet = [...sums].sort((a, b) => a[1] - b[1]).filter(([, count]) => (room -= count) >= 0).map(([agent]) => agent);
+    const events = quiet.length ? await this.asker.rows(`${where} | select ${EVENT}`, { ids: quiet }, signal) : [];
+    const few = new Set(quiet);
+    const counts = all.filter(({ agent }) => !few.has(agent));
     for (const row of counts) row.lane = this.lanes.index.get(row.agent);
-    return { whole: false, step, counts };
+    return { whole: false, step, counts, events: placed(events, this.lanes) };
   }
 
   /** Messages to these lanes from agents of other lanes; those among themselves are known already. */
@@ -146,6 +158,18 @@ export class Source {
       this.asker.rows(`events where id = $id | ${columns}`, { id }),
     ]);
     return [...before, ...event];
+  }
+
+  /** The run went on: what reached up to its end may have changed. */
+  grow(facts) {
+    const before = this.whole;
+    Object.assign(this.facts, facts);
+    this.whole = Math.max(1, facts.duration ?? 0);
+    for (const tiles of [this.goals, this.acts, this.got, this.states]) {
+      tiles.whole = this.whole;
+      tiles.kept.clear();
+    }
+    return this.whole - before;
   }
 
   close() {

@@ -65,11 +65,6 @@ export class Tiles {
   fail(chunk, level, place) {
     this.kept.set(`${chunk} ${level} ${place}`, { failed: true, key: "" });
   }
-
-  /** Forget what may have changed since: everything that reaches beyond a time. */
-  forget(after) {
-    for (const [key, tile] of this.kept) if (tile.failed || tile.to >= after) this.kept.delete(key);
-  }
 }
 
 /** The one queue of all sorts of tiles: what the last frame wanted, in its order. */
