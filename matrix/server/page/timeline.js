@@ -105,14 +105,25 @@ export class TimelineView {
     this.header.tints.clear();
     this.#say("", "");
     this.wait.hidden = false;
+    this.controls.begin(simulation);
     const facts = await source.open();
     if (!facts) return this.#say(`There is no simulation ${simulation} in this store`, "Choose one above.");
-    this.controls.opened(source);
-    this.legend.show(source.kinds, source.facts);
-    this.#overview();
-    this.panel.showRun(source).catch((error) => this.#failed(error));
+    this.#counted(source);
     if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);
     return undefined;
+  }
+
+  /** What takes a while and is not needed for the lanes comes beside them. */
+  async #counted(source) {
+    try {
+      await source.count();
+      if (source !== this.source || this.isGone) return;
+      this.controls.opened(source);
+      this.legend.show(source.kinds);
+      await Promise.all([this.#overview(), this.panel.showRun(source)]);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   async #overview() {
@@ -140,13 +151,13 @@ export class TimelineView {
     try {
       const lanes = await source.choose(filter, ids);
       this.filterKey = key;
-      this.controls.counted(lanes.count, null, Boolean(this.path));
+      this.controls.counted(source, null, Boolean(this.path));
       if (lanes.count === 0) this.#say("No agent is like that", "Change the filter above, or clear it.");
       else this.#say("", "");
     } catch (error) {
       if (isEnded(error)) return;
       if (!source.lanes) await source.choose({}, null);
-      this.controls.counted(source.lanes.count, error, Boolean(this.path));
+      this.controls.counted(source, error, Boolean(this.path));
     }
   }
 
@@ -190,6 +201,24 @@ export class TimelineView {
 
   fit() {
     this.look(this.bounds.from, this.bounds.to);
+  }
+
+  /** See from one time to another, with some room at both ends. */
+  lookAround(from, to) {
+    const margin = Math.max((to - from) * 0.05, 50);
+    this.look(from - margin, to + margin);
+  }
+
+  async lookAtAgent(lane) {
+    const { source } = this;
+    const id = source.lanes.ids[lane];
+    if (id === undefined) return;
+    try {
+      const agent = await this.asker.one(`agents where ${source.here} and id = $id | select start, end`, { id });
+      if (agent) this.lookAround(agent.start ?? 0, agent.end ?? source.whole);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   /** Make lanes higher or lower around one of them. */
@@ -373,7 +402,7 @@ export class TimelineView {
   #recolour() {
     this.palette = new Palette(this.host);
     for (const part of [this.painter, this.header, this.minimap, this.legend]) part.palette = this.palette;
-    if (this.source?.kinds) this.legend.show(this.source.kinds, this.source.facts);
+    if (this.source?.kinds) this.legend.show(this.source.kinds);
     this.draw();
   }
 

@@ -1,9 +1,10 @@
 // The line above the lanes: which simulation, which agents in which order, and zoom by button.
 
 import { element } from "../dom.js";
-import { isEnded } from "./rows.js";
+import { countText } from "../format.js";
 
 const SIMULATIONS_MAX = 1000;
+const ROLES_MAX = 500;
 const TYPING_MS = 350;
 const OUTCOMES = [["", "Any outcome"], ["succeeded", "Succeeded"], ["failed", "Failed"], ["cancelled", "Cancelled"], ["running", "Running"]];
 const SORTS = [["started", "As they began"], ["name", "By name"], ["role", "By role"], ["turns", "Most turns first"], ["length", "Longest first"]];
@@ -53,27 +54,49 @@ export class Controls {
     return this.known;
   }
 
+  /** Another simulation, before anything is known of it but its id. */
+  begin(simulation) {
+    if (![...this.simulation.options].some((option) => option.value === simulation)) this.simulation.append(element("option", { value: simulation }, simulation));
+    this.simulation.value = simulation;
+    this.role.replaceChildren(element("option", { value: "" }, "Any role"));
+  }
+
+  /** What the counts say: roles to choose from, and of how many agents lanes are a part. */
   opened(source) {
-    if (![...this.simulation.options].some((option) => option.value === source.simulation)) this.simulation.append(element("option", { value: source.simulation }, source.simulation));
-    this.simulation.value = source.simulation;
-    this.total = source.roles.reduce((sum, role) => sum + role.count, 0);
-    this.role.replaceChildren(element("option", { value: "" }, "Any role"), ...source.roles.filter(({ role }) => role !== null).slice(0, 500).map(({ role, count }) => (
-      element("option", { value: role }, `${role} (${count.toLocaleString("en-US")})`))));
+    const chosen = this.role.value;
+    const roles = source.roles.filter(({ role }) => role !== null).slice(0, ROLES_MAX);
+    this.role.replaceChildren(element("option", { value: "" }, "Any role"), ...roles.map(({ role, count }) => element("option", { value: role }, `${role} (${countText(count)})`)));
+    this.#chooseRole(chosen);
+    this.#tell();
   }
 
   /** Say how many lanes are left, or what is wrong with the condition. */
-  counted(count, error, hasPath) {
-    const [shown, total] = [count.toLocaleString("en-US"), this.total.toLocaleString("en-US")];
-    this.count.textContent = error ? error.message : count === this.total ? `${total} agents` : `${shown} of ${total} agents`;
-    this.count.title = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
-    this.count.classList.toggle("timeline-problem", Boolean(error) && !isEnded(error));
+  counted(source, error, hasPath) {
+    this.told = { source, error };
     this.agents.setAttribute("aria-invalid", String(Boolean(error)));
     this.only.hidden = !hasPath;
+    this.#tell();
+  }
+
+  #tell() {
+    if (!this.told) return;
+    const { source, error } = this.told;
+    const { count } = source.lanes;
+    const words = count === source.agents || !source.agents ? `${countText(count)} agents` : `${countText(count)} of ${countText(source.agents)} agents`;
+    this.count.textContent = error ? error.message : words;
+    this.count.title = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
+    this.count.classList.toggle("timeline-problem", Boolean(error));
+  }
+
+  /** A role of the URL may come before roles are known. */
+  #chooseRole(role) {
+    if (role && ![...this.role.options].some((option) => option.value === role)) this.role.append(element("option", { value: role }, role));
+    this.role.value = role;
   }
 
   fromParams(params) {
     this.agents.value = params.agents ?? "";
-    this.role.value = params.role ?? "";
+    this.#chooseRole(params.role ?? "");
     this.outcome.value = params.outcome ?? "";
     this.sort.value = params.sort ?? "started";
     this.only.setAttribute("aria-pressed", String(params.only === "1"));

@@ -14,7 +14,7 @@ export class Hands {
   static KEYS = [
     { keys: "← →", label: "move through time" }, { keys: "↑ ↓", label: "another agent" }, { keys: "+ -", label: "zoom" }, { keys: "0", label: "the whole run" },
     { keys: ", .", label: "event before, next event" }, { keys: "< >", label: "the same, of this agent" }, { keys: "Enter", label: "select the event at the cursor" },
-    { keys: "[ ]", label: "lower, higher lanes" }, { keys: "PageUp PageDown", label: "a page of agents" },
+    { keys: "z", label: "see this agent from its beginning to its end" }, { keys: "[ ]", label: "lower, higher lanes" }, { keys: "PageUp PageDown", label: "a page of agents" },
   ];
 
   constructor(timeline) {
@@ -28,6 +28,7 @@ export class Hands {
     lanesHost.addEventListener("pointermove", (event) => this.#move(event));
     lanesHost.addEventListener("pointerup", (event) => this.#up(event));
     lanesHost.addEventListener("pointercancel", (event) => this.#forget(event));
+    lanesHost.addEventListener("dblclick", (event) => this.#double(event));
     lanesHost.addEventListener("pointerleave", () => this.#left());
     headCanvas.addEventListener("pointerdown", (event) => this.#scrubbing(event));
     headCanvas.addEventListener("pointermove", (event) => this.#scrubbing(event));
@@ -131,6 +132,15 @@ export class Hands {
     else timeline.scrub(timeline.view.scale.time(x));
   }
 
+  /** Twice on a goal: see all of it; on a name: see the agent from its beginning to its end. */
+  #double(event) {
+    const { timeline } = this;
+    const { x, y } = this.#point(event);
+    const found = this.find(x, y);
+    if (found?.goal) timeline.lookAround(found.goal.start, found.goal.end ?? timeline.source.whole);
+    else if (x < GUTTER) timeline.lookAtAgent(Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight));
+  }
+
   /** What is drawn at a point: a mark before an arrow, an arrow before a bar. */
   find(x, y) {
     const { drawn } = this.timeline;
@@ -206,7 +216,7 @@ export class Hands {
     const anywhere = {
       "+": () => timeline.zoom(0.6, middle), "=": () => timeline.zoom(0.6, middle), "-": () => timeline.zoom(1 / 0.6, middle), 0: () => timeline.fit(),
       ",": () => timeline.step(-1, false), ".": () => timeline.step(1, false), "<": () => timeline.step(-1, true), ">": () => timeline.step(1, true),
-      "[": () => timeline.heighten(timeline.laneHeight / 1.25 - 1), "]": () => timeline.heighten(timeline.laneHeight * 1.25 + 1), Escape: () => timeline.escape(),
+      "[": () => timeline.heighten(timeline.laneHeight / 1.25 - 1), "]": () => timeline.heighten(timeline.laneHeight * 1.25 + 1), z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus), Escape: () => timeline.escape(),
     };
     const onLanes = {
       ArrowLeft: () => timeline.pan(event.shiftKey ? -0.5 : -0.1), ArrowRight: () => timeline.pan(event.shiftKey ? 0.5 : 0.1),

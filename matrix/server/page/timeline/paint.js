@@ -4,9 +4,11 @@
 // Events of one instant are drawn side by side, in their order, where there is room: virtual time stands while agents act on each other.
 
 import { cut, fitted } from "./palette.js";
+import { roundedText } from "./scale.js";
 
 export const GUTTER = 176;
-const ARROWS_MAX = 700;
+const ARROWS_MAX = 1200;
+const LEAVING_MAX = 150;
 // Events of one instant are this far apart at most; all of them together are no wider than this share of the run, or so many pixels.
 const FAN_PIXELS = 9;
 const FAN_SHARE = 0.004;
@@ -43,6 +45,7 @@ export class Painter {
     this.#outside();
     for (const goal of pieces.goals) this.#goal(goal);
     this.#names();
+    this.#elsewhere(pieces.goals);
     this.#counts(pieces.counts);
     const marks = this.#spread(pieces.events);
     if (view.laneHeight >= 10) this.#arrows(marks);
@@ -151,6 +154,24 @@ export class Painter {
     }
   }
 
+  /** An agent whose goals are all before or after what is seen: a sign at that edge says when. */
+  #elsewhere(goals) {
+    const { pen, palette, view } = this;
+    if (view.laneHeight < 10) return;
+    const seen = new Set(this.drawn.goals.map(({ goal }) => goal.lane));
+    const [before, after] = [new Map(), new Map()];
+    for (const { lane, start, end } of goals) {
+      if (seen.has(lane) || lane < view.first || lane > view.last) continue;
+      if (start > view.scale.to) after.set(lane, Math.min(after.get(lane) ?? Infinity, start));
+      else before.set(lane, Math.max(before.get(lane) ?? 0, end ?? view.whole));
+    }
+    pen.fillStyle = palette.faint;
+    for (const [side, text, x] of [[before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6], [after, (time) => `${roundedText(time)} ›`, view.width - 6]]) {
+      pen.textAlign = side === before ? "left" : "right";
+      for (const [lane, time] of side) pen.fillText(text(time), x, this.y(lane) + view.laneHeight / 2);
+    }
+  }
+
   /** Too many events to draw each: how many there are in each piece of time, as the height of a bar. */
   #counts(pieces) {
     const { pen, palette, view } = this;
@@ -206,29 +227,39 @@ export class Painter {
     return this.view.colours.get(kind) ?? this.palette.muted;
   }
 
+  /** Messages: those with both ends in view first; those that come from or go out of it only while they are few. */
   #arrows(marks) {
     const { pen, view } = this;
-    const said = marks.filter(({ event, x }) => event.receivers?.length && x >= GUTTER - 40 && x <= view.width + 40);
-    const shown = said.filter(({ event }) => isInView(event.lane, view) || event.receivers.some((lane) => isInView(lane, view)));
-    if (shown.length > ARROWS_MAX) return;
-    pen.lineWidth = 1;
+    const [inside, leaving] = [[], []];
+    for (const mark of marks) {
+      if (!mark.event.receivers?.length || mark.x < GUTTER - 40 || mark.x > view.width + 40) continue;
+      for (const lane of mark.event.receivers) {
+        if (lane === mark.event.lane) continue;
+        const ends = Number(isInView(mark.event.lane, view)) + Number(isInView(lane, view));
+        if (ends === 2) inside.push([mark, lane]);
+        else if (ends === 1) leaving.push([mark, lane]);
+      }
+    }
     const reactions = new Map();
     for (const mark of marks) if (mark.event.cause !== null) reactions.set(`${mark.event.cause} ${mark.event.lane}`, mark);
-    for (const mark of shown) for (const lane of mark.event.receivers) if (lane !== mark.event.lane) this.#arrow(mark, lane, reactions);
+    const quiet = view.path ? 0.4 : 1;
+    if (leaving.length <= LEAVING_MAX) for (const [mark, lane] of leaving) this.#arrow(mark, lane, reactions, 0.22 * quiet);
+    if (inside.length <= ARROWS_MAX) for (const [mark, lane] of inside) this.#arrow(mark, lane, reactions, 0.5 * quiet);
     pen.globalAlpha = 1;
   }
 
-  #arrow(mark, lane, reactions) {
+  #arrow(mark, lane, reactions, alpha) {
     const { pen, palette, view } = this;
     const { event, x } = mark;
     const id = `event:${view.simulation}:${event.seq}`;
     const isMarked = view.selected === id || view.hovered === id;
     const answer = reactions.get(`${event.seq} ${lane}`);
     const end = answer && answer.event.time === event.time ? answer.x : x + 5;
-    const from = event.lane < 0 ? (lane > view.last - 1 ? view.height + 30 : -30) : mark.y;
-    const to = this.#places(lane).middle + (from < this.#places(lane).middle ? -4.5 : 4.5);
+    const from = event.lane < 0 ? -30 : mark.y;
+    const { middle } = this.#places(lane);
+    const to = middle + (from < middle ? -4.5 : 4.5);
     const bend = Math.min(14, Math.abs(to - from) / 6);
-    pen.globalAlpha = isMarked ? 1 : 0.5;
+    pen.globalAlpha = isMarked ? 1 : alpha;
     pen.strokeStyle = pen.fillStyle = isMarked ? palette.accent : this.#colour(event.kind);
     pen.lineWidth = isMarked ? 2 : 1;
     pen.beginPath();
@@ -298,13 +329,13 @@ export class Painter {
     pen.fillStyle = palette.line;
     pen.fillRect(GUTTER - 1, 0, 1, view.height);
     const every = Math.max(1, Math.ceil(13 / view.laneHeight));
-    for (let lane = Math.ceil(view.first / every) * every; lane <= view.last; lane += every) this.#label(lane, every);
+    for (let lane = Math.ceil(view.first / every) * every; lane <= view.last; lane += every) this.#label(lane);
     if (view.pointed >= 0 && view.pointed % every) this.#pointed(view.pointed);
   }
 
   #label(lane) {
     const { pen, palette, view } = this;
-    const y = this.y(lane) + Math.max(6.5, view.laneHeight / 2);
+    const y = this.y(lane) + view.laneHeight / 2;
     const role = view.lanes.roles[lane] ?? "";
     const id = view.lanes.ids[lane];
     pen.textAlign = "left";
@@ -322,8 +353,13 @@ export class Painter {
   #pointed(lane) {
     const { pen, palette, view } = this;
     const y = this.y(lane) + view.laneHeight / 2;
-    pen.fillStyle = palette.ground;
-    pen.fillRect(0, y - 9, GUTTER - 1, 18);
+    pen.fillStyle = palette.surface;
+    pen.strokeStyle = palette.strong;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    pen.roundRect(3.5, y - 9.5, GUTTER - 8, 19, 4);
+    pen.fill();
+    pen.stroke();
     this.#label(lane);
   }
 }

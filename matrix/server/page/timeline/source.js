@@ -20,24 +20,30 @@ export class Source {
     this.simulation = simulation;
     this.here = `simulation = ${quoted(simulation)}`;
     this.lanes = null;
+    this.kinds = [];
+    this.roles = [];
+    this.events = 0;
+    this.agents = 0;
     this.queue = new Queue({ changed, failed });
   }
 
-  /** The simulation's row, how many events of which kind it has, and which roles. */
+  /** The simulation's row: with it lanes can be shown. Null when there is none. */
   async open() {
-    const [facts, kinds, roles] = await Promise.all([
-      this.asker.one(`simulations where id = ${quoted(this.simulation)} | select id, name, status, duration, parent, .at`),
+    this.facts = await this.asker.one(`simulations where id = ${quoted(this.simulation)} | select id, name, status, duration, parent, .at`);
+    if (!this.facts) return null;
+    this.whole = Math.max(1, this.facts.duration ?? 0);
+    this.#makeTiles();
+    return this.facts;
+  }
+
+  /** How many events of which kind it has, and how many agents of which role. */
+  async count() {
+    [this.kinds, this.roles] = await Promise.all([
       this.asker.rows(`events where ${this.here} | count by kind | sort count desc`),
       this.asker.rows(`agents where ${this.here} | count by role`),
     ]);
-    this.facts = facts;
-    this.kinds = kinds;
-    this.roles = roles;
-    if (!facts) return null;
-    this.events = kinds.reduce((sum, kind) => sum + kind.count, 0);
-    this.whole = Math.max(1, facts.duration ?? 0);
-    this.#makeTiles();
-    return facts;
+    this.events = this.kinds.reduce((sum, kind) => sum + kind.count, 0);
+    this.agents = this.roles.reduce((sum, role) => sum + role.count, 0);
   }
 
   #makeTiles() {
