@@ -5,11 +5,11 @@
 // `without` what is left out (calls, goals, others).
 
 import { ConversationList } from "./conversation/list.js";
-import { People } from "./conversation/people.js";
+import { glanceText } from "./conversation/moments.js";
 import * as sources from "./conversation/sources.js";
 import { group, Transcript } from "./conversation/transcript.js";
 import { element } from "./dom.js";
-import { countText, durationText } from "./format.js";
+import { countText } from "./format.js";
 
 const GROUPS = { calls: "Calls", goals: "Goals", others: "Other events" };
 const BEFORE = 200; // events shown before the one that was asked for, where only a part can be shown
@@ -247,7 +247,7 @@ export class ConversationView {
   #showSource({ events, total, agents, next }) {
     const { conversation } = this.params;
     const isPair = Boolean(conversation) && agents?.length === 2;
-    this.transcript.take(events, { agents, isPair, privately: !conversation, next });
+    this.transcript.take(events, { agents, people: this.list.people, isPair, next });
     this.#showHead({ events, total, agents });
     this.nothing.hidden = events.length > 0;
     const words = this.#isTold() ? ["Nothing was said here", "No event of it is in the log yet."] : ["No conversations", this.params.found ? `Nobody said “${this.params.found}”.` : "Agents of this store have sent no messages."];
@@ -262,7 +262,7 @@ export class ConversationView {
     const { simulation } = events[0];
     const first = events[0].time;
     const last = events.at(-1).time;
-    const facts = [this.#simulationFact(simulation), this.params.conversation && `${countText(total)} ${total === 1 ? "message" : "messages"}`, !this.params.conversation && `${countText(total)} events`, `${durationText(first)} – ${durationText(last)}`];
+    const facts = [this.#simulationFact(simulation), this.params.conversation && `${countText(total)} ${total === 1 ? "message" : "messages"}`, !this.params.conversation && `${countText(total)} events`, `${glanceText(first)} – ${glanceText(last)}`];
     this.head.replaceChildren(
       element("div", { class: "head-words" }, this.#title(agents, simulation), element("div", { class: "head-facts" }, facts.filter(Boolean).map((fact) => element("span", {}, fact)))),
       element("span", { class: "spring" }),
@@ -280,7 +280,7 @@ export class ConversationView {
     const { agent, of } = this.params;
     if (of === "all") return element("h1", {}, "Everything in this simulation");
     if (agent) return element("h1", {}, "All that ", this.transcript.state.people.name(agent), " did and got");
-    const people = new People(agents);
+    const { people } = this.transcript.state;
     const shown = agents.slice(0, 6).map((id) => element("a", { class: "head-agent", title: `all that ${id} did and got`, href: this.context.link("conversation", { simulation, agent: id }) }, people.avatar(id, { small: true }), people.name(id)));
     return element("h1", {}, shown, agents.length > 6 && element("span", { class: "faint", title: agents.join(", ") }, `and ${agents.length - 6} more`));
   }

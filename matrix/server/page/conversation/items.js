@@ -7,11 +7,14 @@ import { receivers } from "./people.js";
 const CALLED = /^(call|tool|model)\.called$/;
 const ANSWERED = /^(call|tool|model)\.(completed|failed)$/;
 
+const GATHERED = new Set(["goal", "mark", "event"]);
+const RUN = 4; // so many of a kind in a row are shown as one line
+
 export const isGoal = (kind) => kind.startsWith("goal.");
 export const isCall = (kind) => CALLED.test(kind) || ANSWERED.test(kind);
 export const seqOf = (id) => Number(id.slice(id.lastIndexOf(":") + 1));
 
-/** Sort and join events: [{type, id, event, …}]. Types: message, call, goal, state, mark (a simulation's or an agent's), event. */
+/** Sort and join events: [{type, id, event, …}]. Types: message, call, goal, state, mark (a simulation's or an agent's), event, run. */
 export function itemsOf(events) {
   const items = [];
   const calls = new Map();
@@ -31,7 +34,20 @@ export function itemsOf(events) {
     }
     items.push(item);
   }
-  return joined(items);
+  return joined(gathered(items));
+}
+
+/** Runs of one kind of marks or goals become one item {type: "run", items}, which unfolds. */
+function gathered(items) {
+  const found = [];
+  for (let from = 0; from < items.length; ) {
+    let to = from + 1;
+    if (GATHERED.has(items[from].type)) while (to < items.length && items[to].event.kind === items[from].event.kind) to += 1;
+    if (to - from < RUN) found.push(...items.slice(from, to));
+    else found.push({ type: "run", id: items[from].id, event: items[from].event, items: items.slice(from, to) });
+    from = to;
+  }
+  return found;
 }
 
 const callKey = (event) => `${event.agent} ${event.data?.call_id}`;

@@ -3,11 +3,13 @@
 // What always holds: the answer of the query stays as it came; searching and sorting only choose and order its rows.
 
 import { element } from "../dom.js";
-import { countText, durationText } from "../format.js";
+import { countText } from "../format.js";
+import { glanceText } from "./moments.js";
 import { fewNames, People, receivers } from "./people.js";
 import { Scroller } from "./scroller.js";
 
 const ROW = 50;
+const FEW = 40;
 
 /** `onChoose(id, simulation)` when one is chosen. */
 export class ConversationList {
@@ -28,7 +30,15 @@ export class ConversationList {
   take(result, { simulations, outcomes, isOfMany }) {
     Object.assign(this, { result, simulations, outcomes, isOfMany });
     this.texts = undefined;
+    this.people = this.#known();
     this.arrange({ search: "", order: "first" });
+  }
+
+  /** Where there are few agents, each has one colour in the whole list. */
+  #known() {
+    const ids = new Set();
+    for (let row = 0; row < this.result.length && ids.size <= FEW; row += 1) for (const id of receivers(this.result.get(row, "agents"))) ids.add(id);
+    return ids.size <= FEW ? new People(ids) : undefined;
   }
 
   /** Choose and order the rows. */
@@ -81,7 +91,7 @@ export class ConversationList {
     const row = this.order[place];
     const get = (name) => this.result.get(row, name);
     const agents = receivers(get("agents"));
-    const people = new People(agents);
+    const people = this.people ?? new People(agents);
     const isChosen = get("id") === this.chosen;
     const made = element(
       "div",
@@ -111,7 +121,7 @@ export class ConversationList {
   }
 
   #facts(get) {
-    const facts = [element("span", {}, `${durationText(get("start"))} – ${get("end") === null ? "" : durationText(get("end"))}`)];
+    const facts = [element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`)];
     const counts = this.isOfMany ? this.outcomes?.get(get("simulation")) : undefined;
     for (const [status, look] of [["succeeded", "good"], ["failed", "bad"], ["cancelled", "cancelled"], ["running", "running"]]) {
       if (counts?.[status]) facts.push(element("span", { class: `outcome ${look}` }, `${counts[status]} ${status}`));

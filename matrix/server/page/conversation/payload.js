@@ -1,16 +1,14 @@
 // An event's payload for people: what is prose as prose, short values as small keys and values, the rest folded.
 
 import { element } from "../dom.js";
-import { stringifyExact } from "../exact.js";
 import { numberText } from "../format.js";
 
 /** Names of fields that are said rather than listed. */
 const SAID = new Set(["text", "content", "message", "body", "speech", "answer"]);
-/** What importers and calls note down beside what was said: there when one asks. */
-const NOTED = new Set(["turn_idx", "cost", "usage", "raw_data", "call_id", "arrival", "step", "attempts"]);
+/** What importers note down beside what was said: the details of an event have it. */
+const NOTED = new Set(["turn_idx", "cost", "usage", "raw_data"]);
 const LONG = 100; // letters from which a text is prose, whatever its name
 const FIELDS_SHOWN = 8;
-const ITEMS_SHOWN = 200;
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isScalar = (value) => value === null || typeof value !== "object";
@@ -28,8 +26,8 @@ export function parts(data, { without = [] } = {}) {
   for (const [name, value] of Object.entries(data)) {
     if (without.includes(name)) continue;
     const short = shortText(value);
-    if (NOTED.has(name)) folded[name] = value;
-    else if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n"))) said.push([name, value]);
+    if (NOTED.has(name)) continue;
+    if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n"))) said.push([name, value]);
     else if (short !== undefined && fields.length < FIELDS_SHOWN) fields.push([name, short, isScalar(value) ? typeof value : "object"]);
     else folded[name] = value;
   }
@@ -62,41 +60,6 @@ export function fieldList(fields) {
       element("span", { class: `field-pair of-${type}` }, element("span", { class: "field-name" }, name), " ", element("span", { class: "field-value" }, text)),
     ),
   );
-}
-
-/** Any value, as a tree that opens. */
-export function tree(value, { open = true } = {}) {
-  return element("div", { class: "value-tree mono" }, branch(value, open ? 2 : 0));
-}
-
-function branch(value, levels) {
-  if (isScalar(value)) return scalar(value);
-  const isList = Array.isArray(value);
-  const entries = Object.entries(value);
-  if (entries.length === 0) return element("span", { class: "faint" }, isList ? "[ ]" : "{ }");
-  const shown = entries.slice(0, ITEMS_SHOWN).map(([name, item]) => twig(name, item, levels - 1, isList));
-  if (entries.length > ITEMS_SHOWN) shown.push(element("div", { class: "faint" }, `and ${entries.length - ITEMS_SHOWN} more`));
-  return element("div", { class: "branch" }, shown);
-}
-
-function twig(name, value, levels, isItem) {
-  const key = element("span", { class: isItem ? "faint" : "key" }, isItem ? `${name}` : name);
-  if (isScalar(value) || Object.keys(value).length === 0) return element("div", { class: "twig" }, key, " ", branch(value, 0));
-  const size = Object.keys(value).length;
-  const sum = element("span", { class: "faint" }, Array.isArray(value) ? `${size} items` : shortText(value) ?? `${size} fields`);
-  const made = element("details", { class: "twig" }, element("summary", {}, key, " ", sum));
-  const fill = () => made.childElementCount === 1 && made.append(branch(value, 1));
-  made.addEventListener("toggle", fill);
-  if (levels > 0) {
-    made.open = true;
-    fill();
-  }
-  return made;
-}
-
-function scalar(value) {
-  const type = value === null ? "null" : typeof value;
-  return element("span", { class: `value of-${type}` }, type === "string" ? value : stringifyExact(value));
 }
 
 /** Messages as models are asked with: [{role, content}, …] anywhere in the arguments of a call. */

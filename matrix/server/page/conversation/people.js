@@ -1,7 +1,7 @@
 // Agents for the eye: a colour and initials each, the same wherever they are shown.
 //
-// An agent's colour comes from its id. Among the agents shown together two have the same one only where there are more
-// than eight: the later in the alphabet then takes the next that is free.
+// An agent's colour comes from its id. Where two that are shown together would have the same one, the later in the
+// alphabet takes the next that is free; there are eight, so of nine agents two look alike.
 
 import { element } from "../dom.js";
 
@@ -31,8 +31,9 @@ export class People {
     this.places = new Map();
     const taken = new Set();
     for (const id of [...new Set(ids)].sort()) {
+      if (taken.size === COLOURS) taken.clear();
       let place = hash(id) % COLOURS;
-      for (let tries = 0; tries < COLOURS && taken.has(place) && taken.size < COLOURS; tries += 1) place = (place + 1) % COLOURS;
+      while (taken.has(place)) place = (place + 1) % COLOURS;
       taken.add(place);
       this.places.set(id, place);
     }

@@ -4,16 +4,20 @@
 
 import { element } from "../dom.js";
 import { durationText, secondsText } from "../format.js";
+import { glanceText } from "./moments.js";
+import { tree } from "../tree.js";
 import { icon } from "./icons.js";
 import { callName, outcome } from "./items.js";
-import { fieldList, parts, promptIn, shortText, tree } from "./payload.js";
+import { fieldList, parts, promptIn, shortText } from "./payload.js";
 import { fewNames, receivers } from "./people.js";
 
 const GOAL_WORDS = { started: "takes up", succeeded: "succeeds in", failed: "fails in", cancelled: "is called off" };
 const GOAL_LOOKS = { succeeded: "good", failed: "bad", cancelled: "cancelled", started: "running" };
 const LONG_TEXT = 1_500;
+const RUN_NAMES = 8;
+const RUN_SHOWN = 300;
 
-/** Draws items; `state`: {people, isPair, left, privately, open (a Set of what is unfolded), toggle(id), act(what, event), time}. */
+/** Draws items; `state`: {people, isPair, left, privately, open (a Set of what is unfolded), toggle(id), act(what, event)}. */
 export class Rows {
   constructor(state) {
     this.state = state;
@@ -22,14 +26,15 @@ export class Rows {
   make(item) {
     if (item.type === "message") return this.#message(item);
     if (item.type === "call") return this.#call(item);
-    if (item.type === "goal") return this.#goal(item);
-    return this.#mark(item);
+    if (item.type === "run") return this.#run(item);
+    return this.#row(item, ...this.#line(item));
   }
 
   #message(item) {
     const { people, isPair, left } = this.state;
     const { event } = item;
-    const side = isPair ? (event.agent === left ? " at-left" : " at-right") : " flat";
+    const isShort = !isPair && parts(event.data).said.length === 0;
+    const side = isPair ? (event.agent === left ? " at-left" : " at-right") : isShort ? " flat is-short" : " flat";
     const body = element("div", { class: "message-body" }, !item.goesOn && this.#head(item), this.#said(item));
     const avatar = item.goesOn ? element("span", { class: "avatar-space" }) : people.avatar(event.agent);
     return this.#row(item, `message${side}${item.goesOn ? " goes-on" : ""}`, avatar, body);
@@ -129,9 +134,36 @@ export class Rows {
       element("span", { class: "spring" }),
       status === "bad" && error && element("span", { class: "call-error" }, shortText(error) ?? "failed"),
       element("span", { class: `chip ${status}` }, { good: "done", bad: "failed", running: "no answer" }[status]),
-      element("span", { class: "call-took faint", title: "virtual time until the answer" }, took !== undefined ? durationText(took) : ms !== undefined ? secondsText(ms / 1000) : ""),
+      element("span", { class: "call-took faint", title: "virtual time until the answer" }, took !== undefined ? glanceText(took) : ms !== undefined ? secondsText(ms / 1000) : ""),
     );
     return this.#row(item, `call is-${status}${isOpen ? " is-open" : ""}`, summary, isOpen && callBody(item));
+  }
+
+  /** Many of a kind in a row: how many of what, and when unfolded, each. */
+  #run(item) {
+    const { people, open } = this.state;
+    const isOpen = open.has(item.id);
+    const counts = new Map();
+    for (const { event } of item.items) counts.set(runName(event), (counts.get(runName(event)) ?? 0) + 1);
+    const names = [...counts].slice(0, RUN_NAMES).map(([name, count]) => (count > 1 ? `${name} × ${count.toLocaleString("en-US")}` : name));
+    const line = element(
+      "button",
+      { class: "run-head", type: "button", tabindex: "-1", "aria-expanded": String(isOpen), onclick: () => this.state.toggle(item.id) },
+      icon("fold"),
+      this.#kind(item.event.kind),
+      element("b", {}, item.items.length.toLocaleString("en-US")),
+      element("span", { class: "run-names" }, names.join(", "), counts.size > RUN_NAMES && ` and ${(counts.size - RUN_NAMES).toLocaleString("en-US")} more`),
+    );
+    const lines = isOpen && item.items.slice(0, RUN_SHOWN).map((one) => {
+      const [look, ...shown] = this.#line(one);
+      return element("div", { class: `run-line ${look}` }, people.avatar(one.event.agent, { small: true }), ...shown);
+    });
+    const rest = isOpen && item.items.length > RUN_SHOWN && element("div", { class: "faint run-line" }, `and ${(item.items.length - RUN_SHOWN).toLocaleString("en-US")} more; ask for them with a query`);
+    return this.#row(item, "thin run", element("div", { class: "run-box" }, line, lines || undefined, rest));
+  }
+
+  #line(item) {
+    return item.type === "goal" ? this.#goal(item) : this.#mark(item);
   }
 
   #goal(item) {
@@ -140,7 +172,7 @@ export class Rows {
     const { said, fields } = parts(event.data, { without: ["name", "parent", "steps", "turns"] });
     const name = event.goal ?? event.data?.name ?? "a goal";
     const words = what === "cancelled" ? [element("b", {}, name), " is called off"] : [`${GOAL_WORDS[what] ?? what} `, element("b", {}, name)];
-    return this.#thin(item, `goal is-${GOAL_LOOKS[what] ?? ""}`, "goal", [this.state.people.name(event.agent), " ", ...words], said, fields);
+    return this.#thin(`goal is-${GOAL_LOOKS[what] ?? ""}`, "goal", [this.state.people.name(event.agent), " ", ...words], said, fields);
   }
 
   #mark(item) {
@@ -151,13 +183,13 @@ export class Rows {
     const words = isState
       ? [event.agent ? people.name(event.agent) : "the simulation", element("span", { class: "faint" }, " is now")]
       : [event.agent && people.name(event.agent), " ", this.#kind(event.kind)];
-    return this.#thin(item, isState ? "state" : "other", isState ? "state" : "event", words, said, fields);
+    return this.#thin(isState ? "state" : "other", isState ? "state" : "event", words, said, fields);
   }
 
-  #thin(item, look, sign, words, said, fields) {
+  #thin(look, sign, words, said, fields) {
     const texts = said.map(([name, text]) => [name, text.length > 160 ? `${text.slice(0, 160)}…` : text, "string"]);
     const line = element("div", { class: "thin-line" }, element("span", { class: "thin-sign" }, icon(sign)), element("span", {}, words), fieldList([...fields, ...texts]));
-    return this.#row(item, `thin ${look}`, line);
+    return [`thin ${look}`, line];
   }
 
   /** A row: what it shows, its time, and what can be done with it. */
@@ -168,15 +200,21 @@ export class Rows {
       "article",
       { class: `item ${look}${isChosen ? " is-chosen" : ""}`, tabindex: isChosen ? "0" : "-1", dataset: { event: item.id }, "aria-current": isChosen ? "true" : undefined, "aria-label": label(item) },
       children,
-      element("span", { class: "item-aside" }, this.#actions(event), element("time", { class: "item-time", title: `event ${event.seq} · turn ${event.turn ?? ""}` }, this.state.time(event.time))),
+      element("span", { class: "item-aside" }, this.#actions(event), element("time", { class: "item-time", title: `${durationText(event.time)} · event ${event.seq} · turn ${event.turn}` }, glanceText(event.time))),
     );
   }
 
   #actions(event) {
     const act = (what, title) =>
       element("button", { class: "icon-button small", type: "button", tabindex: "-1", title, "aria-label": title, onclick: (click) => (click.stopPropagation(), this.state.act(what, event)) }, icon(what));
-    return element("span", { class: "item-actions" }, act("details", "Details (Enter)"), act("causes", "Causes (c)"), act("timeline", "Time line at this moment (g)"));
+    return element("span", { class: "item-actions" }, act("details", "Details (Enter)"), act("causes", "Causes (c)"), act("timeline", "Time line at this moment (l)"));
   }
+}
+
+/** What a run is counted by: goals by their name, agents by their role, others by who did it. */
+function runName({ kind, goal, data, role, agent }) {
+  if (kind.startsWith("goal.")) return goal ?? data?.name ?? "";
+  return kind.startsWith("agent.") ? (role ?? data?.role ?? agent ?? "") : (agent ?? "the simulation");
 }
 
 function label({ type, event }) {
@@ -214,7 +252,7 @@ function callBody(item) {
     answer.error !== undefined && part("error", element("div", { class: "prose bad" }, shortText(answer.error) ?? tree(answer.error))),
     answer.result !== undefined && answer.result !== null && part("answer", resultOf(answer.result)),
     ended === undefined && part("answer", element("span", { class: "faint" }, "none in the log")),
-    Object.keys(noted).length > 0 && part("noted", tree(noted, { open: false })),
+    Object.keys(noted).length > 0 && part("noted", tree(noted)),
   );
 }
 

@@ -3,7 +3,6 @@
 // What always holds: what is unfolded stays so while one scrolls; the chosen item stands in the URL (`onChoose`).
 
 import { element } from "../dom.js";
-import { durationText } from "../format.js";
 import { itemsOf } from "./items.js";
 import { parts } from "./payload.js";
 import { People, receivers } from "./people.js";
@@ -21,7 +20,7 @@ export class Transcript {
     this.places = new Map();
     this.hidden = new Set();
     this.next = undefined;
-    this.state = { open: new Set(), chosen: "", time: durationText, toggle: (key) => this.#toggle(key), act: (what, event) => this.act(what, event) };
+    this.state = { open: new Set(), chosen: "", toggle: (key) => this.#toggle(key), act: (what, event) => this.act(what, event) };
     this.rows = new Rows(this.state);
     this.scroller = new Scroller(host, { render: (row) => this.#render(row), guess: (row) => this.#guess(row), label: "Transcript" });
     this.scroller.box.addEventListener("keydown", (event) => this.#key(event));
@@ -32,15 +31,15 @@ export class Transcript {
     this.scroller.destroy();
   }
 
-  /** Show events. `agents`: who takes part, for colours; `isPair`: two who talk to each other, side by side. */
-  take(events, { agents, isPair, privately, next }) {
+  /** Show events. `agents`: who takes part; `people`: their colours; `isPair`: two who talk to each other, side by side. */
+  take(events, { agents, people, isPair, next }) {
     const here = new Set(agents ?? []);
     if (here.size === 0) for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
     this.all = itemsOf(events);
     this.next = next;
-    const people = new People(here);
-    Object.assign(this.state, { people, isPair, privately, everyone: here.size, left: isPair ? leftOf(this.all) : undefined });
+    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, left: isPair ? leftOf(this.all) : undefined });
     this.state.open.clear();
+    this.scroller.box.classList.toggle("is-pair", isPair);
     this.#arrange();
   }
 
@@ -80,7 +79,7 @@ export class Transcript {
   act(what, event) {
     if (what === "details") this.context.openEvent(event.id);
     if (what === "causes") this.context.navigate("causes", { event: event.id });
-    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: String(event.time), select: event.id });
+    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: String(event.time), agent: event.agent });
   }
 
   #arrange(options) {
@@ -89,6 +88,7 @@ export class Transcript {
     this.items.forEach((item, place) => {
       this.places.set(item.id, place);
       if (item.ended) this.places.set(item.ended.id, place);
+      if (item.items) for (const one of item.items) this.places.set(one.id, place);
     });
     this.scroller.show(this.items.length + (this.next === undefined ? 0 : 1), options);
   }
@@ -106,6 +106,7 @@ export class Transcript {
     if (item.type !== "message") return 26;
     const { said } = parts(item.event.data);
     const lines = said.reduce((sum, [, text]) => sum + Math.ceil(Math.min(text.length, 1500) / LETTERS_IN_A_LINE), 0);
+    if (said.length === 0 && !this.state.isPair) return 38;
     return (item.goesOn ? 14 : 34) + Math.max(1, lines) * 20;
   }
 
@@ -132,7 +133,7 @@ export class Transcript {
     if (step !== undefined) this.#move(now, step);
     else if (event.key === "Enter" && item) this.act("details", item.event);
     else if (event.key === "c" && item) this.act("causes", item.event);
-    else if (event.key === "g" && item) this.act("timeline", item.event);
+    else if (event.key === "l" && item) this.act("timeline", item.event);
     else if ((event.key === " " || event.key === "ArrowRight" || event.key === "ArrowLeft") && item) this.#toggle(item.id);
     else return;
     event.preventDefault();
@@ -148,7 +149,10 @@ export class Transcript {
 }
 
 /** What an item is left out with: calls, goals, or everything else that is no message. */
-export const group = ({ type }) => ({ message: "messages", call: "calls", goal: "goals" })[type] ?? "others";
+export function group({ type, items }) {
+  if (type === "run") return group(items[0]);
+  return { message: "messages", call: "calls", goal: "goals" }[type] ?? "others";
+}
 
 /** Who of two stands at the left: not the one with the role "user"; else who speaks first. */
 function leftOf(items) {
