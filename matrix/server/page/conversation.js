@@ -101,7 +101,7 @@ export class ConversationView {
     const every = element("option", { value: "" }, query ? "From a query" : `All simulations (${countText(simulations.length)})`);
     if (simulations.length > 1 || query) options.unshift(every);
     this.picker.replaceChildren(...options);
-    this.picker.value = simulation;
+    this.picker.value = simulation || (options.length === 1 ? simulations[0].id : "");
     this.picker.title = query;
   }
 
@@ -224,7 +224,7 @@ export class ConversationView {
     const { connection } = this.context;
     const { conversation, agent, of } = this.params;
     const simulation = this.#simulation();
-    if (conversation) return sources.conversation(connection, { simulation: conversation.slice(0, conversation.lastIndexOf("/")), conversation }, signal);
+    if (conversation) return sources.conversation(connection, { simulation: conversation.slice(0, conversation.lastIndexOf("/")), conversation, known: this.list.known(conversation) }, signal);
     if (agent && simulation) return sources.ofAgent(connection, { simulation, agent }, signal);
     if (of === "all" && simulation) return this.#whole(simulation, message, signal);
     return Promise.resolve({ events: [], total: 0 });

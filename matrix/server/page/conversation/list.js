@@ -74,6 +74,14 @@ export class ConversationList {
     return id ? this.order.findIndex((row) => this.result.get(row, "id") === id) : -1;
   }
 
+  /** What the list says of a conversation: {agents, start, end}. */
+  known(id) {
+    const place = this.placeOf(id);
+    if (place < 0) return undefined;
+    const row = this.order[place];
+    return { agents: receivers(this.result.get(row, "agents")), start: this.result.get(row, "start"), end: this.result.get(row, "end") };
+  }
+
   first() {
     return this.order.length > 0 ? this.#id(0) : undefined;
   }

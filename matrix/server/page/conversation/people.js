@@ -48,7 +48,8 @@ export class People {
   /** A round sign with its initials. */
   avatar(id, { small = false } = {}) {
     const name = id || "the simulation";
-    const text = id ? initials(id) : "";
+    const whole = id ? initials(id) : "";
+    const text = small && whole.length > 3 ? whole[0] : whole;
     const size = text.length > 3 ? " four" : text.length > 2 ? " three" : "";
     return element(
       "span",

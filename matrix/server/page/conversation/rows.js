@@ -69,12 +69,12 @@ export class Rows {
     const { event } = item;
     const { said, fields, folded } = parts(event.data, { without: event.data?.role === event.role ? ["role"] : [] });
     const isPlain = event.kind === "message.sent";
-    const line = (!isPlain || fields.length > 0) && element("div", { class: "message-line" }, !isPlain && this.#kind(event.kind), fieldList(fields));
     return element(
       "div",
       { class: "bubble" },
-      line,
+      !isPlain && element("div", { class: "message-line" }, this.#kind(event.kind), fieldList(fields)),
       said.map(([name, text]) => this.#prose(item, name, text, said.length > 1)),
+      isPlain && fields.length > 0 && element("div", { class: "message-line is-note" }, fieldList(fields)),
       isPlain && said.length === 0 && fields.length === 0 && element("span", { class: "faint" }, "(no text)"),
       this.#folded(item, folded),
     );

@@ -13,9 +13,12 @@ async function rows(connection, text, params, signal) {
   return result.rows();
 }
 
-/** One conversation: {events, total}; with what its agents did between the messages. */
-export async function conversation(connection, { simulation, conversation: id }, signal) {
-  const messages = await rows(connection, "messages where conversation = $id | select *, goal.id as goal_id", { id }, signal);
+/**
+ * One conversation: {events, total, agents}; with what its agents did between the messages. `known` is what the list
+ * says of it, {agents, start, end}: with that it is found without reading the whole simulation.
+ */
+export async function conversation(connection, { simulation, conversation: id, known }, signal) {
+  const messages = await rows(connection, `messages where ${among(known)}conversation = $id | select *, goal.id as goal_id`, { id, simulation, agents: known?.agents ?? [] }, signal);
   if (messages.length === 0) return { events: [], total: 0 };
   const agents = agentsOf(messages);
   const from = Math.min(messages[0].seq, seqOfCause(messages[0]));
@@ -27,6 +30,12 @@ export async function conversation(connection, { simulation, conversation: id },
   ]);
   const own = belonging(messages, others.filter((event) => !event.kind.startsWith("agent.")), new Set());
   return { events: merged(messages, own, ofGoals), total: messages.length, agents };
+}
+
+function among(known) {
+  if (known === undefined) return "";
+  const until = known.end === null ? "" : `and time <= ${known.end}us `;
+  return `simulation = $simulation and agent in $agents and time >= ${known.start}us ${until}and `;
 }
 
 function agentsOf(messages) {
@@ -77,7 +86,7 @@ async function asConversations(connection, query, signal) {
 
 /** The simulations of the store, newest first. */
 export async function simulations(connection, signal) {
-  return rows(connection, "simulations | select id, name, status, seed, start, parent | sort start desc | limit 5000", undefined, signal);
+  return rows(connection, "simulations | select id, name, status, seed, start, parent, .at as at | sort start desc | limit 5000", undefined, signal);
 }
 
 /** How the goals of each simulation ended: id -> {succeeded, failed, cancelled, running}. */
