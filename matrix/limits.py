@@ -118,3 +118,29 @@ PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it
 PROTOCOL_CREDIT_MAX = 1_000_000
 SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
 SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off
+
+# -- the server's work --------------------------------------------------------------------------
+WORK_PLACES_MAX = 4  # queries at work at a time
+WORK_PLACES_KEPT = 1  # of those, for queries that have not run for WORK_LONG_AFTER_S yet
+WORK_PLACES_PER_CLIENT_MAX = 2
+WORK_WAITING_MAX = 32  # queries that wait for a place; more are refused
+WORK_SECONDS_MAX = 30.0  # wall time of a query, from when it began to run
+WORK_LONG_AFTER_S = 1.0  # a query that has run for so long stands behind others
+WORK_MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # that a query may take beside what its process had before
+WORK_SMALL_PLACES_MAX = 2  # checks, completions and summaries at work at a time, beside the queries
+WORK_SMALL_SECONDS_MAX = 5.0  # wall time of one of them
+WORK_STARTING_SECONDS_MAX = 60.0  # until a process says that it is ready
+WORK_CANCEL_SECONDS = 0.005  # that a cancelled query may take to end by itself
+WORK_PROGRESS_INTERVAL_S = 0.5
+WORK_PAGES_AHEAD_MAX = 16  # batches made at a time, while the client has credit
+WORK_HELD_BYTES_MAX = 64 * 1024 * 1024  # of batches that are made and not yet sent, in all
+WORK_HELD_PER_CLIENT_BYTES_MAX = 16 * 1024 * 1024
+WORK_SPILL_BYTES_MAX = 4 * 1024 * 1024 * 1024  # of answers kept in files until clients take them
+WORK_SPILL_PER_CLIENT_BYTES_MAX = 1024 * 1024 * 1024
+WORK_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from a process of the server to the other
+PAGE_BYTES_MAX = 8 * 1024 * 1024  # a batch of rows on the wire
+PIECE_BYTES_MAX = 1024 * 1024  # a piece of an exported file
+
+assert WORK_PLACES_KEPT < WORK_PLACES_MAX
+assert PAGE_BYTES_MAX <= WORK_HELD_PER_CLIENT_BYTES_MAX <= WORK_HELD_BYTES_MAX
+assert PAGE_BYTES_MAX < WORK_MESSAGE_BYTES_MAX

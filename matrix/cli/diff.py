@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 import click
 
@@ -27,11 +26,12 @@ def command(store: str, one: str, other: str, as_json: bool) -> None:
     role, counts by kind and final state: as lines for people, in a pipe as one JSON object for each value.
     """
     import matrix
+    from matrix.query.rows import json_default
 
     with matrix.open(store) as opened:
         found = opened.diff(one, other)
     if as_json:
-        click.echo(json.dumps(found.as_data(), ensure_ascii=False, indent=2, default=_plain))
+        click.echo(json.dumps(found.as_data(), ensure_ascii=False, indent=2, default=json_default))
     elif output.is_terminal(sys.stdout):
         click.echo(str(found), color=output.colour())
     else:
@@ -39,8 +39,4 @@ def command(store: str, one: str, other: str, as_json: bool) -> None:
             output.words(line)
         for what, before, after in found.rows():
             row = {"what": what, one: before, other: after}
-            click.echo(json.dumps(row, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+            click.echo(json.dumps(row, ensure_ascii=False, default=json_default))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,9 @@ def command(store: str, simulation: str | None, as_json: bool) -> None:
 def show_store(store: Store, as_json: bool) -> None:
     summary, kinds = store.info(), store.kinds()
     if as_json:
-        _print_json({"path": str(store.path), **dataclasses.asdict(summary), "kinds": [_plain(k) for k in kinds]})
+        from matrix.index.lookup import store_data
+
+        _print_json(store_data(str(store.path), summary, kinds))
         return
     heading(str(store.path))
     facts(_store_facts(summary))
@@ -96,7 +97,7 @@ def show_simulation(store: Store, id: str, as_json: bool) -> None:
     summary = store.simulation(id)
     digest = store.digest(id) if summary.end is not None else None
     if as_json:
-        _print_json({**_plain(summary), "digest": digest})
+        _print_json({**summary.as_data(), "digest": digest})
         return
     heading(f"{summary.id}  {summary.name or ''}")
     facts(_simulation_facts(summary) | ({"digest": digest} if digest else {}))
@@ -157,18 +158,6 @@ def _pairs(data: Mapping[str, Any]) -> str:
     shown = [f"{name}={json.dumps(v, ensure_ascii=False, default=str)}" for name, v in parameters.items()]
     more = f" and {len(shown) - PAIRS_SHOWN_MAX} more" if len(shown) > PAIRS_SHOWN_MAX else ""
     return " ".join(shown[:PAIRS_SHOWN_MAX]) + more
-
-
-def _plain(summary: SimulationSummary | KindEntry) -> dict[str, Any]:
-    """As JSON can hold it: counts by (name, status) become nested maps."""
-    plain = dataclasses.asdict(summary)
-    for key, value in plain.items():
-        if isinstance(value, dict) and any(isinstance(k, tuple) for k in value):
-            nested: dict[str, dict[str, int]] = {}
-            for (name, status), count in value.items():
-                nested.setdefault(name or "", {})[status] = count
-            plain[key] = nested
-    return plain
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

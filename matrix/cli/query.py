@@ -104,7 +104,7 @@ def format_of(form: str | None, file: str | None) -> str:
 
 def write_rows(table: pa.Table, form: str, file: str | None) -> list[str]:
     """Write the rows to a file, or to stdout; returns the columns that a table left out."""
-    from matrix.cli import rows
+    from matrix.query import rows
 
     with _opened(file) as out:
         if form != "table":

@@ -73,6 +73,8 @@ def _replays(store: Store, simulation: str | None, options: dict[str, Any]) -> I
 
 def _tell(replays: Iterator[Replay], *, is_one: bool) -> Counter[str]:
     """Write each result as it comes; counts them by status, and all their events."""
+    from matrix.query.rows import json_default
+
     told: Counter[str] = Counter()
     noted: set[str] = set()
     for replay in replays:
@@ -83,24 +85,12 @@ def _tell(replays: Iterator[Replay], *, is_one: bool) -> Counter[str]:
                 output.notice(note)
                 noted.add(note)
         if not output.is_terminal(sys.stdout):
-            click.echo(json.dumps(as_data(replay), ensure_ascii=False, default=_plain))
+            click.echo(json.dumps(replay.as_data(), ensure_ascii=False, default=json_default))
         if replay.divergence is not None:
             output.words(str(replay), style="red")
         elif is_one:
             output.words(str(replay), style="green")
     return told
-
-
-def as_data(replay: Replay) -> dict[str, Any]:
-    """What a replay found, for machines."""
-    found = {name: getattr(replay, name) for name in ("id", "status", "events", "digest", "seconds")}
-    found["notes"] = list(replay.notes)
-    found["divergence"] = None if replay.divergence is None else replay.divergence.as_data()
-    return found
-
-
-def _plain(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _summary(told: Counter[str], took: float, store: str) -> None:

@@ -20,7 +20,8 @@ import click
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
-from matrix.cli import output, rows
+from matrix.cli import output
+from matrix.query import rows
 from matrix.query.engine.notation import duration_text, message_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many

@@ -19,7 +19,7 @@ import click
 
 import matrix
 import matrix.query.execute  # loaded before the first question: the time shown is the query's own
-from matrix.cli import output, query, rows
+from matrix.cli import output, query
 from matrix.cli.prompt import commands
 from matrix.cli.prompt.completer import PromptCompleter
 from matrix.cli.prompt.draft import Draft, is_command
@@ -29,6 +29,7 @@ from matrix.cli.table import write_table
 from matrix.cli.watch import watch_rows
 from matrix.errors import MatrixError, QueryError, UsageError
 from matrix.limits import RESULT_ROWS_SHOWN
+from matrix.query import rows
 from matrix.query.check import check
 
 if TYPE_CHECKING:

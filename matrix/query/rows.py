@@ -94,6 +94,11 @@ def is_json(field: pa.Field) -> bool:
     return (field.metadata or {}).get(b"matrix") == b"json"
 
 
+def json_default(value: Any) -> str:
+    """What JSON has no form for, as text: bytes in hexadecimal digits."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
 def _json_rows(table: pa.Table) -> Iterator[list[str]]:
     # A JSON column is spliced in as it stands: parsing it only to write it again would cost most of the time.
     keys = [json.dumps(name, ensure_ascii=False) + ": " for name in table.column_names]
