@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matrix.client.connect import connect as connect
     from matrix.errors import AskFailed as AskFailed
     from matrix.errors import MatrixError as MatrixError
     from matrix.errors import QueryError as QueryError
@@ -67,6 +68,7 @@ _HOMES = {
     "Timer": ("matrix.runtime.mailbox", "Timer"),
     "UnknownOutcome": ("matrix.runtime.calls.call", "UnknownOutcome"),
     "call_policy": ("matrix.runtime.calls.policy", "call_policy"),
+    "connect": ("matrix.client.connect", "connect"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),

@@ -10,6 +10,7 @@ import trio
 
 from matrix.server.contract import Answerer, Outlet, Request
 from matrix.server.metrics import Labels, Metric, counter, gauge
+from matrix.server.watches.watches import Watches, WatchStatistics
 from matrix.server.work.limits import WorkLimits
 from matrix.server.work.pool import TYPES, Workers, WorkStatistics
 
@@ -44,8 +45,11 @@ class Part:
 
 def parts_of(store: Path, timeout: float) -> list[Part]:
     """Those who answer questions about a store; ``timeout`` is a query's, in seconds."""
-    workers = Workers(store, WorkLimits(seconds=timeout))
-    return [Part(workers, TYPES, lambda: _of_workers(workers.statistics()))]
+    workers, watches = Workers(store, WorkLimits(seconds=timeout)), Watches(store)
+    return [
+        Part(workers, TYPES, lambda: _of_workers(workers.statistics())),
+        Part(watches, {"watch"}, lambda: _of_watches(watches.statistics())),
+    ]
 
 
 def _of_workers(now: WorkStatistics) -> Iterable[Metric]:
@@ -57,3 +61,13 @@ def _of_workers(now: WorkStatistics) -> Iterable[Metric]:
     yield gauge("matrix_work_spilled_bytes", "Batches in files that no client has taken yet.", now.spilled_bytes)
     seconds: dict[Labels, float] = {(("type", kind),): spent for kind, spent in sorted(now.seconds.items())}
     yield Metric("matrix_work_seconds_total", "Time of processes at work.", seconds, True)
+
+
+def _of_watches(now: WatchStatistics) -> Iterable[Metric]:
+    yield gauge("matrix_watches", "Watches that are open.", now.watches)
+    yield gauge("matrix_watch_groups", "Watches that differ from each other: equal ones share their looks.", now.groups)
+    yield counter("matrix_watch_looks_total", "Looks at the log that were taken.", now.looks)
+    yield counter("matrix_watch_rows_total", "Rows that were sent.", now.rows)
+    yield counter("matrix_watch_lagged_total", "Watches that ended because their clients were too slow.", now.lagged)
+    yield counter("matrix_watch_restarts_total", "Processes of watches that had to be started anew.", now.restarts)
+    yield gauge("matrix_watch_waiting_bytes", "Rows that clients have not taken yet.", now.waiting_bytes)
