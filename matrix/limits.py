@@ -136,6 +136,21 @@ SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died
 SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
 SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
 
+# -- the client -----------------------------------------------------------------------------------
+CLIENT_CONNECT_S = 10  # until the server has said "welcome"
+CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
+CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
+CLIENT_CLOSE_S = 1  # for parting in good order
+CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
+CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
+CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
+CLIENT_CREDIT = 8  # batches on their way for one request
+CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
+CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
+CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
+CLIENT_REST_MAX_S = 5
+CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
@@ -177,3 +192,31 @@ PIECE_BYTES_MAX = 1024 * 1024  # a piece of an exported file
 assert WORK_PLACES_KEPT < WORK_PLACES_MAX
 assert PAGE_BYTES_MAX <= WORK_HELD_PER_CLIENT_BYTES_MAX <= WORK_HELD_BYTES_MAX
 assert PAGE_BYTES_MAX < WORK_MESSAGE_BYTES_MAX
+
+# -- the server's port ------------------------------------------------------------------------------
+SERVE_PORT = 8_765
+SERVE_TOKEN_BYTES = 32  # of a token that is made: 256 bits, which nobody guesses
+SERVE_TOKEN_CHARS_MIN = 16  # of a token that is given
+SERVE_TOKEN_CHARS_MAX = 512
+SERVE_FAILURES_MAX = 10  # wrong tokens in a minute; from then on each try is answered SERVE_FAILURE_DELAY_S later
+SERVE_FAILURE_DELAY_S = 1.0
+SERVE_CONNECTIONS_MAX = 64  # half-open ones count: each holds a descriptor and a task
+SERVE_CONNECTIONS_PER_TOKEN_MAX = 16
+SERVE_HEAD_BYTES_MAX = 16 * 1024  # of a request's line and headers
+SERVE_HANDSHAKE_S = 5.0  # for head, upgrade and hello together
+SERVE_KEEP_ALIVE_S = 5.0  # between two plain requests of one connection
+SERVE_ANSWER_S = 10.0  # that a client may take to read a plain answer
+SERVE_MESSAGE_BYTES_MAX = 256 * 1024  # of a message to the server: four texts of QUERY_BYTES_MAX
+SERVE_FRAGMENTS_MAX = 1_024  # of a message
+SERVE_FRAGMENTS_PER_MESSAGE = 10  # as many fragments count as one message: they cost about that
+SERVE_MESSAGE_S = 10.0  # from a message's first byte to its last, as far as the server waits for them
+SERVE_MESSAGES_PER_S = 100  # on average over SERVE_RATE_S; pings and the like count too
+SERVE_RATE_S = 10.0
+SERVE_PING_S = 20.0  # between two pings to a client
+SERVE_SILENCE_S = 20.0  # without an answer to one
+SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
+SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
+SERVE_QUERY_S = 30.0  # wall time of a query, unless it is said
+SERVE_PAGE_BYTES_MAX = 8 * 1024 * 1024  # of a batch
+
+assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX

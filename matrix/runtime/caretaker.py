@@ -90,12 +90,11 @@ class Caretaker:
     def _follow_unless_others_do(self) -> None:
         """Leave the index to a process that brings it up anyway: this one, at work, would hold its lock for long."""
         try:
-            index, _ = self._index()
-            before, self._left_at = self._left_at, index.position(self._writer.shard)
-        except (MatrixError, OSError, sqlite3.Error) as error:
-            self._explain(error)
-            return
-        if self._left_at == before:
+            at = self._index()[0].position(self._writer.shard)
+        except (MatrixError, OSError, sqlite3.Error):
+            at = self._left_at  # to follow mends it, or says what is wrong
+        before, self._left_at = self._left_at, at
+        if at == before:
             self._follow()
 
     def _follow(self) -> None:
