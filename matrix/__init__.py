@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matrix.runtime.scheduling.waits import Livelock as Livelock
     from matrix.runtime.simulation import Simulation as Simulation
     from matrix.runtime.statistics import SimulationStatistics as SimulationStatistics
+    from matrix.server.serving import serve as serve
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -72,6 +73,7 @@ _HOMES = {
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
     "run": ("matrix.runtime.blocking", "run"),
+    "serve": ("matrix.server.serving", "serve"),
 }
 
 __all__ = sorted(_HOMES)  # computed: no name is listed that has no home

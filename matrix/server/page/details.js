@@ -5,6 +5,42 @@ import { cellText } from "./format.js";
 import { tree } from "./tree.js";
 
 const FIRST = ["kind", "agent", "to", "time", "goal", "role", "state", "cause", "turn", "wall"];
+const KNOWN = ["id", "simulation", "seq", "peer", "data"];
+const OF_EVENTS = new Set(["cause", "reply_to", "origin", "state"]);
+const quoted = (text) => JSON.stringify(text);
+
+/** The ways on from a row: [title, view, params]. */
+function linksOf(relation, row) {
+  const { simulation, id } = row;
+  switch (relation) {
+    case "events":
+    case "messages":
+      return [
+        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }],
+        ...(row.to ? [["Conversation", "conversation", { simulation, message: id }]] : []),
+      ];
+    case "agents":
+      return [
+        ["Events", "query", { q: `events where simulation = ${quoted(simulation)} and agent = ${quoted(id)}` }],
+        ["Time line", "timeline", { simulation, agent: id }], ["Conversations", "conversation", { simulation, agent: id }],
+      ];
+    case "goals":
+      return [
+        ["Events", "query", { q: `events where goal.id = ${quoted(id)}` }],
+        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.start, agent: row.agent }],
+      ];
+    case "simulations":
+      return [
+        ["Events", "query", { q: `events where simulation = ${quoted(id)}` }], ["Time line", "timeline", { simulation: id }],
+        ["Conversations", "conversation", { simulation: id }],
+        ...(row.parent ? [["Compare", "diff", { one: row.parent, other: id }]] : []),
+      ];
+    case "conversations":
+      return [["Conversation", "conversation", { simulation, conversation: id }]];
+    default:
+      return [];
+  }
+}
 
 /** What stands in the panel; `close()` takes it away, also out of the URL. */
 export class Details {
@@ -38,27 +74,22 @@ export class Details {
     }
   }
 
-  /** Show any row: {title, entries: [[name, value, type]], data, links}. */
-  showRow({ title, entries, data, links = [] }) {
-    if (this.shown) this.context.navigateEvent?.("");
-    this.shown = "";
+  /** Show any row of a result: {relation, columns, row, number}. */
+  showRow({ relation, columns, row, number }) {
     this.fetching?.abort();
-    this.#open(title, ...this.#body(entries, data, links));
+    if (this.shown) this.close();
+    this.shown = "";
+    const entries = columns.filter(({ name }) => name !== "data" && row[name] !== null).map(({ name, type }) => [name, row[name], type]);
+    const title = row.id ?? `Row ${number + 1}`;
+    this.#open(title, ...this.#body(entries, row.data, linksOf(relation, row)));
   }
 
   #event(id, result) {
     const row = result.row(0);
-    const names = [...FIRST, ...result.columns.map(({ name }) => name).filter((name) => !FIRST.includes(name) && !["data", "id", "simulation", "seq", "peer"].includes(name))];
     const types = Object.fromEntries(result.columns.map(({ name, type }) => [name, type]));
-    const entries = names.filter((name) => row[name] !== null && row[name] !== undefined).map((name) => [name, row[name], types[name]]);
-    this.#open(id, ...this.#body(entries, row.data, this.#links(row)));
-  }
-
-  #links(row) {
-    const { simulation } = row;
-    const links = [["Causes", "causes", { event: row.id }], ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }]];
-    if (row.to) links.push(["Conversation", "conversation", { simulation, message: row.id }]);
-    return links;
+    const others = result.columns.map(({ name }) => name).filter((name) => !FIRST.includes(name) && !KNOWN.includes(name));
+    const entries = [...FIRST, ...others].filter((name) => row[name] !== null && row[name] !== undefined).map((name) => [name, row[name], types[name]]);
+    this.#open(id, ...this.#body(entries, row.data, linksOf("events", row)));
   }
 
   #body(entries, data, links) {
@@ -68,16 +99,17 @@ export class Details {
       element("dl", { class: "details-fields" }, entries.flatMap(([name, value, type]) => [
         element("dt", {}, name), element("dd", {}, this.#value(name, value, type)),
       ])),
+      typeof data?.text === "string" && element("p", { class: "details-text" }, data.text),
       data !== null && data !== undefined && element("section", { class: "details-data" }, element("h2", {}, "Data"), tree(data)),
     ];
   }
 
   #value(name, value, type) {
     const text = cellText(value, type);
-    if (name === "cause" || name === "reply_to" || name === "origin") {
+    if (OF_EVENTS.has(name) && typeof value === "string" && /:\d+$/.test(value)) {
       return element("button", { class: "link", type: "button", onclick: () => this.context.openEvent(value) }, text);
     }
-    return element("span", { class: `status-${name === "status" ? value : "none"}` }, text);
+    return element("span", { class: name === "status" && `status-${value}` }, text);
   }
 
   #open(title, ...children) {
@@ -85,7 +117,7 @@ export class Details {
     this.host.hidden = false;
     this.host.replaceChildren(
       element(
-        "header", { class: "details-head" }, element("span", { class: "mono" }, title), element("span", { class: "spring" }),
+        "header", { class: "details-head" }, element("strong", {}, title), element("span", { class: "spring" }),
         element("button", { class: "icon-button", type: "button", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.#closed() }, "\u00d7"),
       ),
       element("div", { class: "details-body" }, ...children.filter(Boolean)),

@@ -1,11 +1,11 @@
 // The first view: the query line, and beneath it the answer; without a query, what is in the store.
 
 import { element } from "./dom.js";
-import { Editor } from "./editor.js";
+import { Editor } from "./query/editor.js";
 import { Overview } from "./overview.js";
-import { Results } from "./results.js";
+import { Results } from "./query/results.js";
 
-/** #view=query&q=…&tab=…&row=… */
+/** #view=query&q=…&tab=…&row=…&value=… */
 export class QueryView {
   constructor(host, context) {
     this.context = context;
@@ -20,23 +20,24 @@ export class QueryView {
       connection: context.connection,
       onRun: (text) => this.run(text),
       onEdit: () => this.#clear(),
+      onFix: () => this.repair?.(),
     });
     this.button = element("button", { class: "button primary", type: "submit", title: "Run (Enter)" }, "Run");
     this.line.append(this.button);
   }
 
   /** What the URL says: the query is run if it is another one, the tab and the row are shown. */
-  async show({ q = "", tab, row }) {
+  async show({ q = "", tab, row, value }) {
     const text = q.trim();
     if (text === this.shown) {
-      this.results?.restore({ tab, row });
+      this.results?.restore({ tab, row, value });
       return;
     }
     this.shown = text;
     this.editor.text = q;
     this.#clear();
     if (text === "") this.#overview();
-    else await this.#run(q, { tab, row });
+    else await this.#run(q, { tab, row, value });
     if (document.activeElement === document.body) this.editor.focus();
   }
 
@@ -44,6 +45,7 @@ export class QueryView {
     this.running?.abort();
     this.editor.destroy();
     this.results?.destroy();
+    this.overview?.destroy();
   }
 
   focus() {
@@ -61,11 +63,11 @@ export class QueryView {
     this.context.navigate("query", { q: text });
   }
 
-  async #run(text, { tab, row }) {
+  async #run(text, wanted) {
     this.running?.abort();
     this.running = new AbortController();
     const { signal } = this.running;
-    this.#results().start(text, { tab, row });
+    this.#results().start(text, wanted);
     this.#isRunning(true);
     try {
       const result = await this.context.connection.query(text, {
@@ -102,6 +104,7 @@ export class QueryView {
 
   #results() {
     if (this.results === undefined) {
+      this.overview?.destroy();
       this.overview = undefined;
       this.answer.replaceChildren();
       this.results = new Results(this.answer, this.context);
@@ -112,12 +115,14 @@ export class QueryView {
   #overview() {
     this.running?.abort();
     this.results?.destroy();
+    this.overview?.destroy();
     this.results = undefined;
     this.answer.replaceChildren();
     this.overview = new Overview(this.answer, this.context, (text) => this.run(text));
   }
 
   #clear() {
+    this.repair = undefined;
     this.problem.hidden = true;
     this.problem.replaceChildren();
     this.editor.mark(undefined);
@@ -129,18 +134,30 @@ export class QueryView {
     this.editor.mark(error);
     const { line, column, fix } = error;
     const at = line === undefined ? "" : `${line}:${column}`;
-    const repair = () => {
+    const words = element(
+      "div", { class: "problem-words", role: "alert" },
+      at && element("span", { class: "mono faint" }, at, " "), element("strong", {}, error.message),
+      error.hint && element("span", { class: "muted" }, ` ${error.hint}`),
+    );
+    this.problem.replaceChildren(words, ...(fix ? [this.#fixButton(fix)] : []));
+    this.problem.hidden = false;
+  }
+
+  /** One click writes the right query and runs it; what it changes stands out. */
+  #fixButton(fix) {
+    const { text } = this.editor;
+    let start = 0;
+    while (start < text.length && text[start] === fix[start]) start += 1;
+    let rest = 0;
+    while (rest < Math.min(text.length, fix.length) - start && text.at(-1 - rest) === fix.at(-1 - rest)) rest += 1;
+    const end = fix.length - rest;
+    this.repair = () => {
       this.editor.replace(0, this.editor.text.length, fix);
       this.run(fix);
     };
-    this.problem.replaceChildren(
-      element(
-        "div", { class: "problem-words", role: "alert" },
-        at && element("span", { class: "mono faint" }, at, " "), element("strong", {}, error.message),
-        error.hint && element("span", { class: "muted" }, ` ${error.hint}`),
-      ),
-      ...(fix ? [element("button", { class: "button fix", type: "button", onclick: repair, title: "Write it so and run (Alt+Enter)" }, "Fix", element("code", {}, fix))] : []),
+    return element(
+      "button", { class: "button fix", type: "button", onclick: this.repair, title: "Write it so and run (Alt+Enter)" },
+      "Fix", element("code", {}, fix.slice(0, start), element("b", {}, fix.slice(start, end)), fix.slice(end)), element("kbd", {}, "Alt \u21b5"),
     );
-    this.problem.hidden = false;
   }
 }

@@ -12,6 +12,7 @@ const HEIGHT_MAX = 12_000_000;
 const TEXT_MAX = 400;
 const WIDTH = { min: 48, start: 320, json: 420, most: 1400 };
 const SAMPLE = 200;
+let made = 0;
 
 /** `onOpen(row)` when a row is opened, `onSelect(row, column)` when the cell that is chosen changes. */
 export class Table {
@@ -19,6 +20,7 @@ export class Table {
     this.onOpen = onOpen;
     this.onSelect = onSelect;
     this.onCopy = onCopy;
+    this.name = `table-${(made += 1)}`;
     this.pool = [];
     this.offset = 0;
     this.expected = 0;
@@ -74,7 +76,7 @@ export class Table {
   }
 
   /** Choose a cell and bring it into sight. */
-  select(row, column = this.active.column) {
+  select(row, column = this.active.column, { quiet = false } = {}) {
     const last = this.result.length - 1;
     this.active = {
       row: Math.max(0, Math.min(last, row)),
@@ -82,7 +84,7 @@ export class Table {
     };
     this.#reveal();
     this.#draw();
-    this.onSelect?.(this.active.row, this.active.column);
+    if (!quiet) this.onSelect?.(this.active.row, this.active.column);
   }
 
   get view() {
@@ -156,13 +158,13 @@ export class Table {
 
   #cellId() {
     const { row, column } = this.active;
-    return this.pool[row % this.pool.length]?.row === row ? `cell-${row % this.pool.length}-${column}` : "";
+    return this.pool[row % this.pool.length]?.row === row ? `${this.name}-${row % this.pool.length}-${column}` : "";
   }
 
   #line() {
     const place = this.pool.length;
     const cells = this.result.columns.map(({ type }, column) =>
-      element("div", { class: isRightAligned(type) ? "cell numeric" : "cell", role: "gridcell", id: `cell-${place}-${column}`, "aria-colindex": column + 1 }),
+      element("div", { class: isRightAligned(type) ? "cell numeric" : "cell", role: "gridcell", id: `${this.name}-${place}-${column}`, "aria-colindex": column + 1 }),
     );
     const line = element("div", { class: "table-row", role: "row" }, cells);
     cells.forEach((cell, column) => cell.style.setProperty("width", `${this.widths[column]}px`));
@@ -202,10 +204,15 @@ export class Table {
 
   /** A cell as it is shown: on one line, long ones cut. */
   text(row, place) {
-    const { type } = this.result.columns[place];
-    const text = cellText(this.result.raw(row, place), type === "json" ? "" : type);
+    const text = this.fullText(row, place);
     const line = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}\u2026` : text;
     return line.includes("\n") ? line.replaceAll("\n", " \u21b5 ") : line;
+  }
+
+  /** A cell in full, as it is copied. */
+  fullText(row, place) {
+    const { type } = this.result.columns[place];
+    return cellText(this.result.raw(row, place), type === "json" ? "" : type);
   }
 
   #width(column, place) {

@@ -1,7 +1,7 @@
 // The list of what may come next at the cursor. Nothing is chosen until an arrow key chooses, so Enter still runs.
 
-import { element } from "./dom.js";
-import { toCodePoints, toUnits } from "./offsets.js";
+import { element } from "../dom.js";
+import { toCodePoints, toUnits } from "../offsets.js";
 
 const WAIT_MS = 70;
 

@@ -1,18 +1,19 @@
 // The query line: a text area with a coloured copy behind it, completion, history, and the mark under an error.
 
 import { Completion } from "./completion.js";
-import { element } from "./dom.js";
-import { toUnits } from "./offsets.js";
+import { element } from "../dom.js";
+import { toUnits } from "../offsets.js";
 import { pieces } from "./syntax.js";
 
 const HISTORY_KEY = "matrix.history";
 const HISTORY_MAX = 100;
 
-/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes. */
+/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes; `onFix()` when the fix is wanted. */
 export class Editor {
-  constructor(host, { connection, onRun, onEdit }) {
+  constructor(host, { connection, onRun, onEdit, onFix }) {
     this.onRun = onRun;
     this.onEdit = onEdit;
+    this.onFix = onFix;
     this.error = undefined;
     this.place = undefined;
     this.copy = element("pre", { class: "editor-copy", "aria-hidden": "true" });
@@ -116,7 +117,10 @@ export class Editor {
     if (this.completion.key(event)) {
       event.preventDefault();
       event.stopPropagation();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.altKey && !event.isComposing) {
+    } else if (event.key === "Enter" && event.altKey) {
+      event.preventDefault();
+      this.onFix?.();
+    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       this.completion.close();
       this.onRun(this.text);
