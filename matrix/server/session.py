@@ -30,6 +30,7 @@ class Traffic:
     """What went through the sessions of a server: for its metrics."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # by type and outcome
+    batches: int = 0
     messages_in: int = 0
     messages_out: int = 0
     bytes_in: int = 0
@@ -81,6 +82,7 @@ class _Outlet(Outlet):
 
     async def take_credit(self) -> None:
         await self._credit.take()
+        self._session.count_batch()
 
     def has_credit(self) -> bool:
         return self._credit.left > 0
@@ -172,6 +174,10 @@ class Session:
         """A request is about to have its last reply: who has read that may use the id again."""
         if self._running.get(running.request.id) is running:
             del self._running[running.request.id]
+
+    def count_batch(self) -> None:
+        """A batch is about to go out."""
+        self._traffic.batches += 1
 
     def _count_in(self, frame: Frame) -> None:
         self._traffic.messages_in += 1
