@@ -1,9 +1,10 @@
-"""How long after an event is written a watch in another process tells it.
+"""How long after an `emit` in one process a watch in another process tells the row, and what that costs both.
 
-One process writes offers at a steady rate, a block every 5 ms, each with the time at which it was written; this one
-watches them and takes the time at which rows are at hand. The first fifth, in which the watch opens, is left out.
+One process runs a simulation in real time: agents that emit at a steady rate together, and now and then a probe,
+its answer, and a goal. This one watches the store and takes the time at which rows are at hand. Each event says in its
+payload when it was emitted. The first fifth, in which the watch opens, is left out.
 
-    python bench/watch.py [--quick] [--seconds 10] [--json FILE]
+    python bench/watch.py [--quick] [--seconds 10] [--agents 10] [--only probes,goals] [--rates 1000] [--json FILE]
 """
 
 from __future__ import annotations
@@ -19,65 +20,111 @@ from typing import Any
 
 import numpy as np
 
-from matrix.event import Event
-from matrix.log.rows import rows_from_events
-from matrix.log.writer import Writer
+import matrix
 from matrix.store import Store
 
-RATES = (1_000, 10_000)  # events a second
-BLOCKS_A_SECOND = 200
+RATES = (1_000, 10_000, 100_000)  # offers a second, of all agents together
+TURNS_A_SECOND = 200  # of all agents together
+PROBE_EVERY = 4  # turns of an agent
+
+#: By name, a watch that tells everything, and some that tell a row now and then. ``at`` is when it was emitted.
+WATCHES = {
+    "offers": "events offer | select .at as told",
+    "probes": "events probe | select .at as told",
+    "goals": "goals where succeeded | select .at as told",
+    "sequences": "agents | match probe as a then answer as b | select b.wall as told",
+}
 
 
-def write(store: Path, rate: int, count: int) -> None:
-    """Write so many offers at that rate, and no faster."""
-    per_block = rate // BLOCKS_A_SECOND
-    with Writer.open(store / "log") as writer:
-        begun = time.perf_counter()
-        writer.append(rows_from_events([_event(1, "simulation.started", {"id": "r1", "name": "bench"})]))
-        for first in range(0, count, per_block):
-            writer.append(rows_from_events([_event(first + n + 2, "offer", {"n": n}) for n in range(per_block)]))
-            time.sleep(max(begun + (first + per_block) / rate - time.perf_counter(), 0))
+class Trader(matrix.Agent):
+    """Emits what is due at each of its turns."""
+
+    rate: float
+    count: int
+    every: float
+    first: float
+
+    async def run(self) -> None:
+        await self.sleep(self.first)  # so that their turns are spread
+        done = turn = 0
+        while done < self.count:
+            await self.sleep(self.every)
+            turn += 1
+            at = time.time_ns() // 1_000
+            if turn % PROBE_EVERY == 0:
+                self.emit("probe", at=at)
+                with self.goal("deal", at=at):
+                    self.emit("answer", at=at)
+            due = min(int(self.rate * self.now), self.count)
+            for n in range(done, due):
+                self.emit("offer", at=at, n=n, item="lamp")
+            done = due
 
 
-def _event(seq: int, kind: str, data: dict[str, Any]) -> Event:
-    """An event of the simulation itself, at this moment."""
-    wall = time.time_ns() // 1000
-    return Event(1, seq, time=seq, wall=wall, agent=0, turn=0, goal=0, state=0, cause=0, kind=kind, data=data)
+async def trade(simulation: Any, rate: int, agents: int, seconds: float) -> None:
+    """Agents that trade for so many seconds."""
+    own, every = rate / agents, agents / TURNS_A_SECOND
+    for number in range(agents):
+        first = every * number / agents
+        simulation.spawn(Trader, f"t-{number}", rate=own, count=int(own * seconds), every=every, first=first)
 
 
-def latencies_ms(rate: int, seconds: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """By row, the milliseconds from when it was written to when it was told."""
-    count = int(rate * seconds) // BLOCKS_A_SECOND * BLOCKS_A_SECOND
+def write(store: Path, rate: int, agents: int, seconds: float, used: Any) -> None:
+    """Run the simulation; says the share of a core that it took."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    matrix.run(trade, store=store, time="real", guard="off", rate=rate, agents=agents, seconds=seconds)
+    used.value = (time.process_time() - cpu) / (time.perf_counter() - begun)
+
+
+def measured(text: str, rate: int, agents: int, seconds: float) -> dict[str, float]:
+    """Milliseconds from emitted to told, and the share of a core of both processes."""
+    spawn = multiprocessing.get_context("spawn")
+    used = spawn.Value("d", 0.0)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "log").mkdir()
-        writing = multiprocessing.get_context("spawn").Process(target=write, args=(Path(folder), rate, count))
+        writing = spawn.Process(target=write, args=(Path(folder), rate, agents, seconds, used))
         writing.start()
-        watched = Store(Path(folder)).watch(f"events offer | select wall | limit {count}", after="start")
         found: list[int] = []
-        for rows in watched.looks():
+        begun = cpu = 0.0
+        for rows in Store(Path(folder)).watch(text, after="start").looks():
             now = time.time_ns() // 1000
-            found += [now - row["wall"] for row in rows]
-            if writing.exitcode:
-                raise SystemExit("the writer failed")
-        writing.join()
-    return np.array(found[count // 5 :]) / 1000
+            found += [now - row["told"] for row in rows]
+            if not begun and rows:
+                begun, cpu = time.perf_counter(), time.process_time()
+            if not writing.is_alive():
+                break
+        share = (time.process_time() - cpu) / (time.perf_counter() - begun)
+        if writing.exitcode:
+            raise SystemExit("the simulation failed")
+    half, most, worst = (np.percentile(found[len(found) // 5 :], [50, 99, 100]) / 1000).tolist()
+    figures = {"rows": len(found), "p50_ms": half, "p99_ms": most, "max_ms": worst}
+    return {**figures, "watcher_share": share, "writer_share": used.value}
 
 
 def main() -> None:
-    """Measure each rate, and print it."""
+    """Measure each watch at each rate, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="two seconds of each rate")
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--agents", type=int, default=10)
+    parser.add_argument("--rates", default=",".join(map(str, RATES)))
+    parser.add_argument("--only", default=",".join(WATCHES), help=f"some of {','.join(WATCHES)}")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     seconds = 2 if options.quick else options.seconds
-    figures = {}
-    print(f"Python {platform.python_version()}, {platform.machine()}; from written to told, {seconds:g} s each")
-    latencies_ms(RATES[0], 1)  # not told: what is imported the first time
-    for rate in RATES:
-        half, most = np.percentile(latencies_ms(rate, seconds), [50, 99]).tolist()
-        figures[rate] = {"p50_ms": half, "p99_ms": most}
-        print(f"{rate:>7,} events/s: p50 {half:6.1f} ms, p99 {most:6.1f} ms")
+    print(f"Python {platform.python_version()}, {platform.machine()}; from emitted to told, {seconds:g} s each")
+    measured(WATCHES["offers"], RATES[0], options.agents, 1)  # not told: what is imported the first time
+    figures = []
+    for rate in map(int, options.rates.split(",")):
+        for name in options.only.split(","):
+            found = measured(WATCHES[name], rate, options.agents, seconds)
+            figures.append({"rate": rate, "watch": name, **found})
+            print(
+                f"{rate:>7,} events/s, {name:<10}{found['rows']:>9,.0f} rows: p50 {found['p50_ms']:6.1f} ms, "
+                f"p99 {found['p99_ms']:6.1f} ms; CPU of the watcher {found['watcher_share']:4.0%}, "
+                f"of the writer {found['writer_share']:4.0%}",
+                flush=True,
+            )
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

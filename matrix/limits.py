@@ -16,6 +16,8 @@ FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
 DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
+RECENT_EVENTS_KEPT_MAX = 65_536  # events in blocks that a reader keeps decoded behind the end of a log that grows
+RECENT_BLOCKS_KEPT_MAX = 256
 SEGMENTS_PER_SHARD_MAX = 99_999_999  # eight digits in a file's name
 HISTORY_EVENTS_KEPT_MAX = 1_048_576  # events in blocks kept decoded while one simulation after the other is read
 COMPARE_EVENTS_SHOWN = 1_024  # events behind the first difference, in which what was expected is looked for
@@ -54,6 +56,8 @@ assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while 
 
 # -- the index --------------------------------------------------------------------------------
 FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transaction (a compacted segment: all of it)
+SETTLE_EVERY = 64  # times that a steady follower writes, before its pages are moved into the file
+SETTLE_PAGES_MAX = 16_384  # pages of 4 kB in the write-ahead log of a steady follower; then SQLite moves them at once
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
 NOTICE_NAMES_MAX = 3  # names that there are, shown for one that there is not
 COMPLETION_VALUES_MAX = 50  # values of a field that completion knows
@@ -97,11 +101,55 @@ RESULT_WIDTH_MAX = 160
 WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values together
 WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
 WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
+WATCH_RUNS_NAMED_MAX = 100  # runs that SQL names one by one; of more there is a temporary table
 WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
 WATCH_SHARDS_MAX = 16_384  # shards that a position may name
 WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
-WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not
-WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless each is a matter of milliseconds
+WATCH_INTERVAL_MAX_US = 50_000  # between two glances at a log that does not, when the system tells of growth
+WATCH_INTERVAL_UNTOLD_US = 5_000  # and when it does not; a glance takes some 20 us
+WATCH_REST_MIN_US = 1_000  # between two looks
+WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are quick
+WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
+WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
+
+# -- the server's processes ----------------------------------------------------------------------
+CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
+
+# -- watches that are served ---------------------------------------------------------------------
+SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
+SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
+SERVED_WATCH_BYTES_MAX = 4 * 1024 * 1024  # or so many bytes of them
+SERVED_WATCHES_BYTES_MAX = 256 * 1024 * 1024  # that wait for all clients together; beyond that the slowest one lags
+SERVED_WATCH_SEND_BYTES = 256 * 1024  # batches handed to a connection side by side, unless one alone has more
+SERVED_WATCH_BATCH_BYTES = 1024 * 1024  # of Arrow memory, in a batch of several rows
+SERVED_WATCH_LAG_S = 5.0  # after which a client that takes none of them is told that it lags
+SERVED_WATCH_LOOK_S = 30.0  # wall time of one look
+SERVED_WATCH_POSITION_S = 1.0  # between two positions told while no row comes
+SERVED_WATCH_MEMORY_BYTES = 2 * 1024 * 1024 * 1024  # of each of the two processes that look
+SERVED_WATCH_SLOW_LOOK_S = 0.03  # of a processor; a watch whose looks take more leaves those that are quick
+SERVED_WATCH_SLOW_LOOKS_MAX = 3  # of its last 16: one may be the machine's fault
+SERVED_WATCH_SLOW_REST_S = 60.0  # of quick looks before it comes back
+SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches up away from the quick ones
+SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
+SERVED_WATCH_GLANCE_S = 0.1  # between two glances of the server at what the processes that look are at
+SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died before it did anything
+SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
+SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
+
+# -- the client -----------------------------------------------------------------------------------
+CLIENT_CONNECT_S = 10  # until the server has said "welcome"
+CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
+CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
+CLIENT_CLOSE_S = 1  # for parting in good order
+CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
+CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
+CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
+CLIENT_CREDIT = 8  # batches on their way for one request
+CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
+CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
+CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
+CLIENT_REST_MAX_S = 5
+CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
 
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
@@ -144,3 +192,29 @@ PIECE_BYTES_MAX = 1024 * 1024  # a piece of an exported file
 assert WORK_PLACES_KEPT < WORK_PLACES_MAX
 assert PAGE_BYTES_MAX <= WORK_HELD_PER_CLIENT_BYTES_MAX <= WORK_HELD_BYTES_MAX
 assert PAGE_BYTES_MAX < WORK_MESSAGE_BYTES_MAX
+
+# -- the server's port ------------------------------------------------------------------------------
+SERVE_PORT = 8_765
+SERVE_TOKEN_BYTES = 32  # of a token that is made: 256 bits, which nobody guesses
+SERVE_TOKEN_CHARS_MIN = 16  # of a token that is given
+SERVE_TOKEN_CHARS_MAX = 512
+SERVE_FAILURES_MAX = 10  # wrong tokens in a minute; from then on each try is answered SERVE_FAILURE_DELAY_S later
+SERVE_FAILURE_DELAY_S = 1.0
+SERVE_CONNECTIONS_MAX = 64  # half-open ones count: each holds a descriptor and a task
+SERVE_CONNECTIONS_PER_TOKEN_MAX = 16
+SERVE_HEAD_BYTES_MAX = 16 * 1024  # of a request's line and headers
+SERVE_HANDSHAKE_S = 5.0  # for head, upgrade and hello together
+SERVE_KEEP_ALIVE_S = 5.0  # between two plain requests of one connection
+SERVE_ANSWER_S = 10.0  # that a client may take to read a plain answer
+SERVE_MESSAGE_BYTES_MAX = 256 * 1024  # of a message to the server: four texts of QUERY_BYTES_MAX
+SERVE_FRAGMENTS_MAX = 1_024  # of a message
+SERVE_FRAGMENTS_PER_MESSAGE = 10  # as many fragments count as one message: they cost about that
+SERVE_MESSAGE_S = 10.0  # from a message's first byte to its last, as far as the server waits for them
+SERVE_MESSAGES_PER_S = 100  # on average over SERVE_RATE_S; pings and the like count too
+SERVE_RATE_S = 10.0
+SERVE_PING_S = 20.0  # between two pings to a client
+SERVE_SILENCE_S = 20.0  # without an answer to one
+SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
+SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
+
+assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from matrix.limits import WATCH_INTERVAL_MAX_US, WATCH_INTERVAL_MIN_US, WATCH_ROWS_AT_ONCE, WATCH_SHARE_MAX
+from matrix.limits import (
+    WATCH_INTERVAL_MAX_US,
+    WATCH_INTERVAL_MIN_US,
+    WATCH_INTERVAL_UNTOLD_US,
+    WATCH_LOOK_QUICK_US,
+    WATCH_REST_MIN_US,
+    WATCH_ROWS_AT_ONCE,
+    WATCH_SHARE_MAX,
+)
 from matrix.log.growth import Growth
 from matrix.query.watch import Told, Watch, WatchedRow
 
@@ -35,32 +43,34 @@ LOG_FOLDER = "log"
 class Pace:
     """How long to rest between two glances at a log.
 
-    Briefly while it grows, longer and longer while it does not; and where a look takes long, long enough that looks
-    leave the machine its share.
+    Briefly while it grows, longer and longer while it does not, if the system tells when to glance; and where looks
+    take long, long enough that they leave the machine its share.
     """
 
     def __init__(self) -> None:
         self._rest_us = WATCH_INTERVAL_MIN_US
 
     def after_look(self, took_us: float) -> float:
-        """Seconds to rest after a look that took so long."""
+        """Seconds to rest after a look that took so much of a core's time, whatever happens."""
         self._rest_us = WATCH_INTERVAL_MIN_US
-        return max(self._rest_us, took_us * (1 / WATCH_SHARE_MAX - 1)) / 1e6
+        share_us = took_us * (1 / WATCH_SHARE_MAX - 1) if took_us > WATCH_LOOK_QUICK_US else 0
+        return max(WATCH_REST_MIN_US, share_us) / 1e6
 
-    def after_glance(self) -> float:
-        """Seconds to rest after a glance that saw no growth."""
-        self._rest_us = min(self._rest_us * 3 // 2, WATCH_INTERVAL_MAX_US)
-        return self._rest_us / 1e6
+    def until_glance(self, *, is_told: bool) -> float:
+        """Seconds until the next glance, for who is told of growth or is not."""
+        rest_us = self._rest_us
+        self._rest_us = min(rest_us * 3 // 2, WATCH_INTERVAL_MAX_US if is_told else WATCH_INTERVAL_UNTOLD_US)
+        return rest_us / 1e6
 
 
-class _Opened:
-    """The watch's own reader and index, for as long as it looks."""
+class OpenStore:
+    """A reader and an index for watches, for as long as they look; used by one thread at a time."""
 
     def __init__(self, store: Path) -> None:
         from matrix.index.index import Index
         from matrix.log.reader import LogReader
 
-        self._index: Index = Index.open(store)
+        self._index: Index = Index.open(store, is_steady=True)
         self._reader: LogReader = LogReader(store / LOG_FOLDER)
 
     @property
@@ -98,7 +108,7 @@ class WatchedRows:
     def __init__(self, store: Path, text: str, parameters: Mapping[str, Any], after: str | None) -> None:
         self._store, self._watch = store, Watch(text, parameters, after=after)
         self._growth, self._pace = Growth(store / LOG_FOLDER), Pace()
-        self._opened: _Opened | None = None
+        self._opened: OpenStore | None = None
         self._told: Iterator[WatchedRow] = iter(())
         self._must_look = True
         self._rest_s = 0.0
@@ -133,7 +143,8 @@ class WatchedRows:
                 if self._watch.is_done:
                     break
                 await trio.sleep(self._rest_s)
-                if self._should_look():
+                self._rest_s = 0.0
+                if self._should_look() or await self._waited():
                     await trio.to_thread.run_sync(self._look, limiter=trio.CapacityLimiter(1))
         except BaseException:
             self._let_go()  # a watch that goes on after all opens its files again
@@ -175,7 +186,8 @@ class WatchedRows:
                 if self._watch.is_done:
                     break
                 time.sleep(self._rest_s)
-                if self._should_look():
+                self._rest_s = 0.0
+                if self._should_look() or self._growth.wait(self._until_glance()):
                     self._look()
                 else:
                     yield []
@@ -200,22 +212,32 @@ class WatchedRows:
     # -- looking ----------------------------------------------------------------------------------
 
     def _should_look(self) -> bool:
-        if self._must_look or self._growth.has_grown():
-            return True
-        self._rest_s = self._pace.after_glance()
-        return False
+        return self._must_look or self._watch.is_behind or self._growth.has_grown()
+
+    def _until_glance(self) -> float:
+        return self._pace.until_glance(is_told=self._growth.fileno() is not None)
+
+    async def _waited(self) -> bool:
+        """Wait until the log may have grown; whether it has."""
+        fd, seconds = self._growth.fileno(), self._until_glance()
+        if fd is None:
+            await trio.sleep(seconds)
+        else:
+            with trio.move_on_after(seconds):
+                await trio.lowlevel.wait_readable(fd)
+        return self._growth.has_grown()
 
     def _look(self) -> None:
         """Look, and rest as long as that asks for; in a worker thread, or in the thread of a plain ``for``."""
-        begun = time.perf_counter()
         self._must_look = True  # also when this fails: what has grown meanwhile is still to be seen
         if self._opened is None:
-            self._opened = _Opened(self._store)
+            self._opened = OpenStore(self._store)
+        begun = time.thread_time()  # not the wall clock: who waits for others takes nothing from them
         self._told = iter(self._looked(self._opened))
         self._must_look = False
-        self._rest_s = self._pace.after_look((time.perf_counter() - begun) * 1e6)
+        self._rest_s = self._pace.after_look((time.thread_time() - begun) * 1e6)
 
-    def _looked(self, opened: _Opened) -> Told:
+    def _looked(self, opened: OpenStore) -> Told:
         """What a look tells; a damaged index that only the look meets is made anew, and the look taken once more."""
         import sqlite3
 
@@ -230,3 +252,4 @@ class WatchedRows:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
+        self._growth.close()

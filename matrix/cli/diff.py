@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from matrix.cli import output
+from matrix.cli import output, target
 
 
 @click.command(
@@ -18,17 +18,17 @@ from matrix.cli import output
 @click.argument("one")
 @click.argument("other")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object; durations in microseconds.")
-def command(store: str, one: str, other: str, as_json: bool) -> None:
-    """Compare two simulations of STORE (ids): where they first differ, and how they came out.
+@target.token_option
+def command(store: str, one: str, other: str, as_json: bool, token: str | None) -> None:
+    """Compare two simulations (ids) of STORE: where they first differ, and how they came out.
 
     The events that a fork shares with its parent are skipped. Where time and measured durations differ first, as
     between two live runs, the first event that differs in more is shown, too. Then what differs of outcome, goals by
     role, counts by kind and final state: as lines for people, in a pipe as one JSON object for each value.
     """
-    import matrix
     from matrix.query.rows import json_default
 
-    with matrix.open(store) as opened:
+    with target.opened(store, token) as opened:
         found = opened.diff(one, other)
     if as_json:
         click.echo(json.dumps(found.as_data(), ensure_ascii=False, indent=2, default=json_default))

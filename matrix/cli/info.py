@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from matrix.cli import output
+from matrix.cli import output, target
 from matrix.query.engine.notation import time_text
 
 if TYPE_CHECKING:
+    from matrix.cli.target import Target
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
-    from matrix.store import Store
 
 PATHS_SHOWN_MAX = 8
 PAIRS_SHOWN_MAX = 8
@@ -34,29 +34,28 @@ _OF_RUNS = (
 @click.argument("store")
 @click.argument("simulation", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object; durations in microseconds.")
-def command(store: str, simulation: str | None, as_json: bool) -> None:
-    """Show what is in STORE: simulations, agents, goals, kinds of events and what they carry.
+@target.token_option
+def command(store: str, simulation: str | None, as_json: bool, token: str | None) -> None:
+    """Show what is in STORE, a folder or a server's address: simulations, agents, goals, kinds, what events carry.
 
     With SIMULATION (an id): how that one went, and its digest, which is the same for every run of
     one program with one seed and the same parameters.
     """
-    import matrix
-
-    with matrix.open(store) as opened:
+    with target.opened(store, token) as opened:
         if simulation is None:
             show_store(opened, as_json)
         else:
             show_simulation(opened, simulation, as_json)
 
 
-def show_store(store: Store, as_json: bool) -> None:
+def show_store(store: Target, as_json: bool) -> None:
     summary, kinds = store.info(), store.kinds()
     if as_json:
         from matrix.index.lookup import store_data
 
-        _print_json(store_data(str(store.path), summary, kinds))
+        _print_json(store_data(target.name_of(store), summary, kinds))
         return
-    heading(str(store.path))
+    heading(target.name_of(store))
     facts(_store_facts(summary))
     if kinds:
         click.echo()
@@ -93,7 +92,7 @@ def show_kinds(kinds: Iterable[KindEntry]) -> None:
     write_table(pa.table(columns), sys.stdout, width=shutil.get_terminal_size().columns if is_terminal else None)
 
 
-def show_simulation(store: Store, id: str, as_json: bool) -> None:
+def show_simulation(store: Target, id: str, as_json: bool) -> None:
     summary = store.simulation(id)
     digest = store.digest(id) if summary.end is not None else None
     if as_json:

@@ -71,7 +71,8 @@ def write(connection: sqlite3.Connection, batch: Batch) -> Touched:
     connection.execute("DELETE FROM temp.touched")
     touched = _touch(connection, batch)
     connection.execute(_MEET)
-    connection.execute(_MEET_STARTED)
+    if len(batch.kind_rows(AGENT_STARTED)):
+        connection.execute(_MEET_STARTED)
     for gid, number, turns in connection.execute(_MORE_TURNS):  # none, unless turns ran backwards
         code = int(np.searchsorted(batch.simulations, gid & 0xFFFF_FFFF))
         touched.turns[touched.keys == code * touched.stride + number] = turns

@@ -123,7 +123,8 @@ def _walk(found: set[Path], path: str, value: Any, depth: int) -> None:
 
 
 _KIND_UPSERT = "INSERT INTO kinds VALUES (?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events"
-_PATH_UPSERT = "INSERT INTO paths VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events"
+_PATH_UPDATE = "UPDATE paths SET events = events + ? WHERE kind = ? AND path = ? AND type = ?"
+_PATH_INSERT = "INSERT INTO paths (events, kind, path, type, depth) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _PATHS_CUT = """
     DELETE FROM paths WHERE kind = :kind AND (depth, path, type) >
         (SELECT depth, path, type FROM paths WHERE kind = :kind ORDER BY depth, path, type LIMIT 1 OFFSET :last)
@@ -133,9 +134,16 @@ _PATHS_CUT = """
 def write(connection: sqlite3.Connection, batch: Batch, *, times: int = 1) -> None:
     """Add the batch's kinds and paths, its events counted ``times`` times."""
     connection.executemany(_KIND_UPSERT, [(kind, count * times) for kind, count in batch.kind_counts().items()])
-    for kind, paths in paths_of(batch).items():
-        rows = [(kind, path.text, path.type, path.depth, count * times) for path, count in paths.items()]
-        connection.executemany(_PATH_UPSERT, rows)
+    found = paths_of(batch)
+    rows = [
+        (count * times, kind, path.text, path.type, path.depth)
+        for kind, paths in found.items()
+        for path, count in paths.items()
+    ]
+    if connection.executemany(_PATH_UPDATE, [row[:4] for row in rows]).rowcount == len(rows):
+        return  # no path is new, which is the usual case
+    connection.executemany(_PATH_INSERT, rows)
+    for kind in found:
         (known,) = connection.execute("SELECT count(*) FROM paths WHERE kind = ?", (kind,)).fetchone()
         if known > CATALOGUE_PATHS_MAX:
             connection.execute(_PATHS_CUT, {"kind": kind, "last": CATALOGUE_PATHS_MAX - 1})

@@ -64,6 +64,20 @@ def was_replaced(store: Path, opened: Opened) -> bool:
         return True
 
 
+def settle(store: Path, inode: int) -> None:
+    """Move what SQLite's write-ahead log holds into the file, if that is still there; nobody waits for it meanwhile."""
+    path = store / schema.FILE_NAME
+    with _only_opener(store):
+        if os.stat(path).st_ino != inode:
+            return
+        connection = schema.connect(path)
+        connection.execute("SELECT count(*) FROM witnesses")  # so that its write-ahead log is open, too
+    try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        connection.close()
+
+
 def damage_of(connection: sqlite3.Connection, error: Exception) -> str | None:
     """What is wrong with the file if that is what ``error`` comes from; None if the error is something else."""
     code = getattr(error, "sqlite_errorcode", None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from matrix.errors import FormatError, IndexAhead, LogCorrupt
 from matrix.index import entities, forks, zones
@@ -45,9 +45,20 @@ class _StartAgain(Exception):
     """Another process followed, or a segment was compacted, in the meantime."""
 
 
-def follow(connection: sqlite3.Connection, reader: LogReader, *, batch_events: int = FOLLOW_EVENTS_MAX) -> int:
+#: By shard, the witness that a follower wrote or compared itself, and the inode of the segment it names.
+Checked: TypeAlias = dict[int, tuple[Witness, int]]
+
+
+def follow(
+    connection: sqlite3.Connection,
+    reader: LogReader,
+    *,
+    batch_events: int = FOLLOW_EVENTS_MAX,
+    checked: Checked | None = None,
+) -> int:
     """Bring the index up to the newest committed block of every shard; returns how many events were applied.
 
+    Who follows again and again, with one connection and one reader, hands over what it has ``checked`` already.
     Raises ``Mismatch`` when the index belongs to another log, ``IndexAhead`` when the log lacks what it knows,
     ``LogCorrupt`` when that is because it is damaged.
     """
@@ -55,25 +66,39 @@ def follow(connection: sqlite3.Connection, reader: LogReader, *, batch_events: i
     for shard in _witnessed(connection):
         if shard not in shards:
             raise IndexAhead(f"the index knows shard {shard}, which the log no longer has: {_CLEAR}")
-    return sum(_follow_shard(connection, reader, shard, batch_events) for shard in shards)
+    checked = {} if checked is None else checked
+    return sum(_follow_shard(connection, reader, shard, batch_events, checked) for shard in shards)
 
 
 _CLEAR = "events were lost; `matrix reindex` accepts the log as it is now"
 
 
-def _follow_shard(connection: sqlite3.Connection, reader: LogReader, shard: int, batch_events: int) -> int:
+def _follow_shard(
+    connection: sqlite3.Connection, reader: LogReader, shard: int, batch_events: int, checked: Checked
+) -> int:
     applied = 0
     while True:
         try:
             witness = read_witness(connection, shard)
-            _match_segments(connection, reader, shard, witness)
-            blocks = reader.blocks(shard, after=witness.position)
-            for group in batches(blocks, batch_events):
-                witness, events = _apply(connection, reader, shard, witness, group)
-                applied += events
+            infos = reader.segments(shard)  # after the witness was read: what it covers must be here
+            _check_witness(connection, reader, shard, witness, infos, checked)
+            changed = _match_segments(connection, reader, shard, witness, infos)
+            for group in batches(reader.blocks(shard, after=witness.position), batch_events):
+                witness, events = _apply(connection, reader, shard, witness, group, changed)
+                applied, changed = applied + events, []
+                _note_own(checked, shard, witness, infos)
+            if changed:
+                _write_segments(connection, shard, witness, changed)
             return applied
         except (_StartAgain, StaleBlock):
             continue
+
+
+def _note_own(checked: Checked, shard: int, witness: Witness, infos: list[SegmentInfo]) -> None:
+    """What was just written needs no comparison; of a segment that was not seen before, the next time makes it."""
+    inode = next((info.inode for info in infos if witness.ref and info.number == witness.ref.segment), None)
+    if inode is not None:
+        checked[shard] = witness, inode
 
 
 def batches(blocks: Iterable[Block], batch_events: int) -> Iterator[list[Block]]:
@@ -92,23 +117,33 @@ def batches(blocks: Iterable[Block], batch_events: int) -> Iterator[list[Block]]
 
 
 def _apply(
-    connection: sqlite3.Connection, reader: LogReader, shard: int, before: Witness, group: list[Block]
+    connection: sqlite3.Connection,
+    reader: LogReader,
+    shard: int,
+    before: Witness,
+    group: list[Block],
+    changed: list[SegmentInfo],
 ) -> tuple[Witness, int]:
-    """Write the rows of some blocks, and the witness; returns the new one and how many events it covers more."""
+    """Write the rows of some blocks and of segments that grew, and the witness.
+
+    Returns the new one and how many events it covers more. What can be read is read before others are kept waiting.
+    """
+    maps = list(map(zones.block_row, group))
     with transaction(connection):
         if read_witness(connection, shard) != before:
             raise _StartAgain
+        _write_changed(connection, shard, changed)
         for segment, generation in {(block.ref.segment, block.ref.generation) for block in group}:
             if _generation_of(connection, shard, segment) != generation:
                 raise _StartAgain
         position = max(block.last_position for block in group)
         ref = group[-1].ref
         events = 0
+        zones.write_rows(connection, maps)
         while group:  # taken off the list, so that what has been applied can be freed
             chunk = [group.pop(0)]
             while group and sum(block.count for block in chunk) < FOLLOW_EVENTS_MAX:
                 chunk.append(group.pop(0))
-            zones.write_blocks(connection, chunk)
             events += write_batch(connection, reader, Batch(shard, chunk, after=before.position))
         connection.execute(
             "INSERT OR REPLACE INTO witnesses VALUES (?, ?, ?, ?, ?)",
@@ -139,13 +174,14 @@ def read_witness(connection: sqlite3.Connection, shard: int) -> Witness:
     return Witness(0, None) if row is None else Witness(row[0], BlockRef(shard, *row[1:]))
 
 
-def _match_segments(connection: sqlite3.Connection, reader: LogReader, shard: int, witness: Witness) -> None:
-    """Compare the index with the log's segments, and take over the maps of those that were compacted since."""
-    infos = reader.segments(shard)  # after the witness was read: what it covers must be here
-    _check_witness(connection, reader, shard, witness, infos)
+def _match_segments(
+    connection: sqlite3.Connection, reader: LogReader, shard: int, witness: Witness, infos: list[SegmentInfo]
+) -> list[SegmentInfo]:
+    """Take over the maps of segments that were compacted; returns those that only grew, or are new."""
     known = zones.known_segments(connection, shard)
-    if all(known.get(info.number) == zones.segment_row(shard, info) for info in infos):
-        return
+    changed = [info for info in infos if known.get(info.number) != zones.segment_row(shard, info)]
+    if all(info.number not in known or known[info.number][2] == info.generation for info in changed):
+        return changed
     with transaction(connection):
         if read_witness(connection, shard) != witness:
             raise _StartAgain
@@ -156,6 +192,22 @@ def _match_segments(connection: sqlite3.Connection, reader: LogReader, shard: in
                 _take_over(connection, reader, shard, info, witness)
             if row != zones.segment_row(shard, info):
                 zones.write_segment(connection, shard, info)
+    return []
+
+
+def _write_segments(connection: sqlite3.Connection, shard: int, witness: Witness, changed: list[SegmentInfo]) -> None:
+    """The rows of segments that changed without a new block: one was closed, or sealed."""
+    with transaction(connection):
+        if read_witness(connection, shard) != witness:
+            raise _StartAgain
+        _write_changed(connection, shard, changed)
+
+
+def _write_changed(connection: sqlite3.Connection, shard: int, changed: list[SegmentInfo]) -> None:
+    for info in changed:
+        if _generation_of(connection, shard, info.number) not in (None, info.generation):
+            raise _StartAgain
+        zones.write_segment(connection, shard, info)
 
 
 def _take_over(
@@ -180,7 +232,12 @@ def _generation_of(connection: sqlite3.Connection, shard: int, segment: int) -> 
 
 
 def _check_witness(
-    connection: sqlite3.Connection, reader: LogReader, shard: int, witness: Witness, infos: list[SegmentInfo]
+    connection: sqlite3.Connection,
+    reader: LogReader,
+    shard: int,
+    witness: Witness,
+    infos: list[SegmentInfo],
+    checked: Checked,
 ) -> None:
     last = max((info.last_position for info in infos), default=0)
     if witness.position > last:
@@ -194,8 +251,9 @@ def _check_witness(
     segment = next((info for info in infos if info.number == witness.ref.segment), None)
     if segment is None or not segment.first_position <= witness.position <= segment.last_position:
         raise Mismatch(f"position {witness.position} of shard {shard} is not in the segment that the index names")
-    if segment.generation == witness.ref.generation:
+    if segment.generation == witness.ref.generation and checked.get(shard) != (witness, segment.inode):
         _check_block(connection, reader, witness.ref)
+        checked[shard] = witness, segment.inode
 
 
 def _check_alarm(connection: sqlite3.Connection, shard: int, witness: Witness) -> None:

@@ -22,6 +22,7 @@ import cbor2
 
 from matrix.errors import StoreError
 from matrix.index import dump, file, follower, schema
+from matrix.index.settling import Settling
 from matrix.limits import FOLLOW_EVENTS_MAX
 
 if TYPE_CHECKING:
@@ -46,16 +47,20 @@ class Index:
     (812,)
     """
 
-    def __init__(self, store: Path) -> None:
-        self._store = store
+    def __init__(self, store: Path, *, is_steady: bool = False) -> None:
+        self._store, self._is_steady = store, is_steady
         self._lock = threading.Lock()  # one follow at a time on this connection
-        self._opened = file.open_file(store)
+        self._opened = self._open_file()
         self._remade_because = self._opened.remade_because
+        self._checked: tuple[LogReader | None, follower.Checked] = None, {}
 
     @classmethod
-    def open(cls, store: Path | str) -> Index:
-        """The store's index; made if it is missing, in memory if the folder cannot be written."""
-        return cls(Path(store))
+    def open(cls, store: Path | str, *, is_steady: bool = False) -> Index:
+        """The store's index; made if it is missing, in memory if the folder cannot be written.
+
+        Who is steady follows many times a second, and is never kept waiting for the disk (see ``Settling``).
+        """
+        return cls(Path(store), is_steady=is_steady)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -66,6 +71,11 @@ class Index:
     def is_in_memory(self) -> bool:
         """Whether the index is not kept, because the store's folder cannot be written."""
         return self._opened.inode is None
+
+    def position(self, shard: int) -> int:
+        """How far a shard has been followed, by whomever."""
+        with self._lock:
+            return follower.read_witness(self.connection, shard).position
 
     def close(self) -> None:
         """Close the connection; what was followed is kept."""
@@ -128,14 +138,25 @@ class Index:
             return dump.dump_digest(self.connection)
 
     def _followed(self, reader: LogReader, batch_events: int) -> Followed:
-        events = follower.follow(self.connection, reader, batch_events=batch_events)
+        if self._checked[0] is not reader:
+            self._checked = reader, {}
+        events = follower.follow(self.connection, reader, batch_events=batch_events, checked=self._checked[1])
+        if events and self._settling is not None:
+            self._settling.note()
         because, self._remade_because = self._remade_because, None
         return Followed(events, because)
 
     def _open_again(self, *, remake_because: str | None = None) -> None:
         self.connection.close()
-        self._opened = file.open_file(self._store, remake_because=remake_because)
+        self._opened = self._open_file(remake_because)
         self._remade_because = remake_because or self._opened.remade_because
+        self._checked = None, {}
+
+    def _open_file(self, remake_because: str | None = None) -> file.Opened:
+        opened = file.open_file(self._store, remake_because=remake_because)
+        is_kept = opened.inode is not None
+        self._settling = Settling(self._store, opened) if self._is_steady and is_kept else None
+        return opened
 
     @contextlib.contextmanager
     def _as_store_error(self) -> Iterator[None]:

@@ -44,6 +44,15 @@ def own_firsts(connection: sqlite3.Connection, gids: Iterable[int]) -> dict[int,
     return {gid: int(connection.execute(sql, (gid,)).fetchone()[0]) for gid in gids}
 
 
+def chosen(table: str, gids: Iterable[int]) -> str:
+    """A table of entities with these simulations only, as it may stand behind FROM: good for a few.
+
+    >>> chosen("agents", [1, 2])
+    '(SELECT * FROM main.agents WHERE simulation IN (1, 2))'
+    """
+    return f"(SELECT * FROM main.{table} WHERE {_KEYS.get(table, 'gid')} IN ({', '.join(map(str, gids))}))"
+
+
 def show_only(connection: sqlite3.Connection, gids: Iterable[int]) -> None:
     """Let the tables of entities show these simulations only."""
     connection.execute("CREATE TEMP TABLE chosen (gid INTEGER PRIMARY KEY)")

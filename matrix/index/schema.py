@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ FILE_NAME: Final = "index.sqlite"
 APPLICATION_ID: Final = 0x4D_58_49_44  # "MXID"
 SCHEMA_VERSION: Final = 2
 BUSY_MILLISECONDS_MAX: Final = 120_000  # how long to wait for another process that follows
+_BUSY_REST_MIN_S: Final = 0.000_5  # before the first further try
+_BUSY_REST_MAX_S: Final = 0.01
 
 TABLES: Final[dict[str, dict[str, type]]] = {
     "simulations": {
@@ -165,7 +168,7 @@ _TOUCHED: Final = """
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Everything inside or nothing; takes SQLite's write lock at once, so what is read inside stays true."""
-    connection.execute("BEGIN IMMEDIATE")
+    _begin(connection)
     try:
         yield
     except BaseException:
@@ -174,6 +177,25 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
                 connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Take the write lock. SQLite waits for it in steps of up to 100 ms; who follows holds it for a few."""
+    give_up_at = time.monotonic() + BUSY_MILLISECONDS_MAX / 1000
+    rest_s = _BUSY_REST_MIN_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(rest_s)
+            rest_s = min(rest_s * 1.5, _BUSY_REST_MAX_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS_MAX}")
 
 
 def version_of(connection: sqlite3.Connection) -> int | None:

@@ -30,7 +30,12 @@ def block_row(block: Block) -> tuple[Any, ...]:
 
 def write_blocks(connection: sqlite3.Connection, blocks: Iterable[Block]) -> None:
     """Add or replace the rows of these blocks."""
-    connection.executemany(_BLOCK_INSERT, map(block_row, blocks))
+    write_rows(connection, map(block_row, blocks))
+
+
+def write_rows(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Add or replace rows that ``block_row`` has made."""
+    connection.executemany(_BLOCK_INSERT, rows)
 
 
 def drop_blocks(connection: sqlite3.Connection, shard: int, segment: int) -> None:

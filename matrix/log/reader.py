@@ -8,20 +8,23 @@ A walk (``blocks``) verifies all that it reads. Who asks for single blocks (``bl
 this reader first reads it; the bytes of a sealed segment never change, so of such a block its directory is
 remembered, and from then on only the columns asked for are read. What decays on the disk under a reader that was
 there before is found by the next walk (``verify``, a compaction, a replay), not by a query.
+
+Who follows a log that grows reads the same few blocks several times within milliseconds: to index them, to see who
+wrote, to answer. So the newest small ones that a walk has read stay decoded.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.event import Event
-from matrix.limits import DIRECTORIES_KEPT_MAX
+from matrix.limits import DIRECTORIES_KEPT_MAX, RECENT_BLOCKS_KEPT_MAX, RECENT_EVENTS_KEPT_MAX
 from matrix.log.block import Block, BlockRef, Directory, block_of
 from matrix.log.disk import DISK, Disk, File, FileId
 from matrix.log.frame import FRAME_PREFIX_BYTES, Frame, FrameKind, decode_prefix, payload_matches
@@ -39,6 +42,7 @@ from matrix.log.segment import (
 
 _OPEN_FILES_MAX: Final = 64
 _PLACE_EVERY_BYTES: Final = 256 * 1024  # how densely a reader remembers places in a segment that grows
+_ENDS_KEPT: Final = 8  # places at which the newest walks ended: the next one mostly begins at one of them
 
 
 class StaleBlock(StoreError):
@@ -58,6 +62,7 @@ class SegmentInfo:
     is_sealed: bool
     size_bytes: int
     blocks: tuple[BlockEntry, ...]
+    inode: int
 
 
 @dataclass(slots=True)
@@ -71,6 +76,33 @@ class _Known:
     chain: int
     seal: Seal | None
     places: list[Place]
+    ends: deque[Place] = field(default_factory=lambda: deque(maxlen=_ENDS_KEPT))
+
+
+class _Recent:
+    """The blocks that walks of active segments have read last, as many as are small together; for any thread."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[BlockRef, Block] = OrderedDict()
+        self._events = 0
+        self._lock = threading.Lock()
+
+    def get(self, ref: BlockRef) -> Block | None:
+        return self._blocks.get(ref)
+
+    def add(self, block: Block) -> None:
+        with self._lock:
+            if block.ref in self._blocks or block.count > RECENT_EVENTS_KEPT_MAX:
+                return
+            self._blocks[block.ref] = block
+            self._events += block.count
+            while self._events > RECENT_EVENTS_KEPT_MAX or len(self._blocks) > RECENT_BLOCKS_KEPT_MAX:
+                self._events -= self._blocks.popitem(last=False)[1].count
+
+    def clear(self) -> None:
+        with self._lock:
+            self._blocks.clear()
+            self._events = 0
 
 
 class _Columns:
@@ -103,12 +135,14 @@ class LogReader:
         self._files_lock = threading.Lock()
         self._directories: dict[BlockRef, Directory] = {}  # of blocks in sealed segments, verified
         self._newest: dict[int, int] = {}  # a segment of each shard: all before it are sealed
+        self._recent = _Recent()
 
     def close(self) -> None:
         """Forgets all files."""
         with self._files_lock:
             self._files.clear()
         self._directories.clear()
+        self._recent.clear()
 
     def shards(self) -> list[int]:
         """Numbers of the shards, ascending: ``[1, 2]``."""
@@ -148,6 +182,9 @@ class LogReader:
 
     def block(self, ref: BlockRef) -> Block:
         """The block at a place that an index or ``Block.ref`` remembers; ``StaleBlock`` when it was compacted since."""
+        recent = self._recent.get(ref)
+        if recent is not None:
+            return recent
         path = segment_path(self._log, ref.shard, ref.segment)
         try:
             file, known = self._file(ref), self._directories.get(ref)
@@ -201,14 +238,15 @@ class LogReader:
         last = known.seal.last_position if known.seal else self._newest_position(known, path)
         blocks = tuple(known.seal.blocks) if known.seal else ()
         sealed = known.seal is not None
-        size = known.id.size
-        return SegmentInfo(shard, number, path, known.generation, known.first_position, last, sealed, size, blocks)
+        first, (inode, size, _) = known.first_position, known.id
+        return SegmentInfo(shard, number, path, known.generation, first, last, sealed, size, blocks, inode)
 
     def _newest_position(self, known: _Known, path: Path) -> int:
         walk = Walk(self._disk.open(path), path, place=known.places[-1])
         for _ in walk.frames():
             if walk.group_start is None:
                 self._remember(known, walk.place)
+        known.ends.append(known.places[-1])
         return (walk.group_start or walk.place).position
 
     def _knowledge(self, shard: int, number: int) -> _Known:
@@ -222,6 +260,7 @@ class LogReader:
             known.id = found
             known.seal = read_seal(self._disk.open(path), path)
             return known
+        self._recent.clear()  # if this segment is another than it was, so are its blocks
         file = self._disk.open(path)
         walk = Walk(file, path)
         if (walk.head.shard, walk.head.segment) != (shard, number):
@@ -284,7 +323,9 @@ class LogReader:
         """The last remembered place before anything behind ``after``."""
         if known.generation:
             return None  # clustered: every block may hold some
-        return next((place for place in reversed(known.places) if place.position <= after), None)
+        before = next((place for place in reversed(known.places) if place.position <= after), None)
+        ends = [place for place in (*known.ends, before) if place is not None and place.position <= after]
+        return max(ends, key=lambda place: place.offset, default=None)
 
     def _committed(self, walk: Walk, known: _Known, shard: int, after: int) -> Iterator[Block]:
         path, segment, generation = walk.path, walk.head.segment, walk.head.generation
@@ -297,7 +338,11 @@ class LogReader:
                     yield self._read_block(walk.file, path, ref)
                 pending = []
                 if is_wanted:
-                    yield block_of(frame, path, BlockRef(shard, segment, generation, frame.offset))
+                    ref = BlockRef(shard, segment, generation, frame.offset)
+                    block = self._recent.get(ref) or block_of(frame, path, ref)
+                    if known.seal is None:
+                        self._recent.add(block)
+                    yield block
             elif is_wanted:
                 # Only the reference: the frames of a long transaction would fill the memory.
                 pending.append(BlockRef(shard, segment, generation, frame.offset))

@@ -43,10 +43,10 @@ class Position:
     clocks: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
-        return f"{self._look}.{self.told}"
+        return f"{self.stem}.{self.told}"
 
     @cached_property
-    def _look(self) -> str:
+    def stem(self) -> str:
         """What all positions of one look begin with."""
         since = {shard: position for shard, position in self.after.items() if self.before.get(shard) != position}
         said = [self.query, list(self.before.items()), list(since.items()), self.taken, self.clocks]
@@ -55,7 +55,7 @@ class Position:
 
     def texts(self, first: int, last: int) -> list[str]:
         """The positions behind row ``first`` to ``last`` of this look."""
-        return [f"{self._look}.{told}" for told in range(first, last + 1)]
+        return [f"{self.stem}.{told}" for told in range(first, last + 1)]
 
     @classmethod
     def read(cls, text: str, *, query: str) -> Position:

@@ -25,9 +25,9 @@ from matrix.query.engine.fresh import Identity, Plan
 from matrix.query.engine.look import Asked, Look, Moments
 from matrix.query.engine.needs import entity_columns, needs_of
 from matrix.query.engine.unknown import unknown_names
-from matrix.query.execute import one_moment
 from matrix.query.position import Position, fingerprint
 from matrix.query.result import Result
+from matrix.query.round import Round
 
 if TYPE_CHECKING:
     from matrix.query.engine.buckets import Progress
@@ -55,16 +55,33 @@ class Told:
 
     def __init__(self, result: Result, look: Position, *, first: int, then: Position | None) -> None:
         """``first`` rows were told before; behind the last one the watch stands at ``then``."""
-        self._result, self._look, self._first, self._then = result, look, first, then
+        self._look, self._skipped = look, first
+        self._then = then
+        self.result = result.part(first, len(result)) if first else result  #: the rows to be told, as a table
 
     def __len__(self) -> int:
-        return max(len(self._result) - self._first, 0)
+        return len(self.result)
+
+    @property
+    def stem(self) -> str:
+        """What the positions of all rows but the last begin with: behind row k stands ``stem.(first + k)``."""
+        return self._look.stem
+
+    @property
+    def first(self) -> int:
+        """The number of the first row to be told, counted from 1."""
+        return self._skipped + 1
+
+    @property
+    def position(self) -> str:
+        """Where the watch stands behind all rows."""
+        return str(self._then or self._look)
 
     def __iter__(self) -> Iterator[WatchedRow]:
-        count = len(self._result)
-        for begin in range(self._first, count, WATCH_ROWS_AT_ONCE):
-            part = self._result.part(begin, WATCH_ROWS_AT_ONCE)
-            texts = self._look.texts(begin + 1, begin + len(part))
+        count = len(self)
+        for begin in range(0, count, WATCH_ROWS_AT_ONCE):
+            part = self.result.part(begin, WATCH_ROWS_AT_ONCE)
+            texts = self._look.texts(self.first + begin, self._skipped + begin + len(part))
             if begin + len(part) == count and self._then is not None:
                 texts[-1] = str(self._then)
             for row, text in zip(part, texts, strict=True):
@@ -112,13 +129,18 @@ class Watch:
         self._there: OrderedDict[int, frozenset[Identity]] = OrderedDict()
         self._there_count = 0
         self._progress: OrderedDict[int, Progress] = OrderedDict()
-        self._has_looked = False
+        self._has_looked = self._is_behind = False
         self.notices: list[str] = []
 
     @property
     def is_done(self) -> bool:
         """Whether a ``limit`` has been reached: nothing more will be told."""
         return self._resumed is None and any(taken >= most for taken, most in zip(self._taken, self._limits))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the look before stopped on the way to the newest moment: then it is time for another."""
+        return self._is_behind
 
     @property
     def position(self) -> str | None:
@@ -135,13 +157,17 @@ class Watch:
 
     def look(self, source: Source) -> Told:
         """What is new since the look before; nothing at the first look, unless it has a place to go on from."""
+        if isinstance(source, Round):
+            return self._look_in(source)
+        with Round(source) as round:
+            return self._look_in(round)
+
+    def _look_in(self, round: Round) -> Told:
         for _ in range(QUERY_RETRIES_MAX):
-            source.refresh()
             try:
-                with one_moment(source.connection):
-                    return self._look(Look(self._asked, source))
+                return self._look(Look(self._asked, round))
             except StaleBlock:
-                continue  # compacted under our feet: the index has the new blocks after a refresh
+                round.refresh()  # compacted under our feet: the index has the new blocks then
         raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the watch read it; look again")
 
     def _look(self, look: Look) -> Told:

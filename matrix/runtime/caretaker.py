@@ -36,6 +36,7 @@ class Caretaker:
         self._open = ExitStack()
         self._opened: tuple[Index, LogReader] | None = None
         self._position = 0  # up to which the index has followed
+        self._left_at = 0  # where the index stood when this one looked last
         self._segment = 1  # the first segment that was not looked at for compaction
 
     async def look(self) -> None:
@@ -52,7 +53,7 @@ class Caretaker:
             await trio.sleep(CARE_INTERVAL_US / 1e6)
             if self._writer.last_position > self._position:
                 self._position = self._writer.last_position
-                await trio.to_thread.run_sync(self._follow, limiter=self._turn)
+                await trio.to_thread.run_sync(self._follow_unless_others_do, limiter=self._turn)
             if self._compacts and self._writer.segment > self._segment:
                 self._segment = self._writer.segment
                 await trio.to_thread.run_sync(self._compact, limiter=self._turn)
@@ -79,16 +80,28 @@ class Caretaker:
         try:
             index, reader = self._index()
             index.follow(reader)
+            self._left_at = index.position(self._writer.shard)
         except IndexAhead:
             self._open.close()
             raise
         except (MatrixError, OSError, sqlite3.Error) as error:
             self._explain(error)
 
+    def _follow_unless_others_do(self) -> None:
+        """Leave the index to a process that brings it up anyway: this one, at work, would hold its lock for long."""
+        try:
+            at = self._index()[0].position(self._writer.shard)
+        except (MatrixError, OSError, sqlite3.Error):
+            at = self._left_at  # to follow mends it, or says what is wrong
+        before, self._left_at = self._left_at, at
+        if at == before:
+            self._follow()
+
     def _follow(self) -> None:
         try:
             index, reader = self._index()
             index.follow(reader)
+            self._left_at = index.position(self._writer.shard)
         except (MatrixError, OSError, sqlite3.Error) as error:
             self._explain(error)
 

@@ -18,7 +18,7 @@ import trio_websocket
 
 from matrix.limits import SESSION_REQUESTS_MAX, SESSION_SEND_S
 from matrix.server.contract import Answerer, Encoding, Frame, Outlet, Request, RequestError
-from matrix.server.protocol import Cancel, Grant, Hello, encode, read
+from matrix.server.protocol import Cancel, Grant, Hello, encode, is_batch, read
 
 log = logging.getLogger("matrix.server")
 
@@ -30,6 +30,7 @@ class Traffic:
     """What went through the sessions of a server: for its metrics."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # by type and outcome
+    batches: int = 0
     messages_in: int = 0
     messages_out: int = 0
     bytes_in: int = 0
@@ -231,6 +232,7 @@ class Session:
                 for frame in frames:
                     await self._connection.send_message(frame)
                     self._traffic.messages_out += 1
+                    self._traffic.batches += is_batch(frame)
                     self._traffic.bytes_out += len(frame)
             if scope.cancelled_caught:
                 self._is_gone = True

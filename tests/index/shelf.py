@@ -31,6 +31,7 @@ class Info(NamedTuple):
     is_sealed: bool
     size_bytes: int
     blocks: tuple[BlockEntry, ...] = ()
+    inode: int = 0
 
 
 @dataclass

@@ -20,15 +20,11 @@ from matrix.query.engine.fresh import gids_of
 from matrix.query.engine.groups import bucket, grouped
 from matrix.query.engine.order import ranks
 from matrix.query.engine.reach import simulation_rows
-from matrix.query.engine.scan import zones_behind
 from matrix.query.engine.value import Array, Type, Value
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from matrix.log.block import Block
-    from matrix.log.reader import LogReader
-    from matrix.query.engine.changes import Vector
+    from matrix.query.engine.changes import News, Vector
     from matrix.query.engine.evaluate import Evaluator
 
 _RUN = "@run"  # the key that keeps runs of one id apart; no query can name it
@@ -55,16 +51,16 @@ class Progress:
 
 
 def progress_between(
-    connection: sqlite3.Connection, reader: LogReader, first: Vector, second: Vector, gids: Iterable[int] | None = None
+    news: News, first: Vector, second: Vector, gids: Iterable[int] | None = None
 ) -> dict[int, Progress]:
     """What was written between two moments, by run: of all, or of some."""
     wanted = None if gids is None else np.array(sorted(gids), np.int64)
     found: dict[int, Progress] = {}
-    for zone in zones_behind(connection, first):
+    for zone in news.zones_behind(first):
         low, high = zone.gids()
         if wanted is not None and not np.any((wanted >= low) & (wanted <= high)):
             continue
-        block, shard = reader.block(zone.ref), zone.ref.shard
+        block, shard = news.reader.block(zone.ref), zone.ref.shard
         is_between = (block.positions > first.get(shard, 0)) & (block.positions <= second.get(shard, 0))
         writers = block.simulation.astype(np.int64) | shard << 32
         if wanted is not None:

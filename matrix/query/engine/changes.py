@@ -7,22 +7,39 @@ witnesses), and what a watch has told.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from matrix.query.engine.scan import zones_behind
 from matrix.query.engine.value import Array
 
 if TYPE_CHECKING:
     from matrix.log.reader import LogReader
+    from matrix.query.engine.entities import Entities
+    from matrix.query.engine.scan import Zone
 
 #: By shard, the last position that counts.
 Vector: TypeAlias = Mapping[int, int]
 
 _ALL = 2**62  # an event behind all that a simulation has
+
+
+class News(Protocol):
+    """What is known of the moment that an index shows: a round (``matrix.query.round``)."""
+
+    newest: dict[int, int]
+
+    @property
+    def connection(self) -> sqlite3.Connection: ...
+
+    @property
+    def reader(self) -> LogReader: ...
+
+    def zones_behind(self, first: Vector) -> Sequence[Zone]: ...
+
+    def entities(self, gids: Sequence[int]) -> Entities: ...
 
 
 def newest(connection: sqlite3.Connection) -> dict[int, int]:
@@ -38,18 +55,21 @@ class Changes:
     behind_second: Mapping[int, int]
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, reader: LogReader, first: Vector, second: Vector) -> Changes:
+    def read(cls, news: News, first: Vector, second: Vector) -> Changes:
         """From the blocks written behind the first moment; their fixed columns are read, nothing else."""
-        if not any(first.values()) and newest(connection) == dict(second):
-            return cls(_own_parts(connection), {})
+        if not any(first.values()) and news.newest == dict(second):
+            return cls(_own_parts(news.connection), {})
         behind_first: dict[int, int] = {}
         behind_second: dict[int, int] = {}
-        for zone in zones_behind(connection, first):
-            block, shard = reader.block(zone.ref), zone.ref.shard
-            positions = block.positions
+        for zone in news.zones_behind(first):
+            block, shard = news.reader.block(zone.ref), zone.ref.shard
             for vector, found in ((first, behind_first), (second, behind_second)):
-                rows = np.flatnonzero(positions > vector.get(shard, 0))
-                _note(found, shard, block.simulation[rows], block.seq[rows])
+                position = vector.get(shard, 0)
+                if zone.position_min > position:
+                    _note(found, shard, block.simulation, block.seq)
+                elif zone.position_max > position:
+                    rows = np.flatnonzero(block.positions > position)
+                    _note(found, shard, block.simulation[rows], block.seq[rows])
         return cls(behind_first, behind_second)
 
     def changed(self) -> list[int]:
@@ -77,6 +97,10 @@ def _own_parts(connection: sqlite3.Connection) -> dict[int, int]:
 def _note(found: dict[int, int], shard: int, ordinals: Array, seqs: Array) -> None:
     """Keep the smallest seq of each simulation."""
     if not len(ordinals):
+        return
+    if int(ordinals[0]) == int(ordinals[-1]) and bool((ordinals == ordinals[0]).all()):  # most blocks are of one
+        gid, seq = shard << 32 | int(ordinals[0]), int(seqs.min())
+        found[gid] = min(found.get(gid, seq), seq)
         return
     order = np.lexsort((seqs, ordinals))
     firsts = np.flatnonzero(np.append(True, ordinals[order][1:] != ordinals[order][:-1]))

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matrix.index.part import chosen
 from matrix.limits import QUERY_TABLES_KEPT_MAX
 from matrix.query.engine.entity_table import EntityTable, Restriction, T
 from matrix.query.engine.forks import Forks, incomplete
@@ -30,13 +31,17 @@ _MISSING = -1
 
 
 class Entities:
-    """The entity tables of a store at one moment of its index."""
+    """The entity tables of a store at one moment of its index; of some simulations (by gid) only, if told so."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: sqlite3.Connection, gids: Sequence[int] | None = None) -> None:
+        self.connection, self._gids = connection, gids
         self.lock = threading.RLock()
         self.prefetch: Mapping[str, frozenset[str]] = {}  # by table, what the query at hand will ask for
         self._tables: OrderedDict[tuple[type[EntityTable], Restriction | None], EntityTable] = OrderedDict()
+
+    def source(self, table: str) -> str:
+        """What stands for a table of the index behind FROM."""
+        return table if self._gids is None else chosen(table, self._gids)
 
     def table(self, kind: type[T], only: Restriction | None = None) -> T:
         """A table, whole or restricted; those used last are kept."""
@@ -59,7 +64,7 @@ class Entities:
     @cached_property
     def incomplete_forks(self) -> list[str]:
         """A notice for each fork that lacks its parent's events."""
-        return incomplete(self.connection)
+        return incomplete(self.connection, self)
 
     @property
     def simulations(self) -> Simulations:
@@ -173,11 +178,12 @@ class Agents(EntityTable):
 
     def _read_states(self) -> list[tuple[int, int, bytes | None]]:
         with self.entities.lock:
-            if self.entities.connection.execute("SELECT 1 FROM states WHERE agent > 0 LIMIT 1").fetchone() is None:
+            states = self.entities.source("states")
+            if self.entities.connection.execute(f"SELECT 1 FROM {states} WHERE agent > 0 LIMIT 1").fetchone() is None:
                 return []
             sql, params = self.select("simulation, number")
             only = "agent > 0" if self.only is None else f"(simulation, agent) IN ({sql})"
-            select = f"SELECT simulation, agent, data FROM states WHERE {only}"
+            select = f"SELECT simulation, agent, data FROM {states} WHERE {only}"
             return self.entities.connection.execute(select, params).fetchall()
 
     def rows_of(self, simulations: Array, numbers: Array) -> Array:

@@ -61,7 +61,7 @@ class EntityTable(Table):
 
     def select(self, columns: str) -> tuple[str, tuple[Any, ...]]:
         """The SQL that reads columns of this table's rows."""
-        sql = f"SELECT {columns} FROM {self.table} AS t0"
+        sql = f"SELECT {columns} FROM {self.entities.source(self.table)} AS t0"
         return (sql, ()) if self.only is None else (f"{sql} WHERE {self.only.where}", self.only.params)
 
     def linked(self, kind: type[T], key: str, reference: str) -> T:

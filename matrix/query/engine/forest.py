@@ -74,7 +74,8 @@ def forests(world: World, simulations: Array) -> Iterator[Forest]:
 def _sizes(world: World) -> Array:
     """The last seq that each simulation has, when its events are numbered without gaps."""
     sizes = world.simulations.array("events").copy()
-    missing = "SELECT gid, sum(last_seq - first_seq + 1) FROM forks WHERE source IS NULL GROUP BY gid"
+    forks = world.tables.source("forks")
+    missing = f"SELECT gid, sum(last_seq - first_seq + 1) FROM {forks} WHERE source IS NULL GROUP BY gid"
     rows = np.array(world.connection.execute(missing).fetchall(), np.int64).reshape(-1, 2)
     sizes[world.simulations.rows_of(rows[:, 0])] += rows[:, 1]  # a fork whose parent's events are not in the log
     return sizes

@@ -41,8 +41,9 @@ class Forks:
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, entities: Entities) -> Forks:
-        """Those of the whole store."""
-        sql = "SELECT gid, first_seq, last_seq, source FROM forks WHERE source IS NOT NULL ORDER BY source, gid"
+        """Those of the whole store, or of the simulations that the tables have."""
+        forks = entities.source("forks")
+        sql = f"SELECT gid, first_seq, last_seq, source FROM {forks} WHERE source IS NOT NULL ORDER BY source, gid"
         rows = np.array(connection.execute(sql).fetchall(), np.int64).reshape(-1, 4)
         if not len(rows):
             return NO_FORKS
@@ -101,9 +102,10 @@ class Forks:
 _NOTICES_MAX = 3
 
 
-def incomplete(connection: sqlite3.Connection) -> list[str]:
+def incomplete(connection: sqlite3.Connection, entities: Entities) -> list[str]:
     """A notice for each fork whose parent's events are not in the log: it has only its own."""
-    sql = """SELECT s.id, s.parent, f.last_seq FROM forks AS f JOIN simulations AS s ON s.gid = f.gid
+    forks, simulations = entities.source("forks"), entities.source("simulations")
+    sql = f"""SELECT s.id, s.parent, f.last_seq FROM {forks} AS f JOIN {simulations} AS s ON s.gid = f.gid
              WHERE f.source IS NULL ORDER BY f.gid"""
     found = [
         f"fork {id} has only its own events: 1 to {last:,} of {parent or 'its parent'} are not in the log"

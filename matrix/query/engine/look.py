@@ -7,7 +7,6 @@ at the earlier one nobody remembers, it sees that, too.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from matrix.index.part import own_firsts, show_as_they_were, show_only, sources_of
+from matrix.limits import WATCH_RUNS_NAMED_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.buckets import Progress, closed_buckets, progress_between, still_open
-from matrix.query.engine.changes import Changes, Vector, newest
+from matrix.query.engine.changes import Changes, Vector
 from matrix.query.engine.entities import Entities
 from matrix.query.engine.evaluate import Evaluator
 from matrix.query.engine.fresh import Identity, Plan, asked_rows, identities, new_places
+from matrix.query.engine.scan import Wanted, kinds_of
 from matrix.query.engine.subset import Subset
 from matrix.query.engine.world import World
 from matrix.query.execute import result_of, staged
@@ -28,7 +29,8 @@ from matrix.query.result import Result
 
 if TYPE_CHECKING:
     from matrix.query.engine.frame import Frame
-    from matrix.query.engine.scan import Needs, Source
+    from matrix.query.engine.scan import Needs
+    from matrix.query.round import Round
 
 #: By simulation, the rows that are there.
 There: TypeAlias = Mapping[int, frozenset[Identity]]
@@ -62,18 +64,20 @@ class Found(NamedTuple):
 
 
 class Look:
-    """A look at a source; the caller holds a transaction that reads."""
+    """A look in a round, which holds a transaction that reads."""
 
-    def __init__(self, asked: Asked, source: Source) -> None:
-        self.asked, self.connection, self.reader = asked, source.connection, source.reader
-        self.newest = newest(self.connection)
-        self.now_us = time.time_ns() // 1000
+    def __init__(self, asked: Asked, round: Round) -> None:
+        self.asked, self.round = asked, round
+        self.connection, self.reader = round.connection, round.reader
+        self.newest, self.now_us = round.newest, round.now_us
 
     def rows_between(
         self, moments: Moments, *, taken: tuple[int, ...], there: There, progress: Mapping[int, Progress]
     ) -> Found:
         """What is new; ``there`` and ``progress`` are what is remembered of some simulations at the first moment."""
-        changes = Changes.read(self.connection, self.reader, moments.before, moments.after)
+        if self._has_no_news(moments.before):
+            return Found(Result.empty(), taken, {}, {})
+        changes = self.round.changes(moments.before, moments.after)
         gids = changes.changed()
         if not gids:
             return Found(Result.empty(), taken, {}, {})
@@ -94,6 +98,15 @@ class Look:
     def rows_there(self, gids: Collection[int]) -> There:
         """The rows of some simulations at the newest moment."""
         return self._identities(Changes({}, {}), list(gids), self.now_us, at_first=False)
+
+    def _has_no_news(self, before: Vector) -> bool:
+        """Whether events are to be told, and the new blocks have none of a kind asked for."""
+        kinds = self.asked.plan.query.source.kinds
+        if not kinds or not self.asked.plan.tells_events:
+            return False
+        wanted = Wanted((kinds,))
+        texts = {zone.kinds for zone in self.round.zones_behind(before)}
+        return not any(wanted.is_wanted(kind) for text in texts for kind in kinds_of(text))
 
     # -- the moment before ------------------------------------------------------------------------
 
@@ -131,8 +144,8 @@ class Look:
         forgotten = [gid for gid in old if gid not in remembered]
         before = {gid: remembered[gid] for gid in old if gid in remembered}
         if forgotten:
-            before |= progress_between(self.connection, self.reader, {}, moments.before, forgotten)
-        came = progress_between(self.connection, self.reader, moments.before, moments.after)
+            before |= progress_between(self.round, {}, moments.before, forgotten)
+        came = progress_between(self.round, moments.before, moments.after)
         after = {gid: before.get(gid, Progress()).and_then(came[gid]) for gid in gids}
         is_plain = all(isinstance(stage, (q.Where, q.Select)) for stage in plan.first)
         bounds = still_open(plan.per, [before.get(gid, Progress()) for gid in gids]) if is_plain else {}
@@ -171,19 +184,33 @@ class Look:
         """Some simulations, and those that have events of theirs, at one of the two moments; nothing else is there."""
         everyone = sorted({*gids, *sources_of(self.connection, gids)})
         lasts = changes.last_seqs(everyone, at_first=at_first)
+        has_moved = changes.has_moved(everyone, since_first=at_first)
+        if not has_moved and len(everyone) <= WATCH_RUNS_NAMED_MAX:
+            yield self._evaluator(self.round.entities(everyone), lasts, now_us)
+            return
         self.connection.execute("SAVEPOINT part")
         try:
-            if changes.has_moved(everyone, since_first=at_first):
+            if has_moved:
                 show_as_they_were(self.connection, self.reader, lasts)
             else:
                 show_only(self.connection, everyone)
             there = {gid: lasts[gid] for (gid,) in self.connection.execute("SELECT gid FROM simulations").fetchall()}
-            entities = Entities(self.connection)
-            entities.prefetch = self.asked.columns
-            text, needs = self.asked.plan.query.text, self.asked.needs
-            subset = Subset.of(there)
-            yield Evaluator(World(entities, self.reader, text=text, now_us=now_us, needs=needs, subset=subset))
+            yield self._evaluator(Entities(self.connection), there, now_us)
         finally:
             if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
                 self.connection.execute("ROLLBACK TO part")
                 self.connection.execute("RELEASE part")
+
+    def _evaluator(self, entities: Entities, last_seqs: Mapping[int, int], now_us: int) -> Evaluator:
+        entities.prefetch = self.asked.columns
+        return Evaluator(
+            World(
+                entities,
+                self.reader,
+                text=self.asked.plan.query.text,
+                now_us=now_us,
+                needs=self.asked.needs,
+                subset=Subset.of(last_seqs),
+                zones_behind=self.round.zones_behind,
+            )
+        )

@@ -149,7 +149,8 @@ class Zone:
 
 
 @lru_cache(maxsize=QUERY_ZONES_KEPT_MAX)
-def _kinds(text: str) -> tuple[str, ...]:
+def kinds_of(text: str) -> tuple[str, ...]:
+    """The kinds of events in a block, from its line in the zone maps."""
     return tuple(json.loads(text))
 
 
@@ -210,8 +211,8 @@ def chosen_zones(world: World, wanted: Wanted) -> Iterator[Choice]:
     gids = everything if wanted.simulations is None else world.simulations.array("gid")[wanted.simulations]
     forks = world.forks.of(wanted.simulations) if wanted.after is None else NO_FORKS
     after, decided = wanted.after, dict[tuple[str, ...], list[str]]()
-    for zone in zones(world.connection, world.reader) if after is None else zones_behind(world.connection, after):
-        kinds = _wanted_kinds(wanted, _kinds(zone.kinds), decided)
+    for zone in zones(world.connection, world.reader) if after is None else world.zones_behind(after):
+        kinds = _wanted_kinds(wanted, kinds_of(zone.kinds), decided)
         if kinds and zone.meets(wanted.bounds) and (wanted.may_be_in is None or wanted.may_be_in(zone)):
             is_own = (gids is None or _holds_any(zone, gids)) and (world.cut is None or world.cut.may_have(zone))
             near = forks.within(*zone.gids(), zone.seq_min, zone.seq_max) if forks.count else forks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -21,7 +21,8 @@ from matrix.query.engine.forks import Forks
 from matrix.query.engine.frame import Linked, Table
 from matrix.query.engine.lookup import find_events
 from matrix.query.engine.past.entities import PastEntities
-from matrix.query.engine.scan import Needs, Wanted, scan
+from matrix.query.engine.scan import Needs, Wanted, Zone, scan
+from matrix.query.engine.scan import zones_behind as zones_behind_in
 from matrix.query.engine.value import Array
 from matrix.query.syntax import Relation
 
@@ -72,13 +73,16 @@ class World:
         cut: Cut | None = None,
         columns: Mapping[str, frozenset[str]] = MappingProxyType({}),
         subset: Subset | None = None,
+        zones_behind: Callable[[Mapping[int, int]], Iterable[Zone]] | None = None,
     ) -> None:
         """``entities`` are those of the index; of a ``cut`` log they are made, with ``columns`` in view.
 
-        ``subset`` is there when they hold only some simulations, or those as they were.
+        ``subset`` is there when they hold only some simulations, or those as they were; ``zones_behind`` tells, where
+        it is known already, which blocks hold a position behind some.
         """
         self.tables = entities if cut is None else PastEntities(self, cut, columns)
         self.reader, self.cut, self.subset = reader, cut, subset
+        self.zones_behind = zones_behind or (lambda after: zones_behind_in(self.connection, after))
         self.text, self.now_us, self.needs = text, now_us, needs
         self.notices = Notices()
         self.on_scan: Callable[[Wanted], None] = lambda wanted: None  # who explains a query listens here

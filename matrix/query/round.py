@@ -1,0 +1,108 @@
+"""A round: one moment of a store, for all the watches that look at it.
+
+Whoever holds many watches brings the index up once, and lets each look at what that shows. What always holds: inside a
+round there is one transaction that only reads, so all looks see the same moment; what one of them has worked out
+about it (which blocks are new, who wrote in them, the entities of those) the others need not work out again. It is
+given up when a segment was compacted under a look: then the round begins anew, at a newer moment.
+
+>>> with Round(source) as round:                                           # doctest: +SKIP
+...     for watch in watches:
+...         for row in watch.look(round):
+...             print(row)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
+
+from matrix.query.engine.changes import Changes, newest
+from matrix.query.engine.entities import Entities
+from matrix.query.engine.scan import zones_behind
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from matrix.log.reader import LogReader
+    from matrix.query.engine.changes import Vector
+    from matrix.query.engine.scan import Source, Zone
+
+
+_Key: TypeAlias = tuple[tuple[int, int], ...]  # a moment
+
+
+class Round:
+    """A source that is refreshed once, when the ``with`` block begins."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._forget()
+
+    def _forget(self) -> None:
+        self.newest: dict[int, int] = {}
+        self.now_us = 0
+        self._zones: dict[_Key, list[Zone]] = {}
+        self._changes: dict[tuple[_Key, _Key], Changes] = {}
+        self._entities: dict[tuple[int, ...], Entities] = {}
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The index, in a transaction that reads."""
+        return self._source.connection
+
+    @property
+    def reader(self) -> LogReader:
+        """The log."""
+        return self._source.reader
+
+    def refresh(self) -> object:
+        """Go on to the newest moment."""
+        self._end()
+        self._forget()
+        followed = self._source.refresh()
+        self.connection.execute("BEGIN")
+        self.newest, self.now_us = newest(self.connection), time.time_ns() // 1_000
+        return followed
+
+    def __enter__(self) -> Round:
+        self.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self._forget()
+
+    def _end(self) -> None:
+        if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
+            self.connection.execute("ROLLBACK")
+
+    # -- what looks share -------------------------------------------------------------------------
+
+    def zones_behind(self, first: Vector) -> Sequence[Zone]:
+        """The zone maps of the blocks written behind a moment."""
+        key = _key(first)
+        if key not in self._zones:
+            self._zones[key] = list(zones_behind(self.connection, first))
+        return self._zones[key]
+
+    def changes(self, first: Vector, second: Vector) -> Changes:
+        """Who wrote what behind the first moment, and behind the second."""
+        key = _key(first), _key(second)
+        if key not in self._changes:
+            self._changes[key] = Changes.read(self, first, second)
+        return self._changes[key]
+
+    def entities(self, gids: Sequence[int]) -> Entities:
+        """The entities of some simulations as they are at this moment."""
+        key = tuple(gids)
+        if key not in self._entities:
+            self._entities[key] = Entities(self.connection, key)
+        return self._entities[key]
+
+
+def _key(moment: Vector) -> tuple[tuple[int, int], ...]:
+    return tuple(moment.items())
