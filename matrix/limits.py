@@ -111,6 +111,7 @@ WATCH_REST_MIN_US = 1_000  # between two looks
 WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are quick
 WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
+WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens

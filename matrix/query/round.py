@@ -45,6 +45,7 @@ class Round:
         self.now_us = 0
         self._zones: dict[_Key, list[Zone]] = {}
         self._changes: dict[tuple[_Key, _Key], Changes] = {}
+        self._between: dict[tuple[_Key, _Key], Changes] = {}
         self._entities: dict[tuple[int, ...], Entities] = {}
 
     @property
@@ -95,6 +96,13 @@ class Round:
         if key not in self._changes:
             self._changes[key] = Changes.read(self, first, second)
         return self._changes[key]
+
+    def changes_between(self, first: Vector, second: Vector) -> Changes:
+        """Who wrote what between two moments, of those who wrote something."""
+        key = _key(first), _key(second)
+        if key not in self._between:
+            self._between[key] = Changes.between(self, first, second)
+        return self._between[key]
 
     def entities(self, gids: Sequence[int]) -> Entities:
         """The entities of some simulations as they are at this moment."""

@@ -21,6 +21,7 @@ from matrix.limits import QUERY_RETRIES_MAX, WATCH_ROWS_AT_ONCE, WATCH_ROWS_KEPT
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
 from matrix.query.check import check
+from matrix.query.engine.fixed import is_fixed
 from matrix.query.engine.fresh import Identity, Plan
 from matrix.query.engine.look import Asked, Look, Moments
 from matrix.query.engine.needs import entity_columns, needs_of
@@ -114,7 +115,7 @@ class Watch:
                 hint="ask store.query(…) to explain it",
             )
         self.query, self._nodes = query, nodes
-        self._asked = Asked(Plan.of(query), needs_of(query, nodes), entity_columns(nodes))
+        self._asked = Asked(Plan.of(query), needs_of(query, nodes), entity_columns(nodes), is_fixed(nodes))
         self._name = fingerprint(text[query.source.span[0] :], parameters)
         self._limits = [stage.count for stage in self._asked.plan.rest if isinstance(stage, q.Limit)]
         self._taken = (0,) * len(self._limits)
@@ -181,7 +182,8 @@ class Watch:
             return self._nothing(look)
         if self._before == look.newest or self.is_done:
             return self._nothing(look)
-        return self._told(look, Moments(self._before, look.newest, (self._clock, look.now_us)))
+        after = look.next_moment(self._before)
+        return self._told(look, Moments(self._before, after, (self._clock, look.now_us)))
 
     def _begin(self, look: Look) -> None:
         """From now on: what runs at this moment is looked at once, which is quicker than run by run later."""
@@ -210,6 +212,7 @@ class Watch:
     def _nothing(self, look: Look) -> Told:
         assert self._before is not None, "a watch that has looked stands somewhere"
         self._before = look.newest if not self.is_done else self._before
+        self._is_behind = False
         return Told(Result.empty(), self._position(self._before, self._before), first=0, then=None)
 
     def _told(self, look: Look, moments: Moments, *, first: int = 0) -> Told:
@@ -222,6 +225,7 @@ class Watch:
             moments.clocks[1],
             None,
         )
+        self._is_behind = not self.is_done and self._before != look.newest
         self._remember(found.there)
         self._keep_progress(found.progress)
         self._note(found.result.notices)

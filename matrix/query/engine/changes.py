@@ -72,6 +72,25 @@ class Changes:
                     _note(found, shard, block.simulation[rows], block.seq[rows])
         return cls(behind_first, behind_second)
 
+    @classmethod
+    def between(cls, news: News, first: Vector, second: Vector) -> Changes:
+        """Likewise, from the blocks of events between the moments alone: good for those who wrote some."""
+        behind_first: dict[int, int] = {}
+        behind_second: dict[int, int] = {}
+        for zone in news.zones_behind(first):
+            low, high = first.get(zone.ref.shard, 0), second.get(zone.ref.shard, 0)
+            if zone.position_min > high:
+                continue
+            block, shard = news.reader.block(zone.ref), zone.ref.shard
+            rows = np.flatnonzero((block.positions > low) & (block.positions <= high))
+            ordinals, seqs = block.simulation[rows], block.seq[rows]
+            _note(behind_first, shard, ordinals, seqs)
+            last: dict[int, int] = {}
+            _note(last, shard, ordinals, -seqs)
+            for gid, seq in last.items():
+                behind_second[gid] = max(behind_second.get(gid, 0), 1 - seq)
+        return cls(behind_first, behind_second)
+
     def changed(self) -> list[int]:
         """The simulations that wrote something between the two moments, ascending."""
         return sorted(gid for gid, seq in self.behind_first.items() if seq < self.behind_second.get(gid, _ALL))

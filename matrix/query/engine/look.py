@@ -7,19 +7,20 @@ at the earlier one nobody remembers, it sees that, too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from matrix.index.part import own_firsts, show_as_they_were, show_only, sources_of
-from matrix.limits import WATCH_RUNS_NAMED_MAX
+from matrix.limits import WATCH_LOOK_EVENTS_MAX, WATCH_LOOKS_BEHIND, WATCH_RUNS_NAMED_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.buckets import Progress, closed_buckets, progress_between, still_open
 from matrix.query.engine.changes import Changes, Vector
 from matrix.query.engine.entities import Entities
 from matrix.query.engine.evaluate import Evaluator
+from matrix.query.engine.fixed import starts_behind, stop_within
 from matrix.query.engine.fresh import Identity, Plan, asked_rows, identities, new_places
 from matrix.query.engine.scan import Wanted, kinds_of
 from matrix.query.engine.subset import Subset
@@ -29,7 +30,7 @@ from matrix.query.result import Result
 
 if TYPE_CHECKING:
     from matrix.query.engine.frame import Frame
-    from matrix.query.engine.scan import Needs
+    from matrix.query.engine.scan import Needs, Zone
     from matrix.query.round import Round
 
 #: By simulation, the rows that are there.
@@ -44,6 +45,7 @@ class Asked:
     plan: Plan
     needs: Needs
     columns: Mapping[str, frozenset[str]]
+    is_fixed: bool  # whether it names of events only what nothing later changes (see fixed.py)
 
 
 class Moments(NamedTuple):
@@ -77,16 +79,14 @@ class Look:
         """What is new; ``there`` and ``progress`` are what is remembered of some simulations at the first moment."""
         if self._has_no_news(moments.before):
             return Found(Result.empty(), taken, {}, {})
+        if self.asked.plan.tells_events:
+            return Found(*self._events(moments, taken), {}, {})
         changes = self.round.changes(moments.before, moments.after)
         gids = changes.changed()
         if not gids:
             return Found(Result.empty(), taken, {}, {})
         if self.asked.plan.per is not None:
             return self._buckets(moments, changes, gids, taken, progress)
-        if self.asked.plan.tells_events:
-            with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
-                frame = asked_rows(evaluator, self.asked.plan, set(gids), after=moments.before)
-                return Found(*self._through_rest(evaluator, frame, taken), {}, {})
         before = self._there_before(moments, changes, gids, there)
         with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
             frame = asked_rows(evaluator, self.asked.plan, set(gids))
@@ -98,6 +98,52 @@ class Look:
     def rows_there(self, gids: Collection[int]) -> There:
         """The rows of some simulations at the newest moment."""
         return self._identities(Changes({}, {}), list(gids), self.now_us, at_first=False)
+
+    def next_moment(self, before: Vector) -> dict[int, int]:
+        """The moment to look at behind another: the newest; of events, so near that their rows fit in memory.
+
+        Where entities have to be made again as they were, a step is not too short either: each reads whole runs.
+        """
+        if not self.asked.plan.tells_events:
+            return self.newest
+        near = stop_within(before, self.newest, WATCH_LOOK_EVENTS_MAX)
+        if near == self.newest:
+            return near
+        gids = self.round.changes_between(before, near).changed()
+        sources = sources_of(self.connection, gids)
+        if sources and len({gid >> 32 for gid in (*sources, *gids)}) > 1:
+            return self.newest  # of a fork all is there that its parent had, in whichever shard
+        if not gids or self._is_as_it_was(near, gids):
+            return near
+        behind = sum(position - before.get(shard, 0) for shard, position in self.newest.items())
+        return stop_within(before, self.newest, max(WATCH_LOOK_EVENTS_MAX, behind // WATCH_LOOKS_BEHIND))
+
+    def _is_as_it_was(self, moment: Vector, gids: list[int]) -> bool:
+        """Whether what the query names of these simulations is now what it was at a moment."""
+        return self.newest == moment or (self.asked.is_fixed and not starts_behind(self.round, moment, gids))
+
+    def _events(self, moments: Moments, taken: tuple[int, ...]) -> tuple[Result, tuple[int, ...]]:
+        """Events between the moments, with everything as it was at the second."""
+        before, after, clocks = moments
+        is_newest = self.newest == after
+        changes = self.round.changes(before, after) if is_newest else self.round.changes_between(before, after)
+        gids = changes.changed()
+        if not gids:
+            return Result.empty(), taken
+        has_moved = not self._is_as_it_was(after, gids)
+        if not is_newest and sources_of(self.connection, gids):  # how far these had come is asked, too
+            changes = self.round.changes(before, after)
+        with self._world(changes, gids, clocks[1], at_first=False, has_moved=has_moved) as evaluator:
+            evaluator.world.zones_behind = lambda first: self._zones_between(first, after)
+            frame = asked_rows(evaluator, self.asked.plan, set(gids), after=before)
+            return self._through_rest(evaluator, frame, taken)
+
+    def _zones_between(self, first: Vector, second: Vector) -> Sequence[Zone]:
+        """The zone maps of the blocks that hold a position between two moments."""
+        zones = self.round.zones_behind(first)
+        if second == self.newest:
+            return zones
+        return [zone for zone in zones if zone.position_min <= second.get(zone.ref.shard, 0)]
 
     def _has_no_news(self, before: Vector) -> bool:
         """Whether events are to be told, and the new blocks have none of a kind asked for."""
@@ -180,11 +226,14 @@ class Look:
         return self._world(changes, gids, now_us, at_first=False)
 
     @contextlib.contextmanager
-    def _world(self, changes: Changes, gids: list[int], now_us: int, *, at_first: bool) -> Iterator[Evaluator]:
+    def _world(
+        self, changes: Changes, gids: list[int], now_us: int, *, at_first: bool, has_moved: bool | None = None
+    ) -> Iterator[Evaluator]:
         """Some simulations, and those that have events of theirs, at one of the two moments; nothing else is there."""
         everyone = sorted({*gids, *sources_of(self.connection, gids)})
         lasts = changes.last_seqs(everyone, at_first=at_first)
-        has_moved = changes.has_moved(everyone, since_first=at_first)
+        if has_moved is None:
+            has_moved = changes.has_moved(everyone, since_first=at_first)
         if not has_moved and len(everyone) <= WATCH_RUNS_NAMED_MAX:
             yield self._evaluator(self.round.entities(everyone), lasts, now_us)
             return
