@@ -102,6 +102,7 @@ WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values togethe
 WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
 WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
 WATCH_RUNS_NAMED_MAX = 100  # runs that SQL names one by one; of more there is a temporary table
+WATCH_NAMED_MAX = 10_000  # agents and goals that SQL names one by one; if there are more, all of their runs are read
 WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
 WATCH_SHARDS_MAX = 16_384  # shards that a position may name
 WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows

@@ -17,7 +17,6 @@ from matrix.query.engine.value import Array
 
 if TYPE_CHECKING:
     from matrix.log.reader import LogReader
-    from matrix.query.engine.entities import Entities
     from matrix.query.engine.scan import Zone
 
 #: By shard, the last position that counts.
@@ -38,8 +37,6 @@ class News(Protocol):
     def reader(self) -> LogReader: ...
 
     def zones_behind(self, first: Vector) -> Sequence[Zone]: ...
-
-    def entities(self, gids: Sequence[int]) -> Entities: ...
 
 
 def newest(connection: sqlite3.Connection) -> dict[int, int]:

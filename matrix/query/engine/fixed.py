@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matrix.query.engine.changes import News, Vector
 
 _OF_EVENTS: Final = frozenset({"id", "seq", "time", "wall", "kind", "turn", "role", "text", "reply_to", "data"})
-_FIXED: Final = {
+FIXED: Final = {
     q.Relation.EVENTS: _OF_EVENTS,
     q.Relation.MESSAGES: _OF_EVENTS,
     q.Relation.SIMULATIONS: frozenset({"id", "name", "seed", "parent", "start"}),
@@ -27,18 +27,22 @@ _FIXED: Final = {
     q.Relation.GOALS: frozenset({"id", "name"}),
 }
 _LINKS: Final = ((), ("simulation",), ("agent",), ("from",), ("to",), ("peer",), ("goal",), ("cause",), ("state",))
-_OTHERS: Final = (q.Quantified, q.RelatedAggregate, q.Sequence, q.MatchCount, q.Caused, q.Related, q.Match, q.Follow)
+#: What looks at more than a row and what it leads to.
+OTHERS: Final = (
+    *(q.Quantified, q.RelatedAggregate, q.Related, q.Sequence, q.MatchCount, q.Caused),
+    *(q.Match, q.Funnel, q.Follow, q.Causes, q.Effects, q.Shape),
+)
 _STARTS: Final = frozenset({AGENT_STARTED, SIMULATION_STARTED, SIMULATION_FORKED})
 
 
 def is_fixed(nodes: Iterable[q.Node]) -> bool:
     """Whether a query of events names nothing but what holds for good, unless something is started later."""
-    return not any(isinstance(node, _OTHERS) or (isinstance(node, q.Field) and not _holds(node)) for node in nodes)
+    return not any(isinstance(node, OTHERS) or (isinstance(node, q.Field) and not _holds(node)) for node in nodes)
 
 
 def _holds(field: q.Field) -> bool:
     is_event = field.owner in (q.Relation.EVENTS, q.Relation.MESSAGES)
-    names = _FIXED.get(field.owner, frozenset())
+    names = FIXED.get(field.owner, frozenset())
     return field.links in _LINKS and field.name in names and (field.name != "data" or is_event)
 
 

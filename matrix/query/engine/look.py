@@ -7,14 +7,14 @@ at the earlier one nobody remembers, it sees that, too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from matrix.index.part import own_firsts, show_as_they_were, show_only, sources_of
-from matrix.limits import WATCH_LOOK_EVENTS_MAX, WATCH_LOOKS_BEHIND, WATCH_RUNS_NAMED_MAX
+from matrix.limits import WATCH_LOOK_EVENTS_MAX, WATCH_LOOKS_BEHIND, WATCH_NAMED_MAX, WATCH_RUNS_NAMED_MAX
 from matrix.query import syntax as q
 from matrix.query.engine.buckets import Progress, closed_buckets, progress_between, still_open
 from matrix.query.engine.changes import Changes, Vector
@@ -25,6 +25,7 @@ from matrix.query.engine.fresh import Identity, Plan, asked_rows, identities, ne
 from matrix.query.engine.scan import Wanted, kinds_of
 from matrix.query.engine.subset import Subset
 from matrix.query.engine.world import World
+from matrix.query.engine.written import led_to_by, touched_by
 from matrix.query.execute import result_of, staged
 from matrix.query.result import Result
 
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from matrix.query.round import Round
 
 #: By simulation, the rows that are there.
-There: TypeAlias = Mapping[int, frozenset[Identity]]
-_NO_ROWS: frozenset[Identity] = frozenset()
+There: TypeAlias = Mapping[int, Set[Identity]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Asked:
     needs: Needs
     columns: Mapping[str, frozenset[str]]
     is_fixed: bool  # whether it names of events only what nothing later changes (see fixed.py)
+    is_near: bool  # whether a row leads to nothing but what its own events name (see written.py)
+    is_own: bool  # whether only events about an agent or goal itself change whether it is asked for
 
 
 class Moments(NamedTuple):
@@ -63,6 +65,7 @@ class Found(NamedTuple):
     taken: tuple[int, ...]
     there: There
     progress: Mapping[int, Progress]
+    asked_again: There | None = None  # only these rows were looked at; of them ``there`` says which are there
 
 
 class Look:
@@ -87,6 +90,10 @@ class Look:
             return Found(Result.empty(), taken, {}, {})
         if self.asked.plan.per is not None:
             return self._buckets(moments, changes, gids, taken, progress)
+        if self.asked.is_own and moments.after == self.newest:
+            found_again = self._touched(moments, changes, gids, taken, there)
+            if found_again is not None:
+                return found_again
         before = self._there_before(moments, changes, gids, there)
         with self._at_second(changes, gids, moments.clocks[1]) as evaluator:
             frame = asked_rows(evaluator, self.asked.plan, set(gids))
@@ -94,6 +101,33 @@ class Look:
             now = {gid: frozenset(identity for identity, _ in found.get(gid, ())) for gid in gids}
             frame = frame.take(np.array(new_places(found, before), np.int64))
             return Found(*self._through_rest(evaluator, frame, taken), now, {})
+
+    def _touched(
+        self, moments: Moments, changes: Changes, gids: list[int], taken: tuple[int, ...], there: There
+    ) -> Found | None:
+        """The new rows among the agents or goals that the new events are about; None where all have to be asked."""
+        everyone = sorted({*gids, *sources_of(self.connection, gids)})
+        if len(everyone) > WATCH_RUNS_NAMED_MAX or any(gid not in there for gid in self._old(changes, gids)):
+            return None
+        written = self.round.written(moments.before, moments.after)
+        if any(written[gid].turns for gid in gids):
+            return None
+        relation = self.asked.plan.query.source.relation
+        asked = {gid: touched_by(self.connection, relation, gid, written[gid]) for gid in gids}
+        named = led_to_by(self.connection, relation, asked)
+        if named.size > WATCH_NAMED_MAX:
+            return None
+        entities = Entities(self.connection, everyone, named)
+        evaluator = self._evaluator(entities, changes.last_seqs(everyone, at_first=False), moments.clocks[1])
+        frame = asked_rows(evaluator, self.asked.plan, set(gids))
+        rows = {
+            gid: [(identity, place) for identity, place in found if identity[0] in asked[gid]]
+            for gid, found in identities(evaluator, frame).items()
+        }
+        now = {gid: {identity for identity, _ in rows.get(gid, ())} for gid in gids}
+        again = {gid: {(number, 1) for number in numbers} for gid, numbers in asked.items()}
+        frame = frame.take(np.array(new_places(rows, there), np.int64))
+        return Found(*self._through_rest(evaluator, frame, taken), now, {}, again)
 
     def rows_there(self, gids: Collection[int]) -> There:
         """The rows of some simulations at the newest moment."""
@@ -133,7 +167,8 @@ class Look:
         has_moved = not self._is_as_it_was(after, gids)
         if not is_newest and sources_of(self.connection, gids):  # how far these had come is asked, too
             changes = self.round.changes(before, after)
-        with self._world(changes, gids, clocks[1], at_first=False, has_moved=has_moved) as evaluator:
+        named = (before, after) if self.asked.is_near else None
+        with self._world(changes, gids, clocks[1], at_first=False, has_moved=has_moved, named=named) as evaluator:
             evaluator.world.zones_behind = lambda first: self._zones_between(first, after)
             frame = asked_rows(evaluator, self.asked.plan, set(gids), after=before)
             return self._through_rest(evaluator, frame, taken)
@@ -227,7 +262,14 @@ class Look:
 
     @contextlib.contextmanager
     def _world(
-        self, changes: Changes, gids: list[int], now_us: int, *, at_first: bool, has_moved: bool | None = None
+        self,
+        changes: Changes,
+        gids: list[int],
+        now_us: int,
+        *,
+        at_first: bool,
+        has_moved: bool | None = None,
+        named: tuple[Vector, Vector] | None = None,
     ) -> Iterator[Evaluator]:
         """Some simulations, and those that have events of theirs, at one of the two moments; nothing else is there."""
         everyone = sorted({*gids, *sources_of(self.connection, gids)})
@@ -235,7 +277,7 @@ class Look:
         if has_moved is None:
             has_moved = changes.has_moved(everyone, since_first=at_first)
         if not has_moved and len(everyone) <= WATCH_RUNS_NAMED_MAX:
-            yield self._evaluator(self.round.entities(everyone), lasts, now_us)
+            yield self._evaluator(self.round.entities(everyone, named), lasts, now_us)
             return
         self.connection.execute("SAVEPOINT part")
         try:
