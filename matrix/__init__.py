@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matrix.client.connect import connect as connect
     from matrix.errors import AskFailed as AskFailed
     from matrix.errors import MatrixError as MatrixError
     from matrix.errors import QueryError as QueryError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from matrix.runtime.scheduling.waits import Livelock as Livelock
     from matrix.runtime.simulation import Simulation as Simulation
     from matrix.runtime.statistics import SimulationStatistics as SimulationStatistics
+    from matrix.server.serving import serve as serve
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
@@ -66,10 +68,12 @@ _HOMES = {
     "Timer": ("matrix.runtime.mailbox", "Timer"),
     "UnknownOutcome": ("matrix.runtime.calls.call", "UnknownOutcome"),
     "call_policy": ("matrix.runtime.calls.policy", "call_policy"),
+    "connect": ("matrix.client.connect", "connect"),
     "import_files": ("matrix.store", "import_files"),
     "open": ("matrix.store", "open"),
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
     "run": ("matrix.runtime.blocking", "run"),
+    "serve": ("matrix.server.serving", "serve"),
 }
 
 __all__ = sorted(_HOMES)  # computed: no name is listed that has no home

@@ -96,6 +96,8 @@ class Diff:
             first = getattr(self, name)
             events = () if first is None else (("one", first.one), ("other", first.other))
             found[name] = {which: _plain_event(event) for which, event in events} or None
+            if first is not None:
+                found[name]["lines"] = list(first.lines)
         return found
 
     def __str__(self) -> str:

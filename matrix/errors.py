@@ -14,6 +14,11 @@
     |   +-- ImportRefused     a file that is not of the format, is cut off, or is already there
     +-- AskFailed             whoever was asked ended, or was restarted, before it answered
     +-- SimulationFailed      the group of what the agents of a simulation raised
+    +-- ServerError           a server that was asked for its store: not there, not willing, or not right
+    |   +-- ConnectionLost        nobody answers there, or the connection broke
+    |   +-- Unauthorized          no token, a wrong one, or one that does not allow this
+    |   +-- ServerBusy            it has as much to do, or as many connections, as it takes
+    |   +-- ServerFailed          it said what the protocol does not have, or met a mistake of its own
     +-- StoreError            the world's fault: disk, other processes, damaged bytes
         +-- LogWriteError     the log could not be written; what was acknowledged stays readable
         +-- ShardBusy         another process writes this shard
@@ -133,6 +138,26 @@ class NotAStore(UsageError):
 
 class ImportRefused(UsageError):
     """A file was not imported, and nothing of it is in the store."""
+
+
+class ServerError(MatrixError):
+    """A server did not answer for its store: ``matrix.connect`` or a call of what that returns."""
+
+
+class ConnectionLost(ServerError):
+    """Nobody answers at that address, or the connection broke; what was asked can be asked again."""
+
+
+class Unauthorized(ServerError):
+    """The server wants a token, another one, or one that allows more."""
+
+
+class ServerBusy(ServerError):
+    """The server has as much to do as it takes; ask again in a while."""
+
+
+class ServerFailed(ServerError):
+    """The server said something that the protocol does not have, or met a mistake of its own."""
 
 
 class StoreError(MatrixError):

@@ -114,6 +114,109 @@ WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is qu
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
+# -- the server's processes ----------------------------------------------------------------------
+CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
+
+# -- watches that are served ---------------------------------------------------------------------
+SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
+SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
+SERVED_WATCH_BYTES_MAX = 4 * 1024 * 1024  # or so many bytes of them
+SERVED_WATCHES_BYTES_MAX = 256 * 1024 * 1024  # that wait for all clients together; beyond that the slowest one lags
+SERVED_WATCH_SEND_BYTES = 256 * 1024  # batches handed to a connection side by side, unless one alone has more
+SERVED_WATCH_BATCH_BYTES = 1024 * 1024  # of Arrow memory, in a batch of several rows
+SERVED_WATCH_LAG_S = 5.0  # after which a client that takes none of them is told that it lags
+SERVED_WATCH_LOOK_S = 30.0  # wall time of one look
+SERVED_WATCH_POSITION_S = 1.0  # between two positions told while no row comes
+SERVED_WATCH_MEMORY_BYTES = 2 * 1024 * 1024 * 1024  # of each of the two processes that look
+SERVED_WATCH_SLOW_LOOK_S = 0.03  # of a processor; a watch whose looks take more leaves those that are quick
+SERVED_WATCH_SLOW_LOOKS_MAX = 3  # of its last 16: one may be the machine's fault
+SERVED_WATCH_SLOW_REST_S = 60.0  # of quick looks before it comes back
+SERVED_WATCH_BEHIND_S = 1.0  # a watch that has not looked for so long catches up away from the quick ones
+SERVED_WATCH_UNTAKEN_S = 0.1  # between two looks while nobody takes what the last ones told
+SERVED_WATCH_GLANCE_S = 0.1  # between two glances of the server at what the processes that look are at
+SERVED_WATCH_RESTART_S = 0.5  # before such a process is started again that died before it did anything
+SERVED_WATCH_DEATHS_MAX = 5  # of processes in a row that said nothing, before their watches are ended
+SERVED_WATCH_CRASHES_MAX = 2  # of the process in a watch's look, before that watch is ended
+
+# -- the client -----------------------------------------------------------------------------------
+CLIENT_CONNECT_S = 10  # until the server has said "welcome"
+CLIENT_REPLY_S = 60  # of silence after a request; a server says "progress" all the time
+CLIENT_PING_S = 20  # of silence before the server is pinged, and again before it counts as gone
+CLIENT_CLOSE_S = 1  # for parting in good order
+CLIENT_MESSAGE_BYTES_MAX = 256 * 1024 * 1024  # of a message from the server: a batch has 8 MiB, or one long row
+CLIENT_NOTICES_MAX = 1_000  # remarks about one answer
+CLIENT_PAGE_ROWS = 10_000  # rows in a batch of an answer that is taken whole
+CLIENT_CREDIT = 8  # batches on their way for one request
+CLIENT_UNANSWERED_MAX = 8  # requests sent and not yet begun to be answered; a server works at two of a connection
+CLIENT_TRIES_MAX = 6  # times in a row that a watch connects anew
+CLIENT_REST_S = 0.1  # before the first of them; then three times as long each time
+CLIENT_REST_MAX_S = 5
+CLIENT_MESSAGES_SHARE = 0.75  # of the messages a second that the server takes
+
 # -- the prompt ---------------------------------------------------------------------------------
 PROMPT_HISTORY_BYTES_MAX = 1024 * 1024  # a longer file is cut when a prompt opens
 PROMPT_HISTORY_ENTRIES_KEPT = 2_000  # of the newest, when it is cut
+
+# -- the server's protocol ------------------------------------------------------------------------
+PROTOCOL_ID_MAX = 2**53 - 1  # of a request; JavaScript has no greater whole number
+PROTOCOL_ID_CHARS_MAX = 64  # of a request's id that is a text
+PROTOCOL_DEPTH_MAX = 16  # nesting of a message; a list of durations in params has 4
+PROTOCOL_PARAMS_MAX = 256  # values for one query
+PROTOCOL_PAGE_ROWS = 1_000  # rows in a batch, unless it is said
+PROTOCOL_PAGE_ROWS_MAX = 10_000
+PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it is said
+PROTOCOL_CREDIT_MAX = 1_000_000
+SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
+SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off
+
+# -- the server's work --------------------------------------------------------------------------
+WORK_PLACES_MAX = 4  # queries at work at a time
+WORK_PLACES_KEPT = 1  # of those, for queries that have not run for WORK_LONG_AFTER_S yet
+WORK_PLACES_PER_CLIENT_MAX = 2
+WORK_WAITING_MAX = 32  # queries that wait for a place; more are refused
+WORK_SECONDS_MAX = 30.0  # wall time of a query, from when it began to run
+WORK_LONG_AFTER_S = 1.0  # a query that has run for so long stands behind others
+WORK_MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # that a query may take beside what its process had before
+WORK_SMALL_PLACES_MAX = 2  # checks, completions and summaries at work at a time, beside the queries
+WORK_SMALL_SECONDS_MAX = 5.0  # wall time of one of them
+WORK_STARTING_SECONDS_MAX = 60.0  # until a process says that it is ready
+WORK_CANCEL_SECONDS = 0.005  # that a cancelled query may take to end by itself
+WORK_PROGRESS_INTERVAL_S = 0.5
+WORK_PAGES_AHEAD_MAX = 16  # batches made at a time, while the client has credit
+WORK_HELD_BYTES_MAX = 64 * 1024 * 1024  # of batches that are made and not yet sent, in all
+WORK_HELD_PER_CLIENT_BYTES_MAX = 16 * 1024 * 1024
+WORK_SPILL_BYTES_MAX = 4 * 1024 * 1024 * 1024  # of answers kept in files until clients take them
+WORK_SPILL_PER_CLIENT_BYTES_MAX = 1024 * 1024 * 1024
+WORK_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from a process of the server to the other
+PAGE_BYTES_MAX = 8 * 1024 * 1024  # a batch of rows on the wire
+PIECE_BYTES_MAX = 1024 * 1024  # a piece of an exported file
+
+assert WORK_PLACES_KEPT < WORK_PLACES_MAX
+assert PAGE_BYTES_MAX <= WORK_HELD_PER_CLIENT_BYTES_MAX <= WORK_HELD_BYTES_MAX
+assert PAGE_BYTES_MAX < WORK_MESSAGE_BYTES_MAX
+
+# -- the server's port ------------------------------------------------------------------------------
+SERVE_PORT = 8_765
+SERVE_TOKEN_BYTES = 32  # of a token that is made: 256 bits, which nobody guesses
+SERVE_TOKEN_CHARS_MIN = 16  # of a token that is given
+SERVE_TOKEN_CHARS_MAX = 512
+SERVE_FAILURES_MAX = 10  # wrong tokens in a minute; from then on each try is answered SERVE_FAILURE_DELAY_S later
+SERVE_FAILURE_DELAY_S = 1.0
+SERVE_CONNECTIONS_MAX = 64  # half-open ones count: each holds a descriptor and a task
+SERVE_CONNECTIONS_PER_TOKEN_MAX = 16
+SERVE_HEAD_BYTES_MAX = 16 * 1024  # of a request's line and headers
+SERVE_HANDSHAKE_S = 5.0  # for head, upgrade and hello together
+SERVE_KEEP_ALIVE_S = 5.0  # between two plain requests of one connection
+SERVE_ANSWER_S = 10.0  # that a client may take to read a plain answer
+SERVE_MESSAGE_BYTES_MAX = 256 * 1024  # of a message to the server: four texts of QUERY_BYTES_MAX
+SERVE_FRAGMENTS_MAX = 1_024  # of a message
+SERVE_FRAGMENTS_PER_MESSAGE = 10  # as many fragments count as one message: they cost about that
+SERVE_MESSAGE_S = 10.0  # from a message's first byte to its last, as far as the server waits for them
+SERVE_MESSAGES_PER_S = 100  # on average over SERVE_RATE_S; pings and the like count too
+SERVE_RATE_S = 10.0
+SERVE_PING_S = 20.0  # between two pings to a client
+SERVE_SILENCE_S = 20.0  # without an answer to one
+SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
+SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
+
+assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX

@@ -138,6 +138,16 @@ class Store:
         checked = check(text, parameters)
         return self._asked(lambda: execute(checked, self))
 
+    def explain(self, text: str, /, **parameters: Any) -> Result:
+        """What becomes of the rows of a question, part by part; ``explain`` in front of it may be left out."""
+        from dataclasses import replace
+
+        from matrix.query.check import check
+        from matrix.query.execute import execute
+
+        checked = replace(check(text, parameters), is_explain=True)
+        return self._asked(lambda: execute(checked, self))
+
     def complete(self, text: str, cursor: int | None = None) -> list[Completion]:
         """What may come next in a query at ``cursor`` (None: at its end), with names that this store has."""
         from matrix.query.complete import complete

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 import click
 
-from matrix.cli import output
+from matrix.cli import output, target
 
 
 @click.command(
@@ -19,19 +18,20 @@ from matrix.cli import output
 @click.argument("one")
 @click.argument("other")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object; durations in microseconds.")
-def command(store: str, one: str, other: str, as_json: bool) -> None:
-    """Compare two simulations of STORE (ids): where they first differ, and how they came out.
+@target.token_option
+def command(store: str, one: str, other: str, as_json: bool, token: str | None) -> None:
+    """Compare two simulations (ids) of STORE: where they first differ, and how they came out.
 
     The events that a fork shares with its parent are skipped. Where time and measured durations differ first, as
     between two live runs, the first event that differs in more is shown, too. Then what differs of outcome, goals by
     role, counts by kind and final state: as lines for people, in a pipe as one JSON object for each value.
     """
-    import matrix
+    from matrix.query.rows import json_default
 
-    with matrix.open(store) as opened:
+    with target.opened(store, token) as opened:
         found = opened.diff(one, other)
     if as_json:
-        click.echo(json.dumps(found.as_data(), ensure_ascii=False, indent=2, default=_plain))
+        click.echo(json.dumps(found.as_data(), ensure_ascii=False, indent=2, default=json_default))
     elif output.is_terminal(sys.stdout):
         click.echo(str(found), color=output.colour())
     else:
@@ -39,8 +39,4 @@ def command(store: str, one: str, other: str, as_json: bool) -> None:
             output.words(line)
         for what, before, after in found.rows():
             row = {"what": what, one: before, other: after}
-            click.echo(json.dumps(row, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+            click.echo(json.dumps(row, ensure_ascii=False, default=json_default))

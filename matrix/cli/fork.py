@@ -78,9 +78,9 @@ def command(
 
 
 def _write(outcomes: list[Outcome]) -> None:
-    from matrix.cli import rows
     from matrix.cli.run import ROWS_SHOWN_MAX, glance_table, outcome_table
     from matrix.cli.table import write_table
+    from matrix.query import rows
 
     if output.is_terminal(sys.stdout):
         write_table(glance_table(outcomes[:ROWS_SHOWN_MAX]), sys.stdout, width=shutil.get_terminal_size().columns)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from matrix.cli import output
+from matrix.cli import output, target
 from matrix.query.engine.notation import time_text
 
 if TYPE_CHECKING:
+    from matrix.cli.target import Target
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
-    from matrix.store import Store
 
 PATHS_SHOWN_MAX = 8
 PAIRS_SHOWN_MAX = 8
@@ -35,27 +34,28 @@ _OF_RUNS = (
 @click.argument("store")
 @click.argument("simulation", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object; durations in microseconds.")
-def command(store: str, simulation: str | None, as_json: bool) -> None:
-    """Show what is in STORE: simulations, agents, goals, kinds of events and what they carry.
+@target.token_option
+def command(store: str, simulation: str | None, as_json: bool, token: str | None) -> None:
+    """Show what is in STORE, a folder or a server's address: simulations, agents, goals, kinds, what events carry.
 
     With SIMULATION (an id): how that one went, and its digest, which is the same for every run of
     one program with one seed and the same parameters.
     """
-    import matrix
-
-    with matrix.open(store) as opened:
+    with target.opened(store, token) as opened:
         if simulation is None:
             show_store(opened, as_json)
         else:
             show_simulation(opened, simulation, as_json)
 
 
-def show_store(store: Store, as_json: bool) -> None:
+def show_store(store: Target, as_json: bool) -> None:
     summary, kinds = store.info(), store.kinds()
     if as_json:
-        _print_json({"path": str(store.path), **dataclasses.asdict(summary), "kinds": [_plain(k) for k in kinds]})
+        from matrix.index.lookup import store_data
+
+        _print_json(store_data(target.name_of(store), summary, kinds))
         return
-    heading(str(store.path))
+    heading(target.name_of(store))
     facts(_store_facts(summary))
     if kinds:
         click.echo()
@@ -92,11 +92,11 @@ def show_kinds(kinds: Iterable[KindEntry]) -> None:
     write_table(pa.table(columns), sys.stdout, width=shutil.get_terminal_size().columns if is_terminal else None)
 
 
-def show_simulation(store: Store, id: str, as_json: bool) -> None:
+def show_simulation(store: Target, id: str, as_json: bool) -> None:
     summary = store.simulation(id)
     digest = store.digest(id) if summary.end is not None else None
     if as_json:
-        _print_json({**_plain(summary), "digest": digest})
+        _print_json({**summary.as_data(), "digest": digest})
         return
     heading(f"{summary.id}  {summary.name or ''}")
     facts(_simulation_facts(summary) | ({"digest": digest} if digest else {}))
@@ -157,18 +157,6 @@ def _pairs(data: Mapping[str, Any]) -> str:
     shown = [f"{name}={json.dumps(v, ensure_ascii=False, default=str)}" for name, v in parameters.items()]
     more = f" and {len(shown) - PAIRS_SHOWN_MAX} more" if len(shown) > PAIRS_SHOWN_MAX else ""
     return " ".join(shown[:PAIRS_SHOWN_MAX]) + more
-
-
-def _plain(summary: SimulationSummary | KindEntry) -> dict[str, Any]:
-    """As JSON can hold it: counts by (name, status) become nested maps."""
-    plain = dataclasses.asdict(summary)
-    for key, value in plain.items():
-        if isinstance(value, dict) and any(isinstance(k, tuple) for k in value):
-            nested: dict[str, dict[str, int]] = {}
-            for (name, status), count in value.items():
-                nested.setdefault(name or "", {})[status] = count
-            plain[key] = nested
-    return plain
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

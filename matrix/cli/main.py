@@ -26,6 +26,7 @@ VERBS = {
     "run": "run",
     "query": "query",
     "watch": "watch",
+    "serve": "serve",
     "check": "check",
     "info": "info",
     "replay": "replay",

@@ -8,18 +8,17 @@ import os
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from matrix.cli import output, values
+from matrix.cli import output, target, values
 from matrix.cli.watch import watch_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from matrix.query.rows import Rows
 
 FORMATS = ("table", "json", "jsonl", "csv", "arrow", "parquet")
 _BY_SUFFIX = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".arrow": "arrow"}
@@ -37,11 +36,18 @@ _BY_SUFFIX |= {".parquet": "parquet", ".txt": "table"}
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table on a terminal, else jsonl.")
 @click.option("-o", "--output", "file", metavar="FILE", help="Write the rows here; .csv, .parquet… say the format.")
+@target.token_option
 @click.option("--no-history", is_flag=True, envvar="MATRIX_NO_HISTORY", help="Keep nothing that is typed at a prompt.")
 def command(
-    store: str, query: tuple[str, ...], params: tuple[str, ...], form: str | None, file: str | None, no_history: bool
+    store: str,
+    query: tuple[str, ...],
+    params: tuple[str, ...],
+    form: str | None,
+    file: str | None,
+    token: str | None,
+    no_history: bool,
 ) -> None:
-    """Ask STORE a question; rows go to stdout.
+    """Ask STORE, a folder or the address of a server, a question; rows go to stdout.
 
     QUERY is one argument (quote it), or - to read it from stdin. Without it a prompt opens on a terminal, with
     completion and history (in the user's state folder; --no-history or MATRIX_NO_HISTORY=1 keeps none).
@@ -61,27 +67,23 @@ def command(
     if not query:
         from matrix.cli.prompt.session import open_prompt
 
-        open_prompt(store, bound, form, keeps_history=not no_history)
+        open_prompt(store, bound, form, token=token, keeps_history=not no_history)
         return
     text = sys.stdin.read() if query[0] == "-" else query[0]
 
-    import matrix
-    import matrix.query.execute  # loaded before the clock starts: the time shown is the query's own
     from matrix.query.check import check
 
     asked = check(text, bound)
-    if asked.is_watch and not asked.is_explain:
-        watch_rows(store, text, bound, form=form, after=None, file=file)
-        return
-    with matrix.open(store) as opened:
-        begun = time.perf_counter()
-        result = opened.query(text, **bound)
-        took = time.perf_counter() - begun
-    left_out = write_rows(result.table, form, file)
-    for line in result.notices:
+    with target.opened(store, token) as opened:
+        if asked.is_watch and not asked.is_explain:
+            watch_rows(opened, text, bound, form=form, after=None, file=file)
+            return
+        answer = target.ask(opened, text, bound)
+        left_out = write_rows(answer.rows, form, file)
+    for line in answer.notices:
         output.notice(line)
     if form == "table":
-        _footer(result.table, took, left_out)
+        _footer(answer.count, answer.seconds, left_out)
 
 
 def _is_at_a_terminal() -> bool:
@@ -102,9 +104,9 @@ def format_of(form: str | None, file: str | None) -> str:
     return form or ("table" if is_terminal else "jsonl")
 
 
-def write_rows(table: pa.Table, form: str, file: str | None) -> list[str]:
+def write_rows(table: Rows, form: str, file: str | None) -> list[str]:
     """Write the rows to a file, or to stdout; returns the columns that a table left out."""
-    from matrix.cli import rows
+    from matrix.query import rows
 
     with _opened(file) as out:
         if form != "table":
@@ -113,7 +115,7 @@ def write_rows(table: pa.Table, form: str, file: str | None) -> list[str]:
         return _write_table(table, out, to_terminal=file is None and output.is_terminal(sys.stdout))
 
 
-def _write_table(table: pa.Table, out: BinaryIO, *, to_terminal: bool) -> list[str]:
+def _write_table(table: Rows, out: BinaryIO, *, to_terminal: bool) -> list[str]:
     from matrix.cli.table import write_table
 
     if to_terminal:
@@ -146,9 +148,9 @@ def _opened(file: str | None) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def _footer(table: pa.Table, took: float, left_out: list[str]) -> None:
+def _footer(count: int, took: float, left_out: list[str]) -> None:
     if output.is_terminal(sys.stderr):
-        counted = output.count(table.num_rows, "row") if table.num_rows else "no rows"
+        counted = output.count(count, "row") if count else "no rows"
         output.words(f"{counted} · {took:.2f} s" if took >= 0.005 else counted, style="bright_black")
     tell_left_out(left_out)
 

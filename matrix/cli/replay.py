@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from matrix.cli import output, values
+from matrix.cli import output, target, values
 
 if TYPE_CHECKING:
+    from matrix.cli.target import Target
     from matrix.runtime.again.replay import Replay
-    from matrix.store import Store
 
 
 @click.command(
@@ -30,8 +30,16 @@ if TYPE_CHECKING:
 @click.option("--until", metavar="SEQ|TIME", help="Stop behind this event, or at this virtual time.")
 @click.option("--debug", is_flag=True, help="There, open the Python debugger inside the agent.")
 @click.option("--pin", is_flag=True, help="Refuse another version of the code, of Python or of its packages.")
+@target.token_option
 def command(
-    store: str, simulation: str | None, everything: bool, program: str | None, until: str | None, debug: bool, pin: bool
+    store: str,
+    simulation: str | None,
+    everything: bool,
+    program: str | None,
+    until: str | None,
+    debug: bool,
+    pin: bool,
+    token: str | None,
 ) -> None:
     """Run SIMULATION (an id) of STORE again with its recorded inputs, and compare every event.
 
@@ -53,10 +61,8 @@ def command(
 
         options["program"] = load_program(program)
 
-    import matrix
-
     begun = time.perf_counter()
-    with matrix.open(store) as opened:
+    with target.opened(store, token) as opened:
         told = _tell(_replays(opened, simulation, options), is_one=not everything)
     if everything:
         _summary(told, time.perf_counter() - begun, store)
@@ -64,15 +70,26 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _replays(store: Store, simulation: str | None, options: dict[str, Any]) -> Iterator[Replay]:
+def _replays(store: Target, simulation: str | None, options: dict[str, Any]) -> Iterator[Replay]:
+    if target.is_served(store):
+        options = _none_of(options)
     if simulation is None:
         yield from store.replay_all(**options)
     else:
         yield store.replay(simulation, **options)
 
 
+def _none_of(options: dict[str, Any]) -> dict[str, Any]:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(f"--{given[0]} is for a store in a folder; a server replays what was recorded as it was")
+    return {}
+
+
 def _tell(replays: Iterator[Replay], *, is_one: bool) -> Counter[str]:
     """Write each result as it comes; counts them by status, and all their events."""
+    from matrix.query.rows import json_default
+
     told: Counter[str] = Counter()
     noted: set[str] = set()
     for replay in replays:
@@ -83,24 +100,12 @@ def _tell(replays: Iterator[Replay], *, is_one: bool) -> Counter[str]:
                 output.notice(note)
                 noted.add(note)
         if not output.is_terminal(sys.stdout):
-            click.echo(json.dumps(as_data(replay), ensure_ascii=False, default=_plain))
+            click.echo(json.dumps(replay.as_data(), ensure_ascii=False, default=json_default))
         if replay.divergence is not None:
             output.words(str(replay), style="red")
         elif is_one:
             output.words(str(replay), style="green")
     return told
-
-
-def as_data(replay: Replay) -> dict[str, Any]:
-    """What a replay found, for machines."""
-    found = {name: getattr(replay, name) for name in ("id", "status", "events", "digest", "seconds")}
-    found["notes"] = list(replay.notes)
-    found["divergence"] = None if replay.divergence is None else replay.divergence.as_data()
-    return found
-
-
-def _plain(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _summary(told: Counter[str], took: float, store: str) -> None:

@@ -56,9 +56,9 @@ def command(store: str, program: str | None, durability: str) -> None:
 def _write(done: list[Resumed]) -> None:
     import pyarrow as pa
 
-    from matrix.cli import rows
     from matrix.cli.run import ROWS_SHOWN_MAX, glance_table, outcome_table
     from matrix.cli.table import write_table
+    from matrix.query import rows
 
     ended = [one for one in done if one.outcome is not None]
     outcomes = [one.outcome for one in ended if one.outcome is not None]

@@ -135,8 +135,8 @@ def _refuse_options(parameters: dict[str, Any]) -> None:
 
 
 def _write(outcomes: list[Outcome]) -> None:
-    from matrix.cli import rows
     from matrix.cli.table import write_table
+    from matrix.query import rows
 
     if not output.is_terminal(sys.stdout):
         rows.write_jsonl(outcome_table(outcomes), sys.stdout.buffer)

@@ -20,7 +20,8 @@ import click
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
-from matrix.cli import output, rows
+from matrix.cli import output
+from matrix.query import rows
 from matrix.query.engine.notation import duration_text, message_text, number_text
 
 SAMPLE_ROWS = 1_000  # widths are taken from so many
@@ -81,12 +82,12 @@ class Column:
         return pad + text if self.is_right else text + pad
 
 
-def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, indent: str = "") -> list[str]:
+def write_table(table: rows.Rows, out: TextIO, *, width: int | None = None, indent: str = "") -> list[str]:
     """Write the table, at most `width` cells wide; returns the names of columns that were left out."""
     width = None if width is None else width - len(indent)
     columns = [_column(field, i) for i, field in enumerate(table.schema)]
     for column in columns:
-        column.is_drawn = DRAWN.get(column.name) in table.column_names
+        column.is_drawn = DRAWN.get(column.name) in table.schema.names
         column.is_whole |= column.is_drawn
     lines = _cells(table, columns)
     sample = list(itertools.islice(lines, SAMPLE_ROWS))
@@ -94,7 +95,7 @@ def write_table(table: pa.Table, out: TextIO, *, width: int | None = None, inden
         column.width = max(map(_width, (column.name, *(row[column.index] for row in sample))))
         column.is_empty = bool(sample) and not any(row[column.index] for row in sample)
     shown = columns if width is None else fitted(columns, width)
-    if table.num_columns:
+    if len(table.schema):
         click.secho(indent + line([c.fit(c.name) for c in shown]), file=out, bold=True, color=output.colour())
         click.secho(indent + GAP.join("─" * c.width for c in shown), file=out, dim=True, color=output.colour())
     for row in itertools.chain(sample, lines):
@@ -145,7 +146,7 @@ def safe(value: object) -> str:
     return str(value).translate(_SAFE)
 
 
-def _cells(table: pa.Table, columns: list[Column]) -> Iterator[list[str]]:
+def _cells(table: rows.Rows, columns: list[Column]) -> Iterator[list[str]]:
     for batch in rows.batches(table):
         texts = [["" if v is None else c.show(v) for v in rows.values(batch, c.index)] for c in columns]
         yield from map(list, zip(*texts))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from matrix.cli import output, values
+from matrix.cli import output, target, values
 
 if TYPE_CHECKING:
     from matrix.cli.table import Column
+    from matrix.cli.target import Target
     from matrix.query.syntax import Type
     from matrix.query.watch import WatchedRow
 
@@ -33,8 +34,16 @@ FORMATS = ("table", "jsonl")
 @click.option("--after", metavar="POSITION", help='"start": all that was written before, first; or a row\'s position.')
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: a table on a terminal, else jsonl.")
-def command(store: str, query: tuple[str, ...], after: str | None, params: tuple[str, ...], form: str | None) -> None:
-    """Tell the rows of QUERY in STORE as they come, until Ctrl-C.
+@target.token_option
+def command(
+    store: str,
+    query: tuple[str, ...],
+    after: str | None,
+    params: tuple[str, ...],
+    form: str | None,
+    token: str | None,
+) -> None:
+    """Tell the rows of QUERY in STORE, a folder or the address of a server, as they come, until Ctrl-C.
 
     Without --after, from now on. In jsonl each row has its "position": with --after POSITION a watch goes on right
     behind that row, without a gap and without telling a row twice.
@@ -43,11 +52,12 @@ def command(store: str, query: tuple[str, ...], after: str | None, params: tuple
         raise click.UsageError(f"the query is one argument; put it in quotes: matrix watch {store} '{' '.join(query)}'")
     bound = values.pairs(params, option="--param", of_query=True)
     text = sys.stdin.read() if query[0] == "-" else query[0]
-    watch_rows(store, text, bound, form=form, after=after)
+    with target.opened(store, token) as opened:
+        watch_rows(opened, text, bound, form=form, after=after)
 
 
 def watch_rows(
-    store: str,
+    store: Target,
     text: str,
     parameters: Mapping[str, Any],
     *,
@@ -58,10 +68,7 @@ def watch_rows(
     """Write rows to stdout as they come."""
     if file is not None or form not in (None, *FORMATS):
         raise click.UsageError(f"a watch has no end, so its rows go to stdout, as {' or '.join(FORMATS)}")
-    import matrix
-
-    with matrix.open(store) as opened:
-        watched = opened.watch(text, after=after, **parameters)
+    watched = store.watch(text, after=after, **parameters)
     is_terminal = output.is_terminal(sys.stdout)
     form = form or ("table" if is_terminal else "jsonl")
     write = _JsonLines(watched.columns).write if form == "jsonl" else _Lines(watched.columns, is_terminal).write

@@ -6,8 +6,8 @@ Everything here reads; bring the index up with ``Index.follow`` first.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cbor2
@@ -39,6 +39,10 @@ class SimulationSummary:
     goals: Mapping[tuple[str | None, str], int]
     shared_events: int = 0
 
+    def as_data(self) -> dict[str, Any]:
+        """As JSON can hold it: counts by (name, status) become nested maps."""
+        return {**asdict(self), "agents": _nested(self.agents), "goals": _nested(self.goals)}
+
 
 @dataclass(frozen=True, slots=True)
 class KindEntry:
@@ -65,6 +69,18 @@ class StoreSummary:
     simulations: Mapping[str, int]
     goals: Mapping[str, int]
     shared_events: int = 0
+
+
+def store_data(name: str, summary: StoreSummary, kinds: Sequence[KindEntry]) -> dict[str, Any]:
+    """A store at a glance with its kinds, for machines; ``name`` is how whoever asks calls it."""
+    return {"path": name, **asdict(summary), "kinds": [asdict(entry) for entry in kinds]}
+
+
+def _nested(counts: Mapping[tuple[str | None, str], int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (name, status), count in counts.items():
+        nested.setdefault(name or "", {})[status] = count
+    return nested
 
 
 def simulations_named(connection: sqlite3.Connection, id: str) -> list[int]:

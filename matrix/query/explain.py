@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.engine.evaluate import Evaluator
     from matrix.query.engine.world import World
 
-_SCHEMA = pa.schema(
+SCHEMA: Final = pa.schema(
     [
         ("step", pa.string()),
         ("rows_in", pa.int64()),
@@ -81,7 +81,7 @@ def explain(query: q.Query, world: World, answer: Callable[[q.Query, Evaluator],
     took = time.perf_counter_ns() - began
     lines = list(_Explainer(query, world, evaluator.trace).lines())
     lines.append(Line(0, "answer", Passed(None, len(result), took)))
-    table = pa.Table.from_pylist([line.row() for line in lines], schema=_SCHEMA)
+    table = pa.Table.from_pylist([line.row() for line in lines], schema=SCHEMA)
     return Result(table, result.notices)
 
 

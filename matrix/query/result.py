@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from matrix.errors import UsageError
 from matrix.limits import RESULT_CELL_CHARS_MAX, RESULT_ROWS_SHOWN, RESULT_WIDTH_MAX
 from matrix.query.engine.show import cell_text, is_right_aligned
+from matrix.query.rows import is_json
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +36,7 @@ class Result:
     def __init__(
         self, table: pa.Table, notices: list[str] | None = None, objects: Mapping[str, list[Any]] | None = None
     ) -> None:
-        """``objects`` holds the Python values of the columns that ``table`` has as JSON text."""
+        """``objects`` holds the Python values of the columns that ``table`` has as JSON text; else they are parsed."""
         self.table = table
         self.notices = notices or []
         self._objects = dict(objects or {})
@@ -43,6 +45,11 @@ class Result:
     def empty(cls, notices: list[str] | None = None) -> Result:
         """No rows, of no columns."""
         return cls(pa.table({}), notices)
+
+    @classmethod
+    def of_batches(cls, batches: list[pa.RecordBatch], schema: pa.Schema, notices: list[str]) -> Result:
+        """Rows that come from a file or from a server."""
+        return cls(pa.Table.from_batches(batches, schema), notices)
 
     def part(self, start: int, count: int) -> Result:
         """At most ``count`` rows from place ``start`` on."""
@@ -67,6 +74,8 @@ class Result:
         if name in self._objects:
             return self._objects[name]
         column = self.table.column(place)
+        if is_json(self.table.schema.field(place)):
+            return [None if text is None else json.loads(text) for text in column.to_pylist()]
         if pa.types.is_duration(column.type) or pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
         values: list[Any] = column.to_pylist()
@@ -86,7 +95,9 @@ class Result:
             ) from None
         frame = self.table.to_pandas()
         lists = [field.name for field in self.table.schema if pa.types.is_list(field.type)]  # else arrays of numpy's
-        for name, values in (self._objects | {name: self.table[name].to_pylist() for name in lists}).items():
+        nested = [name for name in self.column_names if is_json(self.table.schema.field(name))]
+        data = {name: self._plain(self.table.schema.get_field_index(name), name) for name in nested}
+        for name, values in (data | {name: self.table[name].to_pylist() for name in lists}).items():
             frame[name] = pandas.Series(values, index=frame.index, dtype=object)
         return frame
 

@@ -49,8 +49,11 @@ class Outlet(Protocol):
 
     encoding: Encoding
 
-    async def send(self, frames: Sequence[Frame]) -> None:
-        """Hand these frames to the connection, side by side; returns when it has taken them."""
+    async def send(self, frames: Sequence[Frame], *, is_last: bool = False) -> None:
+        """Hand these frames to the connection, side by side; returns when it has taken them.
+
+        ``is_last`` with the last reply: from then on the client may use the id again.
+        """
 
     async def take_credit(self) -> None:
         """Wait until one more batch may be sent, and take that credit."""

@@ -12,24 +12,23 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import matrix
-import matrix.query.execute  # loaded before the first question: the time shown is the query's own
-from matrix.cli import output, query, rows
+from matrix.cli import output, query, target
 from matrix.cli.prompt import commands
 from matrix.cli.prompt.completer import PromptCompleter
 from matrix.cli.prompt.draft import Draft, is_command
 from matrix.cli.prompt.editor import Editor
 from matrix.cli.prompt.history import history_file, open_history
-from matrix.cli.table import write_table
+from matrix.cli.table import safe, write_table
 from matrix.cli.watch import watch_rows
 from matrix.errors import MatrixError, QueryError, UsageError
 from matrix.limits import RESULT_ROWS_SHOWN
+from matrix.query import rows
 from matrix.query.check import check
+from matrix.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
     from matrix.query.complete import Completion
 
 
-def open_prompt(path: str, params: Mapping[str, Any], form: str, *, keeps_history: bool) -> None:
+def open_prompt(path: str, params: Mapping[str, Any], form: str, *, token: str | None, keeps_history: bool) -> None:
     """Ask a store one question after the other, until the user leaves."""
-    session = Session(path, params, form)
+    session = Session(path, params, form, token)
     history, trouble = open_history(history_file() if keeps_history else None)
     completer = PromptCompleter(session.complete, lambda text: commands.offers(session, text))
     editor = Editor(session.name, draft=Draft(session.mistake), completer=completer, history=history)
@@ -59,23 +58,26 @@ def open_prompt(path: str, params: Mapping[str, Any], form: str, *, keeps_histor
 class Session:
     """What is remembered from one line to the next."""
 
-    def __init__(self, path: str, params: Mapping[str, Any], form: str) -> None:
-        self.path, self.form = path, form
-        self.store = matrix.open(path)
+    def __init__(self, path: str, params: Mapping[str, Any], form: str, token: str | None = None) -> None:
+        self._path, self._token = path, token
+        self.form = form
+        self.store = target.open_target(path, token)
         self.params: dict[str, Any] = dict(params)
         self.last: pa.Table | None = None
 
     @property
     def name(self) -> str:
-        """The store's folder, as the prompt shows it."""
-        return Path(self.path).resolve().name or "matrix"
+        """The store's folder, as the prompt shows it; of a server, what that calls its store."""
+        if isinstance(self.store, Store):
+            return self.store.path.resolve().name or "matrix"
+        return safe(self.store.name) or "matrix"
 
     def greet(self) -> None:
         """What is asked, and how to find out more."""
         info = self.store.info()
         runs = output.count(sum(info.simulations.values()), "simulation")
         held = f"{runs}, {output.count(info.events, 'event')}" if info.events else "empty so far"
-        output.words(f"{self.path}: {held}. :help helps, Ctrl-D leaves.", style="bright_black")
+        output.words(f"{target.name_of(self.store)}: {held}. :help helps, Ctrl-D leaves.", style="bright_black")
 
     def kinds(self) -> frozenset[str]:
         """The kinds of events there are."""
@@ -112,8 +114,9 @@ class Session:
             elif text:
                 self.ask(text)
         except KeyboardInterrupt:
-            self.store.close()
-            self.store = matrix.open(self.path)
+            if isinstance(self.store, Store):  # a server stops by itself what was asked
+                self.store.close()
+                self.store = target.open_target(self._path, self._token)
             output.words("stopped", style="yellow")
         except MatrixError as error:
             output.explain(str(error))
@@ -148,7 +151,7 @@ class Session:
     def _watch(self, text: str) -> None:
         """Rows until a limit is reached or Ctrl-C; they are no answer that `:more` or `:save` could show again."""
         output.words("watching; Ctrl-C stops it", style="bright_black")
-        watch_rows(self.path, text, self.params, form="table" if self.form == "table" else "jsonl", after=None)
+        watch_rows(self.store, text, self.params, form="table" if self.form == "table" else "jsonl", after=None)
 
     def page(self) -> None:
         """All rows of the last answer, in the user's pager."""

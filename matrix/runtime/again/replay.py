@@ -59,6 +59,13 @@ class Replay:
         said = f"{self.id}: identical" if self.status == "identical" else f"{self.id}: stopped, identical so far"
         return f"{said}, {self.events:,} events, digest {self.digest}"
 
+    def as_data(self) -> dict[str, Any]:
+        """What was found as plain values, for machines."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in ("id", "status", "events", "digest", "seconds")}
+        found["notes"] = list(self.notes)
+        found["divergence"] = None if self.divergence is None else self.divergence.as_data()
+        return found
+
 
 @asynccontextmanager
 async def open_stage(store: Path) -> AsyncIterator[Runtime]:

@@ -11,23 +11,34 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
 from matrix.query.engine.notation import time_text
 
 BATCH_ROWS = 4_096
+ARROW_BATCH_ROWS = 65_536
+ROW_GROUP_ROWS = 131_072  # of a Parquet file
 
 
-def write_jsonl(table: pa.Table, out: BinaryIO) -> None:
+class Rows(Protocol):
+    """Rows in batches: an Arrow table, or an answer that is still coming in."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def to_batches(self, max_chunksize: int) -> Iterable[pa.RecordBatch]: ...
+
+
+def write_jsonl(table: Rows, out: BinaryIO) -> None:
     """One JSON object a line."""
     for lines in _json_rows(table):
         out.write(("\n".join(lines) + "\n").encode())
 
 
-def write_json(table: pa.Table, out: BinaryIO) -> None:
+def write_json(table: Rows, out: BinaryIO) -> None:
     """One JSON array of objects."""
     opening = b"[\n"
     for lines in _json_rows(table):
@@ -36,11 +47,11 @@ def write_json(table: pa.Table, out: BinaryIO) -> None:
     out.write(b"\n]\n" if opening == b",\n" else b"[]\n")
 
 
-def write_csv(table: pa.Table, out: BinaryIO) -> None:
+def write_csv(table: Rows, out: BinaryIO) -> None:
     """A header line of the language's field names, then the rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
+    writer.writerow(table.schema.names)
     for batch in batches(table):
         writer.writerows(zip(*(_csv_values(batch, i) for i in range(batch.num_columns))))
         out.write(text.getvalue().encode())
@@ -49,20 +60,34 @@ def write_csv(table: pa.Table, out: BinaryIO) -> None:
     out.write(text.getvalue().encode())
 
 
-def write_arrow(table: pa.Table, out: BinaryIO) -> None:
+def write_arrow(table: Rows, out: BinaryIO) -> None:
     """An Arrow IPC stream, as `pyarrow.ipc.open_stream` reads it."""
     with pa.ipc.new_stream(out, table.schema) as stream:
-        stream.write_table(table, max_chunksize=65_536)
+        for batch in table.to_batches(ARROW_BATCH_ROWS):
+            stream.write_batch(batch)
 
 
-def write_parquet(table: pa.Table, out: BinaryIO) -> None:
+def write_parquet(table: Rows, out: BinaryIO) -> None:
     """A Parquet file."""
     from pyarrow import parquet
 
-    parquet.write_table(table, out, compression="zstd")
+    with parquet.ParquetWriter(out, table.schema, compression="zstd") as file:
+        for group in _groups(table):
+            file.write_table(group)
 
 
-WRITERS: dict[str, Callable[[pa.Table, BinaryIO], None]] = {
+def _groups(table: Rows) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    for batch in table.to_batches(ROW_GROUP_ROWS):
+        held.append(batch)
+        if sum(each.num_rows for each in held) >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(held, table.schema)
+            held.clear()
+    if held:
+        yield pa.Table.from_batches(held, table.schema)
+
+
+WRITERS: dict[str, Callable[[Rows, BinaryIO], None]] = {
     "json": write_json,
     "jsonl": write_jsonl,
     "csv": write_csv,
@@ -71,9 +96,9 @@ WRITERS: dict[str, Callable[[pa.Table, BinaryIO], None]] = {
 }
 
 
-def batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+def batches(table: Rows) -> Iterator[pa.RecordBatch]:
     """The table in pieces that are pleasant to turn into text."""
-    yield from table.to_batches(max_chunksize=BATCH_ROWS)
+    yield from table.to_batches(BATCH_ROWS)
 
 
 def values(batch: pa.RecordBatch, column: int) -> list[Any]:
@@ -94,9 +119,14 @@ def is_json(field: pa.Field) -> bool:
     return (field.metadata or {}).get(b"matrix") == b"json"
 
 
-def _json_rows(table: pa.Table) -> Iterator[list[str]]:
+def json_default(value: Any) -> str:
+    """What JSON has no form for, as text: bytes in hexadecimal digits."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _json_rows(table: Rows) -> Iterator[list[str]]:
     # A JSON column is spliced in as it stands: parsing it only to write it again would cost most of the time.
-    keys = [json.dumps(name, ensure_ascii=False) + ": " for name in table.column_names]
+    keys = [json.dumps(name, ensure_ascii=False) + ": " for name in table.schema.names]
     encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
     for batch in batches(table):
         cells = []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from matrix.cli import rows
+from matrix.query import rows
 
 TABLE = pa.table(
     {

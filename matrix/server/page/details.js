@@ -1,0 +1,140 @@
+// The panel beside a view: one event, or one row, with its data as a tree and the ways on from there.
+
+import { element } from "./dom.js";
+import { cellText } from "./format.js";
+import { tree } from "./tree.js";
+
+const FIRST = ["kind", "agent", "to", "time", "goal", "role", "state", "cause", "turn", "wall"];
+const KNOWN = ["id", "simulation", "seq", "peer", "data"];
+const OF_EVENTS = new Set(["cause", "reply_to", "origin", "state"]);
+const quoted = (text) => JSON.stringify(text);
+
+/** The ways on from a row: [title, view, params]. */
+function linksOf(relation, row) {
+  const { simulation, id } = row;
+  switch (relation) {
+    case "events":
+    case "messages":
+      return [
+        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }],
+        ...(row.to ? [["Conversation", "conversation", { simulation, message: id }]] : []),
+      ];
+    case "agents":
+      return [
+        ["Events", "query", { q: `events where simulation = ${quoted(simulation)} and agent = ${quoted(id)}` }],
+        ["Time line", "timeline", { simulation, agent: id }], ["Conversations", "conversation", { simulation, agent: id }],
+      ];
+    case "goals":
+      return [
+        ["Events", "query", { q: `events where goal.id = ${quoted(id)}` }],
+        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.start, agent: row.agent }],
+      ];
+    case "simulations":
+      return [
+        ["Events", "query", { q: `events where simulation = ${quoted(id)}` }], ["Time line", "timeline", { simulation: id }],
+        ["Conversations", "conversation", { simulation: id }],
+        ...(row.parent ? [["Compare", "diff", { one: row.parent, other: id }]] : []),
+      ];
+    case "conversations":
+      return [["Conversation", "conversation", { simulation, conversation: id }]];
+    default:
+      return [];
+  }
+}
+
+/** What stands in the panel; `close()` takes it away, also out of the URL. */
+export class Details {
+  constructor(host, context, close) {
+    this.host = host;
+    this.context = context;
+    this.close = close;
+    this.shown = "";
+    this.before = undefined;
+    context.closeDetails = () => this.#closed();
+  }
+
+  /** Show an event by its id; "" closes. */
+  async show(id) {
+    if (id === this.shown) return;
+    this.shown = id;
+    this.fetching?.abort();
+    if (!id) {
+      this.#hide();
+      return;
+    }
+    this.fetching = new AbortController();
+    this.#open(id, element("div", { class: "loading" }));
+    try {
+      const { signal } = this.fetching;
+      const result = await this.context.connection.query("events where id = $id", { params: { id }, page: 1, signal });
+      if (result.length === 0) this.#open(id, element("div", { class: "empty" }, element("strong", {}, "No such event"), `The store has no event ${id}.`));
+      else this.#event(id, result);
+    } catch (error) {
+      if (error.code !== "cancelled") this.#open(id, element("div", { class: "trouble", role: "alert" }, element("strong", {}, "Not to be had"), error.message));
+    }
+  }
+
+  /** Show any row of a result: {relation, columns, row, number}. */
+  showRow({ relation, columns, row, number }) {
+    this.fetching?.abort();
+    if (this.shown) this.close();
+    this.shown = "";
+    const entries = columns.filter(({ name }) => name !== "data" && row[name] !== null).map(({ name, type }) => [name, row[name], type]);
+    const title = row.id ?? `Row ${number + 1}`;
+    this.#open(title, ...this.#body(entries, row.data, linksOf(relation, row)));
+  }
+
+  #event(id, result) {
+    const row = result.row(0);
+    const types = Object.fromEntries(result.columns.map(({ name, type }) => [name, type]));
+    const others = result.columns.map(({ name }) => name).filter((name) => !FIRST.includes(name) && !KNOWN.includes(name));
+    const entries = [...FIRST, ...others].filter((name) => row[name] !== null && row[name] !== undefined).map((name) => [name, row[name], types[name]]);
+    this.#open(id, ...this.#body(entries, row.data, linksOf("events", row)));
+  }
+
+  #body(entries, data, links) {
+    const ways = links.map(([title, view, params]) => element("a", { class: "button", href: this.context.link(view, params) }, title));
+    return [
+      ways.length > 0 && element("div", { class: "details-ways" }, ways),
+      element("dl", { class: "details-fields" }, entries.flatMap(([name, value, type]) => [
+        element("dt", {}, name), element("dd", {}, this.#value(name, value, type)),
+      ])),
+      typeof data?.text === "string" && element("p", { class: "details-text" }, data.text),
+      data !== null && data !== undefined && element("section", { class: "details-data" }, element("h2", {}, "Data"), tree(data)),
+    ];
+  }
+
+  #value(name, value, type) {
+    const text = cellText(value, type);
+    if (OF_EVENTS.has(name) && typeof value === "string" && /:\d+$/.test(value)) {
+      return element("button", { class: "link", type: "button", onclick: () => this.context.openEvent(value) }, text);
+    }
+    return element("span", { class: name === "status" && `status-${value}` }, text);
+  }
+
+  #open(title, ...children) {
+    if (this.host.hidden) this.before = document.activeElement;
+    this.host.hidden = false;
+    this.host.replaceChildren(
+      element(
+        "header", { class: "details-head" }, element("strong", {}, title), element("span", { class: "spring" }),
+        element("button", { class: "icon-button", type: "button", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.#closed() }, "\u00d7"),
+      ),
+      element("div", { class: "details-body" }, ...children.filter(Boolean)),
+    );
+  }
+
+  #closed() {
+    if (this.host.hidden) return false;
+    this.#hide();
+    if (this.shown) this.close();
+    return true;
+  }
+
+  #hide() {
+    const hadFocus = this.host.contains(document.activeElement);
+    this.host.hidden = true;
+    this.host.replaceChildren();
+    if (hadFocus) this.before?.focus();
+  }
+}

@@ -1,0 +1,490 @@
+// The time line of one simulation: a lane for each agent, goals as bars, events as marks, messages as arrows, the simulation's state as a band.
+//
+// What is seen is a piece of time (`from`, `to`) and a piece of the lanes (`top`, `laneHeight`); each frame paints what is loaded of it and asks for the
+// rest. All of it stands in the URL. Virtual times are microseconds.
+
+import { element } from "./dom.js";
+import { durationText } from "./format.js";
+import { Controls } from "./timeline/controls.js";
+import { Header, stateText } from "./timeline/header.js";
+import { Hands } from "./timeline/hands.js";
+import { CHUNK } from "./timeline/lanes.js";
+import { Legend } from "./timeline/legend.js";
+import { Minimap } from "./timeline/minimap.js";
+import { GUTTER, Painter } from "./timeline/paint.js";
+import { Palette } from "./timeline/palette.js";
+import { Panel, dataText } from "./timeline/panel.js";
+import { Asker, isEnded } from "./timeline/rows.js";
+import { Scale, inside, ticks, zoomed } from "./timeline/scale.js";
+import { Source } from "./timeline/source.js";
+import { levelOf } from "./timeline/tiles.js";
+
+const URL_MS = 300;
+const LIVE_MS = 2000;
+const EDGE = 0.015;
+const GOT_LEVEL_EVENTS = 60_000;
+
+export class TimelineView {
+  constructor(host, context) {
+    this.host = host;
+    this.context = context;
+    this.asker = new Asker(context.connection);
+    this.params = {};
+    this.pending = false;
+    this.#build();
+    this.observer = new ResizeObserver(() => this.#resized());
+    this.observer.observe(this.lanesHost);
+    this.themed = () => this.#recolour();
+    context.theme.addEventListener?.("change", this.themed);
+    context.keys?.add("Time line", Hands.KEYS);
+  }
+
+  #build() {
+    this.controls = new Controls(this);
+    this.mapCanvas = element("canvas", { class: "timeline-map", "aria-hidden": "true" });
+    this.headCanvas = element("canvas", { class: "timeline-head", "aria-hidden": "true" });
+    this.canvas = element("canvas", { class: "timeline-canvas" });
+    this.spacer = element("div", { class: "timeline-spacer" });
+    this.lanesHost = element("div", {
+      class: "timeline-lanes", tabindex: "0", role: "application", "aria-roledescription": "time line",
+      "aria-label": "Lanes of agents. Arrow keys move, plus and minus zoom, comma and full stop step from event to event.",
+    }, this.canvas, this.spacer);
+    this.message = element("div", { class: "timeline-message", hidden: true });
+    this.tip = element("div", { class: "timeline-tip", hidden: true, role: "tooltip" });
+    this.told = element("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
+    this.side = element("aside", { class: "timeline-side", "aria-label": "What is selected, and what is at the cursor" });
+    this.foot = element("footer", { class: "timeline-foot" });
+    this.wait = element("div", { class: "loading timeline-wait" });
+    const main = element("div", { class: "timeline-main" }, this.mapCanvas, this.headCanvas, this.lanesHost, this.message, this.wait, this.tip);
+    this.host.append(this.controls.element, element("div", { class: "timeline-body" }, main, this.side), this.foot, this.told);
+    this.palette = new Palette(this.host);
+    this.painter = new Painter(this.canvas, this.palette);
+    this.header = new Header(this.headCanvas, this.palette);
+    this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.look(from, to) });
+    this.legend = new Legend(this.foot, this.palette);
+    this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select: (id, go) => this.select(id, go), seek: (event) => this.seek(event) });
+    this.side.addEventListener("told", ({ detail }) => { this.told.textContent = detail; });
+    this.hands = new Hands(this);
+    this.lanesHost.addEventListener("scroll", () => this.#scrolled());
+  }
+
+  // What the URL says
+
+  async show(params) {
+    this.params = { ...params };
+    const simulations = await this.controls.simulations();
+    const simulation = params.simulation || simulations[0]?.id;
+    if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
+    if (this.source?.simulation !== simulation) await this.#open(simulation);
+    if (!this.source?.facts) return undefined;
+    await this.#filtered(this.controls.fromParams(params), params.path ?? "");
+    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 80);
+    const { bounds } = this;
+    const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
+    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, bounds) : this.#rangeOfPath();
+    this.selected = params.selected ?? "";
+    this.focus = this.source.lanes.index.get(params.agent) ?? -1;
+    this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
+    this.panel.showSelection(this.selected);
+    this.panel.showCursor(this.source, this.cursor);
+    this.#spaced();
+    const lane = this.source.lanes.index.get(params.top ?? params.agent);
+    this.lanesHost.scrollTop = lane === undefined ? 0 : params.top ? lane * this.laneHeight : (lane - 3) * this.laneHeight;
+    this.draw();
+    return undefined;
+  }
+
+  async #open(simulation) {
+    this.source?.close();
+    clearTimeout(this.living);
+    const source = new Source(this.asker, simulation, { changed: () => this.draw(), failed: (error) => this.#failed(error) });
+    this.source = source;
+    this.path = null;
+    this.pathId = "";
+    this.minimap.seen = null;
+    this.header.tints.clear();
+    this.#say("", "");
+    this.wait.hidden = false;
+    this.controls.begin(simulation);
+    const facts = await source.open();
+    if (!facts) return this.#say(`There is no simulation ${simulation} in this store`, "Choose one above.");
+    this.#counted(source);
+    if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);
+    return undefined;
+  }
+
+  /** What takes a while and is not needed for the lanes comes beside them. */
+  async #counted(source) {
+    try {
+      await source.count();
+      if (source !== this.source || this.isGone) return;
+      this.controls.opened(source);
+      this.legend.show(source.kinds);
+      await Promise.all([this.#overview(), this.panel.showRun(source)]);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #overview() {
+    const { source } = this;
+    try {
+      const seen = await source.overview();
+      if (source !== this.source) return;
+      this.minimap.seen = seen;
+      this.draw();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Which lanes there are: those of the filter, and where a path is shown alone only those on it. */
+  async #filtered(filter, path) {
+    const { source } = this;
+    if (path !== this.pathId) {
+      this.path = path ? await source.pathTo(path) : null;
+      this.pathId = path;
+    }
+    const ids = this.path && filter.only ? [...new Set(this.path.map((event) => event.agent).filter(Boolean))] : null;
+    const key = JSON.stringify([source.simulation, filter, ids]);
+    if (key === this.filterKey) return;
+    try {
+      const lanes = await source.choose(filter, ids);
+      this.filterKey = key;
+      this.controls.counted(source, null, Boolean(this.path));
+      if (lanes.count === 0) this.#say("No agent is like that", "Change the filter above, or clear it.");
+      else this.#say("", "");
+    } catch (error) {
+      if (isEnded(error)) return;
+      if (!source.lanes) await source.choose({}, null);
+      this.controls.counted(source, error, Boolean(this.path));
+    }
+  }
+
+  get bounds() {
+    const { whole } = this.source;
+    return { from: -whole * EDGE, to: whole * (1 + EDGE) };
+  }
+
+  #rangeOfPath() {
+    if (!this.path?.length) return { ...this.bounds };
+    const times = this.path.map((event) => event.time);
+    const [from, to] = [Math.min(...times), Math.max(...times)];
+    const margin = Math.max((to - from) * 0.06, 100);
+    return inside({ from: from - margin, to: to + margin }, this.bounds);
+  }
+
+  /** A height at which few agents fill the view and many can still be read. */
+  #heightThatFits() {
+    const room = this.lanesHost.clientHeight || 500;
+    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 26, 64);
+  }
+
+  // What a person does
+
+  /** See a piece of time. */
+  look(from, to) {
+    const span = Math.max(to - from, 20);
+    this.range = inside({ from, to: from + span }, this.bounds);
+    this.changed();
+  }
+
+  zoom(factor, time) {
+    this.range = zoomed(this.range, factor, time, this.bounds);
+    this.changed();
+  }
+
+  pan(share) {
+    const move = (this.range.to - this.range.from) * share;
+    this.look(this.range.from + move, this.range.to + move);
+  }
+
+  fit() {
+    this.look(this.bounds.from, this.bounds.to);
+  }
+
+  /** See from one time to another, with some room at both ends. */
+  lookAround(from, to) {
+    const margin = Math.max((to - from) * 0.05, 50);
+    this.look(from - margin, to + margin);
+  }
+
+  async lookAtAgent(lane) {
+    const { source } = this;
+    const id = source.lanes.ids[lane];
+    if (id === undefined) return;
+    try {
+      const agent = await this.asker.one(`agents where ${source.here} and id = $id | select start, end`, { id });
+      if (agent) this.lookAround(agent.start ?? 0, agent.end ?? source.whole);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Make lanes higher or lower around one of them. */
+  heighten(height, y = this.lanesHost.clientHeight / 2) {
+    const lane = (this.lanesHost.scrollTop + y) / this.laneHeight;
+    this.laneHeight = clamped(Math.round(height), 2, 80);
+    this.#spaced();
+    this.lanesHost.scrollTop = lane * this.laneHeight - y;
+    this.changed();
+  }
+
+  setFocus(lane) {
+    const { lanes } = this.source;
+    this.focus = clamped(lane, 0, lanes.count - 1);
+    const [y, room] = [this.focus * this.laneHeight, this.lanesHost.clientHeight];
+    if (y < this.lanesHost.scrollTop) this.lanesHost.scrollTop = y;
+    if (y + this.laneHeight > this.lanesHost.scrollTop + room) this.lanesHost.scrollTop = y + this.laneHeight - room;
+    this.told.textContent = `${lanes.ids[this.focus]}, ${lanes.roles[this.focus] ?? "no role"}, lane ${this.focus + 1} of ${lanes.count}`;
+    this.changed();
+  }
+
+  /** Put the cursor at a time. */
+  scrub(time) {
+    this.cursor = { time: clamped(Math.round(time), 0, this.source.whole), seq: null };
+    this.panel.showCursor(this.source, this.cursor);
+    this.changed();
+  }
+
+  /** Put the cursor at an event, and see it. */
+  seek(event) {
+    this.cursor = { time: event.time, seq: event.seq };
+    this.panel.showCursor(this.source, this.cursor);
+    this.#reveal(event.time, event.agent);
+    this.changed();
+  }
+
+  async step(direction, isOwn) {
+    const { source } = this;
+    const agent = isOwn && this.focus >= 0 ? source.lanes.ids[this.focus] : null;
+    try {
+      const last = this.cursor ? this.cursor.seq ?? (await source.lastAt(this.cursor.time)) : 0;
+      const event = await source.step(last ?? 0, direction, agent);
+      if (event) this.seek(event);
+      else this.context.toast(direction > 0 ? "That was the last event" : "That was the first event");
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #reveal(time, agent) {
+    const { from, to } = this.range;
+    const span = to - from;
+    if (time < from + span * 0.02 || time > to - span * 0.04) this.range = inside({ from: time - span / 2, to: time + span / 2 }, this.bounds);
+    const lane = this.source.lanes.index.get(agent);
+    if (lane === undefined) return;
+    const y = lane * this.laneHeight;
+    const { scrollTop, clientHeight } = this.lanesHost;
+    if (y < scrollTop || y + this.laneHeight > scrollTop + clientHeight) this.lanesHost.scrollTop = y - clientHeight / 2;
+  }
+
+  /** Select "event:ID" or "goal:ID" (or nothing); with `go` the view moves there. */
+  async select(selected, go = false) {
+    this.selected = selected;
+    this.panel.showSelection(selected);
+    this.changed();
+    if (!go || !selected) return;
+    const [, id] = /^\w+:(.*)$/s.exec(selected);
+    const event = await this.asker.one("events where id = $id | select seq, time, agent", { id });
+    if (event && this.selected === selected) this.seek(event);
+  }
+
+  /** Enter: what is at the cursor is selected. */
+  async selectAtCursor() {
+    if (!this.cursor) return;
+    const seq = this.cursor.seq ?? (await this.source.lastAt(this.cursor.time));
+    if (seq) this.select(`event:${this.source.simulation}:${seq}`);
+  }
+
+  escape() {
+    if (this.selected) this.select("");
+    else if (this.cursor) {
+      this.cursor = null;
+      this.panel.showCursor(this.source, null);
+      this.changed();
+    } else return false;
+    return true;
+  }
+
+  /** The filter was changed: other lanes. */
+  async filterChanged(filter) {
+    const agent = this.source.lanes?.ids[this.focus];
+    await this.#filtered(filter, this.pathId);
+    this.focus = this.source.lanes.index.get(agent) ?? -1;
+    this.lanesHost.scrollTop = 0;
+    this.#spaced();
+    this.changed();
+  }
+
+  // Painting
+
+  changed() {
+    this.draw();
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => this.#write(), URL_MS);
+  }
+
+  draw() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      if (this.source?.lanes && this.range && !this.isGone) this.#paint();
+    });
+  }
+
+  #paint() {
+    const { source, lanesHost, range, laneHeight } = this;
+    const [width, height] = [lanesHost.clientWidth, lanesHost.clientHeight];
+    if (width < GUTTER + 20 || height < 10) return;
+    const scale = new Scale(range.from, range.to, GUTTER, width - GUTTER);
+    const top = lanesHost.scrollTop;
+    const first = Math.max(0, Math.floor(top / laneHeight));
+    const last = Math.min(source.lanes.count - 1, Math.floor((top + height) / laneHeight));
+    const axis = ticks(scale, 90);
+    const { cursor, selected, hovered, focus, path, pointed, bounds } = this;
+    const view = {
+      width, height, scale, top, laneHeight, first, last, axis, ticks: axis.ticks, cursor, selected, hovered, focus, path, bounds, pointed: pointed ?? -1,
+      lanes: source.lanes, whole: source.whole, colours: this.legend.colours, simulation: source.simulation,
+    };
+    source.queue.clear();
+    const pieces = this.#pieces(view);
+    this.drawn = this.painter.paint(view, pieces);
+    this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
+    this.minimap.paint(view);
+    this.view = view;
+    source.queue.run();
+    this.wait.hidden = !source.queue.isBusy;
+  }
+
+  /** What is loaded of the view. Tiles that are missing are asked for on the way. */
+  #pieces({ scale, first, last }) {
+    const { source } = this;
+    const level = levelOf(scale.span, source.whole);
+    const tiles = { goals: new Set(), events: new Set() };
+    const isClose = source.events / 2 ** level < GOT_LEVEL_EVENTS && this.laneHeight >= 10;
+    for (let chunk = Math.floor(first / CHUNK); chunk <= Math.floor(last / CHUNK); chunk += 1) {
+      for (const tile of source.goals.cover(chunk, scale.from, scale.to, 0)) tiles.goals.add(tile);
+      for (const tile of source.acts.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
+      if (isClose) for (const tile of source.got.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
+    }
+    const goals = [...tiles.goals].flatMap((tile) => tile.goals);
+    const counts = [...tiles.events].filter((tile) => tile.counts);
+    return { goals, counts, events: this.#merged([...tiles.events].filter((tile) => tile.events), scale) };
+  }
+
+  /** The events of several tiles in their one order, each once. Kept while tiles are the same. */
+  #merged(tiles, { from, to }) {
+    const isSame = this.mergedOf?.length === tiles.length && tiles.every((tile, i) => tile === this.mergedOf[i]);
+    if (!isSame) {
+      const events = new Map();
+      for (const tile of tiles) for (const event of tile.events) if (!events.has(event.seq) || event.lane >= 0) events.set(event.seq, event);
+      this.merged = [...events.values()].sort((a, b) => a.seq - b.seq);
+      this.mergedOf = tiles;
+    }
+    return this.merged.filter((event) => event.time >= from && event.time <= to);
+  }
+
+  #spaced() {
+    this.spacer.style.height = `${(this.source.lanes?.count ?? 0) * this.laneHeight}px`;
+  }
+
+  #resized() {
+    if (!this.source?.lanes) return;
+    this.draw();
+  }
+
+  #scrolled() {
+    if (this.source?.lanes && this.range) this.changed();
+  }
+
+  #recolour() {
+    this.palette = new Palette(this.host);
+    for (const part of [this.painter, this.header, this.minimap, this.legend]) part.palette = this.palette;
+    if (this.source?.kinds) this.legend.show(this.source.kinds);
+    this.draw();
+  }
+
+  /** Words for what is under the pointer. */
+  wordsFor(found) {
+    if (!found) return null;
+    if (found.goal) {
+      const { goal } = found;
+      const time = goal.end === null ? `since ${durationText(goal.start)}` : `${durationText(goal.start)} to ${durationText(goal.end)} (${durationText(goal.end - goal.start)})`;
+      return [goal.name, `${goal.agent} · ${goal.status}${goal.reason ? ` · ${goal.reason}` : ""}`, time];
+    }
+    if (found.state) return ["State", stateText(found.state.data), `since ${durationText(found.state.time)}`];
+    const { event } = found;
+    return [event.kind, event.to === null ? event.agent : `${event.agent} → ${event.to}`, `${durationText(event.time)} · event ${event.seq}`];
+  }
+
+  // The URL, and what comes while one looks
+
+  #write() {
+    if (this.isGone || !this.source?.lanes) return;
+    const { from, to } = this.range;
+    const { bounds } = this;
+    const isWhole = to - from >= (bounds.to - bounds.from) * 0.9999;
+    const lane = Math.floor(this.lanesHost.scrollTop / this.laneHeight);
+    this.params = {
+      simulation: this.source.simulation, ...this.controls.toParams(), path: this.pathId,
+      from: isWhole ? "" : Math.round(from), to: isWhole ? "" : Math.round(to),
+      height: this.laneHeight === this.#heightThatFits() ? "" : this.laneHeight, top: lane > 0 ? this.source.lanes.ids[lane] : "",
+      agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "", selected: this.selected,
+      at: this.cursor ? Math.round(this.cursor.time) : "", seq: this.cursor?.seq ?? "",
+    };
+    this.context.navigate("timeline", this.params, { replace: true });
+  }
+
+  /** While a run goes on its end moves; who looks at the end goes with it. */
+  async #live() {
+    const { source } = this;
+    try {
+      const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
+      if (source !== this.source || !facts) return;
+      if (facts.duration > source.whole || facts.status !== source.facts.status) await this.#grown(source, facts);
+      if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #grown(source, facts) {
+    const follows = this.range.to >= source.whole;
+    const span = this.range.to - this.range.from;
+    const wasWhole = span >= (this.bounds.to - this.bounds.from) * 0.99;
+    source.grow(facts);
+    await Promise.all([this.#overview(), this.panel.showRun(source)]);
+    if (wasWhole) this.range = { ...this.bounds };
+    else if (follows) this.range = { from: this.bounds.to - span, to: this.bounds.to };
+    this.draw();
+  }
+
+  #say(title, hint) {
+    this.message.hidden = !title;
+    this.wait.hidden = true;
+    this.message.replaceChildren(element("div", { class: "empty" }, element("strong", {}, title), hint));
+  }
+
+  #failed(error) {
+    if (isEnded(error) || this.isGone) return;
+    this.context.toast(dataText(error.message, 200));
+  }
+
+  destroy() {
+    this.isGone = true;
+    clearTimeout(this.writing);
+    clearTimeout(this.living);
+    this.observer.disconnect();
+    this.context.theme.removeEventListener?.("change", this.themed);
+    this.context.keys?.remove("Time line");
+    this.panel.close();
+    this.source?.close();
+    this.asker.close();
+  }
+}
+
+function clamped(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}

@@ -1,0 +1,159 @@
+"""A process that works for the server: ``python -m matrix.server.work.child STORE MEMORY_BYTES``.
+
+Orders come in at stdin, one after the other, and what is said of them goes out at stdout; both are moved away first,
+so that nothing that a library or a user's program prints gets in between. When stdin ends, the server is gone, and so
+is this.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from matrix.server.work import memory
+from matrix.server.work.desk import Desk
+from matrix.server.work.order import Order
+from matrix.server.work.refusal import is_memory, out_of_memory, refusal
+from matrix.server.work.wire import Inbox, Kind, packed, packed_fields
+
+if TYPE_CHECKING:
+    from matrix.store import Store
+
+LARGE_BYTES = 64 * 1024 * 1024  # taken by an order: more is given back to the system before the next
+RETIRE_BYTES = 512 * 1024 * 1024  # kept behind an order, beside what it had at its start: then it is time to go
+
+
+def main() -> None:
+    """Work until stdin ends."""
+    orders_in, said_out = _take_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
+    Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
+
+
+def _take_pipes() -> tuple[int, int]:
+    """The two pipes under other numbers; in their place stdin is empty, and stdout is stderr."""
+    orders_in, said_out = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return orders_in, said_out
+
+
+class Child:
+    """One order after the other, on a store that stays open."""
+
+    def __init__(self, store: Path, memory_bytes: int, orders_in: int, said_out: int) -> None:
+        self._path, self._memory_bytes = store, memory_bytes
+        self._in, self._out = orders_in, said_out
+        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._answers: SimpleQueue[bool] = SimpleQueue()
+        self._store: Store | None = None
+
+    def work(self) -> None:
+        """Work for ever; the thread that reads orders ends the process."""
+        self._warm_up()
+        self._at_start = memory.data_bytes()
+        Thread(target=self._read, daemon=True).start()
+        self._write(packed_fields(Kind.READY))
+        while True:
+            self._do(self._orders.get())
+
+    def _read(self) -> None:
+        inbox = Inbox()
+        while data := os.read(self._in, 65_536):
+            for kind, body in inbox.feed(data):
+                if kind == Kind.ROOM:
+                    self._answers.put(body == b"1")
+                else:
+                    self._orders.put(pickle.loads(body))
+        os._exit(0)  # the server is gone, and whatever the other thread is at is for nobody
+
+    def _say(self, kind: int, body: bytes) -> None:
+        self._write(packed(kind, body))
+
+    def _write(self, message: bytes) -> None:
+        view = memoryview(message)
+        while view:
+            view = view[os.write(self._out, view) :]
+
+    def _may(self, size: int) -> bool:
+        self._write(packed_fields(Kind.ROOM, bytes=size))
+        return self._answers.get()
+
+    # -- one order --------------------------------------------------------------------------------
+
+    def _do(self, order: Order) -> None:
+        began, before = time.perf_counter(), memory.data_bytes()
+        desk = Desk(order, self._say, self._may)
+        fields = self._outcome(desk)
+        desk.close()
+        if memory.data_bytes() - before > LARGE_BYTES:
+            memory.give_back()
+        fields["retires"] |= memory.data_bytes() - self._at_start > RETIRE_BYTES
+        seconds = round(time.perf_counter() - began, 6)
+        self._write(packed_fields(Kind.FINISHED, rows=desk.rows, seconds=seconds, **fields))
+
+    def _outcome(self, desk: Desk) -> dict[str, Any]:
+        """Do what an order says: the error, if any, and whether this process has done its last."""
+        retires = desk.order.request.type == "replay"  # it has run a user's program, as that is now
+        error = None
+        memory.allow(self._memory_bytes)
+        try:
+            self._perform(desk)
+        except BaseException as raised:  # whatever it is, the client and the server's diagnostics are told
+            memory.allow_any()
+            error = self._refused(raised)
+            retires |= is_memory(raised)
+        memory.allow_any()
+        return {"error": error, "retires": retires}
+
+    def _perform(self, desk: Desk) -> None:
+        from matrix.server.work.tasks import perform
+
+        if self._store is None:
+            import matrix
+
+            self._store = matrix.open(self._path)
+        perform(desk, self._store)
+
+    def _refused(self, error: BaseException) -> dict[str, Any]:
+        """What to say of an error; behind the store's trouble, and mistakes of ours, the store is opened anew."""
+        if is_memory(error):
+            return out_of_memory()
+        fields, note = refusal(error, self._path)
+        if note:
+            self._write(packed_fields(Kind.NOTED, text=note))
+            self._reopen()
+        return fields
+
+    def _reopen(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def _warm_up(self) -> None:
+        """Load what a first query needs; a store that cannot be read says so when it is asked."""
+        import pyarrow as pa
+
+        import matrix
+        from matrix.errors import MatrixError
+        from matrix.server.work import tasks  # noqa: F401  # loads the language and what executes it
+
+        pa.set_memory_pool(pa.system_memory_pool())  # others take addresses ahead, which would count as memory
+        try:
+            self._store = matrix.open(self._path)
+            self._store.query("simulations | count")
+        except (MatrixError, OSError):
+            self._reopen()
+
+
+if __name__ == "__main__":
+    main()

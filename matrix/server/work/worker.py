@@ -1,0 +1,110 @@
+"""A working process as the server sees it: started, given orders, listened to, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+import matrix
+from matrix.server.work.memory import data_bytes
+from matrix.server.work.order import Order
+from matrix.server.work.wire import Garbled, Inbox, Kind, Message, message_of, packed
+
+READ_BYTES = 1024 * 1024
+_LOWEST = 19
+
+
+class Worker:
+    """One process; between two orders it is idle, and nothing of the last one is left in the pipes."""
+
+    def __init__(self, process: trio.Process) -> None:
+        assert process.stdin is not None, "it was started with a pipe"
+        assert process.stdout is not None, "it was started with a pipe"
+        self.process, self._in, self._out = process, process.stdin, process.stdout
+        self._inbox = Inbox()
+        self._arrived: list[Message] = []
+        self._memory_before = self._memory_seen = 0
+        self.is_lowered = self.is_doomed = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def give(self, order: Order) -> None:
+        """Let it begin with an order."""
+        self._memory_before = self._memory_seen = data_bytes(self.pid)
+        await self._in.send_all(packed(0, pickle.dumps(order)))
+
+    async def answer(self, may: bool) -> None:
+        """Say whether its file may grow."""
+        await self._in.send_all(packed(Kind.ROOM, b"1" if may else b"0"))
+
+    async def receive(self) -> Message:
+        """The next thing it says; ``Garbled`` when it is none, or when there is no more."""
+        while not self._arrived:
+            data = await self._out.receive_some(READ_BYTES)
+            if not data:
+                raise Garbled("it has ended")
+            self._arrived = [message_of(kind, body) for kind, body in self._inbox.feed(bytes(data))]
+            self._arrived.reverse()
+        return self._arrived.pop()
+
+    def look_at_memory(self) -> None:
+        """Remember how much it has, in case it dies."""
+        self._memory_seen = max(self._memory_seen, data_bytes(self.pid))
+
+    def may_have_lacked_memory(self, most: int) -> bool:
+        """Whether it had taken so much when it was last looked at that this may be why it died."""
+        return self._memory_seen - self._memory_before >= most // 4
+
+    def lower(self) -> None:
+        """Let others go before it, with all its threads: for good, since only root could raise it again."""
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PGRP, self.pid, _LOWEST)
+        self.is_lowered = True
+
+    def kill(self) -> None:
+        """End it, whatever it is at."""
+        self.is_doomed = True
+        self.process.kill()
+
+
+@asynccontextmanager
+async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Worker]:
+    """Start a process; behind the block it is dead and reaped."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-P", "-m", "matrix.server.work.child", str(store.absolute()), str(memory_bytes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": _import_path()},
+        process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
+    )
+    try:
+        assert process.stdout is not None, "it was started with a pipe"
+        with contextlib.suppress(OSError):  # a wider pipe only saves turns
+            assert isinstance(process.stdout, trio.lowlevel.FdStream), "a pipe is a file descriptor"
+            fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, READ_BYTES)
+        yield Worker(process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None, "it was started with pipes"
+                await pipe.aclose()
+
+
+def _import_path() -> str:
+    """Where this process finds modules: the same ``matrix``, and the programs of its user."""
+    home = str(Path(matrix.__file__).parent.parent)
+    return os.pathsep.join(dict.fromkeys([home, *(os.path.abspath(path) for path in sys.path if path)]))
