@@ -59,7 +59,9 @@ def test_a_million_rows_are_scrolled_without_a_gap(
     shoot(page, "million")
 
 
-def test_the_wheel_goes_row_by_row_although_the_scroll_bar_is_coarser(page_at: Callable[..., Any], million: Path) -> None:
+def test_the_wheel_goes_row_by_row_although_the_scroll_bar_is_coarser(
+    page_at: Callable[..., Any], million: Path
+) -> None:
     page = page_at(million, view="query", q=ALL)
     page.locator(".answer-state", has_text="1,000,000 rows in").wait_for(timeout=60_000)
     page.evaluate(SCROLL, [0.5])
