@@ -94,8 +94,14 @@ export class Results {
     if (this.result) this.#actions();
   }
 
+  /** An error came. Rows that are there already stay. */
   failed() {
     this.#stop();
+    if (this.result?.length) {
+      this.state.textContent = `${countText(this.result.length)} rows, not all`;
+      this.#actions();
+      return;
+    }
     this.#drop();
     this.head.hidden = true;
     this.panel.replaceChildren();
