@@ -91,8 +91,8 @@ export class DiffView {
 
   #pair(one, other) {
     const both = one.status === other.status ? `both ${one.status}` : `${one.status}, ${other.status}`;
-    const fork = [one, other].find(({ at }) => at !== null && at !== undefined);
-    const facts = [one.seed !== null && `seeds ${one.seed} and ${other.seed}`, fork && `${fork.id} forked at event ${countText(fork.at)}`, both];
+    const fork = [one, other].find(({ forked_at: at }) => at !== null && at !== undefined);
+    const facts = [one.seed !== null && `seeds ${one.seed} and ${other.seed}`, fork && `${fork.id} forked at event ${countText(fork.forked_at)}`, both];
     return element(
       "a", { class: "suggestion", href: this.context.link("diff", { one: one.id, other: other.id }) },
       element("span", { class: "suggestion-ids" }, element("span", { class: "of-one" }, one.id), element("span", { class: "faint" }, " and "), element("span", { class: "of-other" }, other.id)),

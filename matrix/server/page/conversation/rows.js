@@ -47,7 +47,7 @@ export class Rows {
       { class: "message-head" },
       people.name(event.agent),
       !isPair && this.#receivers(event),
-      event.role && event.role !== event.agent && element("span", { class: "role" }, event.role),
+      event.role && event.role !== event.agent && element("span", { class: "person-role" }, event.role),
     );
   }
 
@@ -81,7 +81,7 @@ export class Rows {
   }
 
   #kind(kind) {
-    return element("span", { class: "kind" }, kind);
+    return element("span", { class: "event-kind" }, kind);
   }
 
   #prose(item, name, text, isNamed) {
@@ -263,7 +263,7 @@ function promptList(prompt) {
     "div",
     { class: "prompt" },
     prompt.map(({ role, name, content }) =>
-      element("div", { class: "prompt-message" }, element("span", { class: "role" }, name ? `${role} ${name}` : role), typeof content === "string" ? element("div", { class: "prose" }, content) : tree(content)),
+      element("div", { class: "prompt-message" }, element("span", { class: "person-role" }, name ? `${role} ${name}` : role), typeof content === "string" ? element("div", { class: "prose" }, content) : tree(content)),
     ),
   );
 }

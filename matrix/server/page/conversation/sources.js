@@ -86,7 +86,7 @@ async function asConversations(connection, query, signal) {
 
 /** The simulations of the store, newest first. */
 export async function simulations(connection, signal) {
-  return rows(connection, "simulations | select id, name, status, seed, start, parent, .at as at | sort start desc | limit 5000", undefined, signal);
+  return rows(connection, "simulations | select id, name, status, seed, start, parent, .at as forked_at | sort start desc | limit 5000", undefined, signal);
 }
 
 /** How the goals of each simulation ended: id -> {succeeded, failed, cancelled, running}. */

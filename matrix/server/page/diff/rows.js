@@ -51,7 +51,7 @@ export function line(event, { people, changed }) {
       mark(changed.has("agent"), people.name(event.agent)),
       to.length > 0 && element("span", { class: "faint", title: to.join(", ") }, " to ", mark(changed.has("to"), fewNames(to, 2))),
       " ",
-      mark(changed.has("kind"), element("span", { class: "kind" }, event.kind)),
+      mark(changed.has("kind"), element("span", { class: "event-kind" }, event.kind)),
       event.kind.startsWith("goal.") && event.goal && element("b", {}, ` ${event.goal}`),
       texts.map(([name, text]) => [" ", element("span", { class: "field-pair" }, element("span", { class: "field-name" }, name), " ", mark(isIn(changed, name), element("span", { class: "field-value" }, text)))]).flat(),
     ),
