@@ -69,11 +69,14 @@ def test_a_goal_under_the_pointer_says_what_it_is_and_how_it_ended(page_at: Open
 
 def test_outcomes_differ_in_pattern_and_not_only_in_colour(page_at: Open, village: Path) -> None:
     page = at_rest(page_at(village, view="timeline", simulation="1-1"))
-    rows = page.evaluate("""() => [...document.querySelectorAll(".timeline-foot .timeline-key canvas")].slice(0, 4).map((canvas) => {
-      const { data } = canvas.getContext("2d").getImageData(3, 3, canvas.width - 6, canvas.height - 6);
-      return new Set(Array.from({ length: data.length / 4 }, (_, i) => data[4 * i + 3])).size;
-    })""")
-    succeeded, failed, cancelled, running = rows
+    shades = page.evaluate("""() => {
+      const keys = [...document.querySelectorAll(".timeline-foot .timeline-key canvas")].slice(0, 4);
+      return keys.map((canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(3, 3, canvas.width - 6, canvas.height - 6);
+        return new Set(Array.from({ length: data.length / 4 }, (_, i) => data[4 * i + 3])).size;
+      });
+    }""")
+    succeeded, failed, cancelled, running = shades
     assert succeeded == 1 and running == 1, "plain"
     assert failed > 2 and cancelled > 1, "hatched, dotted"
 
@@ -128,7 +131,9 @@ def test_two_fingers_zoom(page_at: Open, village: Path) -> None:
       lanes.setPointerCapture = () => {};
       const box = lanes.getBoundingClientRect();
       const say = (type, id, x) => lanes.dispatchEvent(new PointerEvent(type, {
-        pointerId: id, pointerType: "touch", clientX: box.left + x, clientY: box.top + 200, bubbles: true, button: type === "pointermove" ? -1 : 0, buttons: 1 }));
+        pointerId: id, pointerType: "touch", clientX: box.left + x, clientY: box.top + 200,
+        bubbles: true, button: type === "pointermove" ? -1 : 0, buttons: 1,
+      }));
       say("pointerdown", 11, 400); say("pointerdown", 12, 500);
       say("pointermove", 11, 350); say("pointermove", 12, 550);
       say("pointerup", 11, 350); say("pointerup", 12, 550);
