@@ -11,6 +11,7 @@ import { Feed } from "./live/feed.js";
 import { bars, goalBar, outcomeCard, rateText, runList, sparkline, tile } from "./live/panels.js";
 import { LiveTable } from "./live/table.js";
 
+const HISTORY = 200; // events of a simulation that are shown from before
 const WORDS = { starting: "Starting", live: "Live", behind: "Catching up", paused: "Paused", ended: "Ended", failed: "Not possible" };
 
 export class LiveView {
@@ -93,7 +94,7 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon() });
+    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onSchema: () => simulation && this.#history(simulation) });
     this.counts = this.isOwn ? new RowCounts(this.feed, { onChange: () => this.#soon() }) : new Counts(connection, simulation, { onChange: () => this.#soon() });
     this.table = new LiveTable(this.rows, { feed: this.feed, context: this.context, hasSimulation: !simulation });
     this.nothing = element("div", { class: "empty live-nothing" });
@@ -101,6 +102,19 @@ export class LiveView {
     this.host.classList.toggle("is-own", this.isOwn);
     this.feed.start();
     this.#draw();
+  }
+
+  /** The newest events that were there before the watch began. */
+  async #history(simulation) {
+    const { feed } = this;
+    const { connection } = this.context;
+    try {
+      const events = (await connection.query("events where simulation = $simulation | count", { params: { simulation } })).get(0, "count");
+      const before = await connection.query("events where simulation = $simulation and seq > $seq", { params: { simulation, seq: Math.max(0, events - HISTORY) } });
+      feed.prepend(before.rows());
+    } catch (error) {
+      console.warn(error);
+    }
   }
 
   #stop() {
