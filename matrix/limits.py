@@ -216,7 +216,5 @@ SERVE_PING_S = 20.0  # between two pings to a client
 SERVE_SILENCE_S = 20.0  # without an answer to one
 SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
 SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
-SERVE_QUERY_S = 30.0  # wall time of a query, unless it is said
-SERVE_PAGE_BYTES_MAX = 8 * 1024 * 1024  # of a batch
 
 assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX

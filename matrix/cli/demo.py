@@ -1,4 +1,7 @@
-"""`matrix demo`: run a society of 1,000 agents, ask it three questions, and say what to type next."""
+"""`matrix demo`: run a society of 1,000 agents, ask it three questions, and say what to type next.
+
+With ``--serve`` it runs day after day of the same market while a browser looks on.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from matrix.cli import output
+from matrix.limits import SERVE_PORT
 
 if TYPE_CHECKING:
     from matrix.cli.program import Program
@@ -34,12 +38,25 @@ NEXT = (
 )
 
 
-@click.command("demo", epilog="\b\nExample:\n  matrix demo")
+@click.command("demo", epilog="\b\nExamples:\n  matrix demo\n  matrix demo --serve")
 @click.option("--store", default="matrix-demo", show_default=True, help="The folder to record into; made if need be.")
-def command(store: str) -> None:
-    """Run a market of 1,000 buyers and sellers who haggle over lamps, then ask what happened."""
+@click.option("--serve", "is_served", is_flag=True, help="Print a link to watch it live in a browser; until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65_535), help=f"With --serve: {SERVE_PORT} as it stands; 0: any free.")
+def command(store: str, is_served: bool, port: int | None) -> None:
+    """Run a market of 1,000 buyers and sellers who haggle over lamps, then ask what happened.
+
+    With --serve the store has a page in the browser: the first day is run at once, the days after it pass in half a
+    minute each, and the page shows them as they go on.
+    """
     from matrix.cli.program import load_program
 
+    if is_served:
+        from matrix.cli.live import serve_days
+
+        serve_days(load_program(str(example())), store, SERVE_PORT if port is None else port)
+        return
+    if port is not None:
+        raise click.UsageError("--port is of use with --serve only")
     place = example()
     outcome, took = _run(load_program(str(place)), store)
     _say(f"A market of {outcome.agents:,} agents: buyers and sellers haggle over lamps", bold=True)

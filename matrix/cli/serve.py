@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from matrix.cli import output
-from matrix.limits import SERVE_PORT, SERVE_QUERY_S
+from matrix.limits import SERVE_PORT, WORK_SECONDS_MAX
 
 if TYPE_CHECKING:
     from matrix.server.serving import Serving
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=SERVE_QUERY_S,
+    default=WORK_SECONDS_MAX,
     show_default=True,
     help="Seconds that a query may take.",
 )

@@ -150,7 +150,8 @@ class BlockingRemote:
             while (replay := self._worker.call(lambda: anext(replays, None))) is not None:
                 yield replay
         finally:
-            self._worker.call(replays.aclose)
+            if not self._worker.is_closed:
+                self._worker.call(replays.aclose)
 
 
 class BlockingStream:

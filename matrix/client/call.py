@@ -28,7 +28,7 @@ class Call:
     """A request from its sending to its last reply; ``Connection.call`` makes it."""
 
     def __init__(self, connection: Connection, id: int, request: Message) -> None:
-        self.id, self.text = id, str(request.get("text", ""))
+        self.id, self.text = id, request.get("text")
         self.notices: list[str] = []
         self.is_begun = self.is_over = False
         self._connection = connection

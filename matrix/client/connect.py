@@ -11,12 +11,14 @@ import trio
 from matrix.client.address import Address, read_address
 from matrix.client.wire import ENCODINGS, Encoding
 from matrix.errors import UsageError
+from matrix.tokens import read_tokens
 
 if TYPE_CHECKING:
     from matrix.client.blocking import BlockingRemote
     from matrix.client.remote import Remote
 
 TOKEN_VARIABLE = "MATRIX_TOKEN"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # only these are this machine for certain
 
 
 def connect(url: str, *, token: str | None = None, encoding: Encoding = "cbor") -> Connector:
@@ -38,8 +40,12 @@ def connect(url: str, *, token: str | None = None, encoding: Encoding = "cbor") 
 
 
 def _with_token(address: Address, token: str | None) -> Address:
+    """The token given, or the one found; the one for control is found only for a server that has either of ours."""
     given = token or address.token or os.environ.get(TOKEN_VARIABLE, "")
-    return address.with_token(given)
+    kept = read_tokens(address.port) if address.host in LOOPBACK else None
+    if kept is None or (given and given not in (kept.token, kept.control_token)):
+        return address.with_token(given)
+    return address.with_token(given or kept.token, kept.control_token)
 
 
 class Connector:

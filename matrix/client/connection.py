@@ -92,7 +92,8 @@ class Connection:
 
     def _welcomed(self, reply: Message | None) -> Message:
         if reply is not None and reply["type"] == "error":
-            raise of_reply(reply)
+            error = of_reply(reply)
+            raise type(error)(f"{self.address}: {error}")
         if reply is None or reply["type"] != "welcome" or reply.get("protocol") != PROTOCOL:
             raise ServerFailed(f"{self.address}: what answers there does not speak {PROTOCOL}")
         return reply

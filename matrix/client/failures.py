@@ -45,7 +45,7 @@ class Lagged(MatrixError):
         self.position = position
 
 
-def of_reply(reply: Mapping[str, Any], text: str = "") -> MatrixError:
+def of_reply(reply: Mapping[str, Any], text: str | None = None) -> MatrixError:
     """The error that an ``error`` of the server stands for; ``text`` is the query that it is about.
 
     >>> of_reply({"code": "busy", "message": "32 queries wait"})
@@ -60,7 +60,7 @@ def of_reply(reply: Mapping[str, Any], text: str = "") -> MatrixError:
     if code == "unauthorized":
         hint = hint or _TOKEN_HINT
     found = _CLASSES.get(code)
-    if found is None and text:
+    if found is None and text is not None:
         start, end = _place(reply, text)
         return QueryError(message, code=code, text=text, start=start, end=end, hint=hint, fix=fix)
     return (found or ServerFailed)(f"{message}; {hint}" if hint else message)

@@ -56,6 +56,11 @@ class Worker:
 
         self.call(start)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody can be called any more."""
+        return self._over.is_set() or not self._thread.is_alive()
+
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """The answer of ``work``; cancelled when this thread is interrupted meanwhile."""
         answer: Future[T] = Future()

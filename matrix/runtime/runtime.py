@@ -97,6 +97,7 @@ class Runtime:
         self._started = self._done = self._events_done = 0
         self._syncing: trio.Event | None = None
         self._waiting = trio.Event()  # events wait for a commit
+        self._unsynced = trio.Event()  # something was committed that no sync has reached
         self._all_done = trio.Event()
         self._closing = trio.Event()
 
@@ -302,6 +303,8 @@ class Runtime:
         await nursery.start(self._home_of_leases)
         await self.leases.refill()
         nursery.start_soon(self._keep)
+        if self.durability is Durability.INTERVAL:
+            nursery.start_soon(self._keep_synced)
         if self._progress is not None:
             nursery.start_soon(self._tell)
         if self._caretaker is not None:
@@ -317,20 +320,28 @@ class Runtime:
                 await self._closing.wait()
 
     async def _keep(self) -> None:
-        """Commit what waits after about 10 ms, and sync every 100 ms (or after each commit, at level sync)."""
+        """Commit what waits after about 10 ms, whatever the disk does meanwhile; at level sync wait for it each time."""
         try:
-            synced_at = trio.current_time()
             while True:
                 await self._waiting.wait()
                 self._waiting = trio.Event()
                 await trio.sleep(max(recorder.rest_ns for recorder in self._recorders) / 1e9)
-                self._commit()
-                if self.durability is Durability.OS:
-                    continue
-                if self.durability is Durability.INTERVAL:
-                    await trio.sleep_until(synced_at + SYNC_INTERVAL_US / 1e6)
+                position = self._commit()
+                if self.durability is Durability.SYNC:
+                    await self._synced(position)
+                self._unsynced.set()
+        except LogWriteError as error:
+            self.log_failed(error)
+
+    async def _keep_synced(self) -> None:
+        """At level interval: sync every 100 ms, as long as there is something new."""
+        try:
+            while True:
+                await self._unsynced.wait()
+                self._unsynced = trio.Event()
+                begun_at = trio.current_time()
                 await self._synced(self._commit())
-                synced_at = trio.current_time()
+                await trio.sleep_until(begun_at + SYNC_INTERVAL_US / 1e6)
         except LogWriteError as error:
             self.log_failed(error)
 

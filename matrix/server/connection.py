@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from matrix.server.http import Answer, Head, NotTaken, Requests, check_upgrade, refusal
-from matrix.server.sockets import part
+from matrix.server.sockets import linger
 from matrix.server.talk import Common, Talk, check_places
 
 #: Answers a plain request; is given the address of whoever asks.
@@ -52,7 +52,7 @@ class Connection:
             with trio.fail_after(bounds.answer_s):
                 await self._requests.answer(answer, head)
             deadline = trio.current_time() + bounds.keep_alive_s
-        await part(self._stream, bounds.linger_s)
+        await linger(self._stream, bounds.linger_s)
 
     async def _next(self, here: str, peer: str, deadline: float) -> tuple[Head | None, Answer | None]:
         """The next request and its answer; no answer when there is a ``Talk``, or nothing more to say."""

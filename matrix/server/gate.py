@@ -16,7 +16,7 @@ from contextlib import suppress
 import trio
 
 from matrix.server.bounds import Bounds
-from matrix.server.sockets import part
+from matrix.server.sockets import linger
 
 PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG = 1002, 1008, 1009
 
@@ -234,4 +234,4 @@ class Gate(trio.abc.Stream):
                 self._is_over = True
                 payload = struct.pack("!H", code) + reason.encode()[:_REASON_BYTES_MAX]
                 await self._stream.send_all(bytes([_FIN | _CLOSE, len(payload)]) + payload)
-        await part(self._stream, self._bounds.linger_s)
+        await linger(self._stream, self._bounds.linger_s)

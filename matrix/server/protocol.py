@@ -74,6 +74,15 @@ def encode(message: Mapping[str, Any], encoding: Encoding) -> Frame:
     return json.dumps(message, ensure_ascii=True, separators=(",", ":"), default=str)
 
 
+def is_batch(frame: Frame) -> bool:
+    """Whether a reply is a batch: the type stands first in each.
+
+    >>> is_batch(encode({"type": "batch", "id": 1, "count": 0}, "cbor")), is_batch('{"type":"batch","id":1}')
+    (True, True)
+    """
+    return frame.startswith('{"type":"batch"') if isinstance(frame, str) else frame[1:12] == b"\x64type\x65batch"
+
+
 def decode(frame: Frame, encoding: Encoding) -> dict[str, Any]:
     """The object in a frame; ``RequestError`` ``bad-message`` for anything else.
 

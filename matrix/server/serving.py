@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import trio
 
-from matrix.limits import SERVE_PORT, SERVE_QUERY_S
+from matrix.limits import SERVE_PORT, WORK_SECONDS_MAX
 from matrix.server.auth import Failures, Keys, Names, bracketed
 from matrix.server.bounds import Bounds
 from matrix.server.connection import Connection
-from matrix.server.contract import Answerer
 from matrix.server.http import Requests, refusal
 from matrix.server.metrics import Metric, Metrics
+from matrix.server.parts import Part, parts_of
 from matrix.server.plain import Desk
-from matrix.server.sockets import ANY, LOOPBACK, listen, part
+from matrix.server.sockets import ANY, LOOPBACK, linger, listen
 from matrix.server.talk import Common
 from matrix.store import Store
 from matrix.store import open as open_store
@@ -46,16 +46,6 @@ class Serving:
     control_link: str = field(repr=False)
 
 
-class Service(Protocol):
-    """A part of the server with a life of its own."""
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled; started when it is ready."""
-
-    def metrics(self) -> Iterable[Metric]:
-        """What it has to say in ``/metrics``."""
-
-
 async def serve(
     store: str | Path | Store,
     *,
@@ -64,7 +54,7 @@ async def serve(
     token: str | None = None,
     control_token: str | None = None,
     origins: Iterable[str] = (),
-    timeout: float = SERVE_QUERY_S,
+    timeout: float = WORK_SECONDS_MAX,
     bounds: Bounds | None = None,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -80,14 +70,9 @@ async def serve(
     """
     path = store.path if isinstance(store, Store) else Path(store)
     open_store(path).close()
-    services, answerers = _parts(path, timeout)
-    await Server(path, services, answerers, timeout=timeout, bounds=bounds or Bounds()).run(
+    await Server(path, parts_of(path, timeout), timeout=timeout, bounds=bounds or Bounds()).run(
         host=host, port=port, keys=Keys(token, control_token), origins=origins, task_status=task_status
     )
-
-
-def _parts(store: Path, timeout: float) -> tuple[Sequence[Service], Mapping[str, Answerer]]:
-    return (), {}
 
 
 class Server:
@@ -96,14 +81,13 @@ class Server:
     def __init__(
         self,
         store: Path,
-        services: Sequence[Service],
-        answerers: Mapping[str, Answerer],
+        parts: Sequence[Part],
         *,
         timeout: float,
         bounds: Bounds,
         **desk: Any,
     ) -> None:
-        self._store, self._services, self._answerers = store, services, answerers
+        self._store, self._parts = store, parts
         self._timeout, self._bounds, self._desk = timeout, bounds, desk
         self.metrics = Metrics()
         self._connections: set[Connection] = set()
@@ -131,12 +115,12 @@ class Server:
             names=Names(port, host, origins),
             keys=keys,
             failures=Failures(self._bounds.failures_max, self._bounds.failure_delay_s),
-            answerers=self._answerers,
+            answerers={kind: part for part in self._parts for kind in part.types},
             query_s=self._timeout,
             bounds=self._bounds,
             metrics=self.metrics,
         )
-        desk = Desk(self._store, common, self._metrics_of_services, **self._desk)
+        desk = Desk(self._store, common, self._metrics_of_parts, **self._desk)
         try:
             _leave(port, tokens)
             await self._serve(listeners, common, desk, serving, task_status)
@@ -156,19 +140,17 @@ class Server:
         async def handle(stream: trio.SocketStream) -> None:
             await self._handle(stream, common, desk)
 
-        ending = trio.Event()
+        accepting = trio.CancelScope()
         async with trio.open_nursery() as outer:
-            outer.start_soon(_set_when_cancelled, ending)
+            outer.start_soon(_pass_on, accepting)
             # What is inside is not cancelled from outside: it is told, and given a moment.
             with trio.CancelScope(shield=True):
                 async with trio.open_nursery() as inner:
-                    for service in self._services:
-                        await inner.start(service.run)
-                    accepting = trio.CancelScope()
-                    inner.start_soon(_accept, listeners, handle, inner, accepting)
-                    task_status.started(serving)
-                    await ending.wait()
-                    accepting.cancel()
+                    with accepting:
+                        for part in self._parts:
+                            inner.start_soon(part.run)
+                        task_status.started(serving)
+                        await trio.serve_listeners(handle, listeners, handler_nursery=inner)
                     await self._end(inner)
                     inner.cancel_scope.cancel()
 
@@ -201,7 +183,7 @@ class Server:
                 with trio.move_on_after(self._bounds.linger_s):
                     answer = refusal(503, "all connections are taken; try again later", Retry_After="5")
                     await Requests(stream, head_bytes_max=self._bounds.head_bytes_max).answer(answer, None)
-                    await part(stream, self._bounds.linger_s)
+                    await linger(stream, self._bounds.linger_s)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
@@ -221,22 +203,16 @@ class Server:
         for connection in tuple(self._connections):
             await connection.cut()
 
-    def _metrics_of_services(self) -> Iterable[Metric]:
-        return [metric for service in self._services for metric in service.metrics()]
+    def _metrics_of_parts(self) -> Iterable[Metric]:
+        return [metric for part in self._parts for metric in part.metrics()]
 
 
-async def _set_when_cancelled(event: trio.Event) -> None:
+async def _pass_on(scope: trio.CancelScope) -> None:
+    """Cancel a scope that is shielded, when this is cancelled."""
     try:
         await trio.sleep_forever()
     finally:
-        event.set()
-
-
-async def _accept(
-    listeners: list[trio.SocketListener], handle: Any, connections: trio.Nursery, scope: trio.CancelScope
-) -> None:
-    with scope:
-        await trio.serve_listeners(handle, listeners, handler_nursery=connections)
+        scope.cancel()
 
 
 def _leave(port: int, tokens: Tokens) -> None:

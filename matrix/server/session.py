@@ -18,7 +18,7 @@ import trio_websocket
 
 from matrix.limits import SESSION_REQUESTS_MAX, SESSION_SEND_S
 from matrix.server.contract import Answerer, Encoding, Frame, Outlet, Request, RequestError
-from matrix.server.protocol import Cancel, Grant, Hello, encode, read
+from matrix.server.protocol import Cancel, Grant, Hello, encode, is_batch, read
 
 log = logging.getLogger("matrix.server")
 
@@ -82,7 +82,6 @@ class _Outlet(Outlet):
 
     async def take_credit(self) -> None:
         await self._credit.take()
-        self._session.count_batch()
 
     def has_credit(self) -> bool:
         return self._credit.left > 0
@@ -175,10 +174,6 @@ class Session:
         if self._running.get(running.request.id) is running:
             del self._running[running.request.id]
 
-    def count_batch(self) -> None:
-        """A batch is about to go out."""
-        self._traffic.batches += 1
-
     def _count_in(self, frame: Frame) -> None:
         self._traffic.messages_in += 1
         self._traffic.bytes_in += len(frame)
@@ -237,6 +232,7 @@ class Session:
                 for frame in frames:
                     await self._connection.send_message(frame)
                     self._traffic.messages_out += 1
+                    self._traffic.batches += is_batch(frame)
                     self._traffic.bytes_out += len(frame)
             if scope.cancelled_caught:
                 self._is_gone = True

@@ -87,7 +87,7 @@ def _trouble(error: OSError, host: str | None, port: int) -> str:
     return f'cannot listen at port {port} of "{host or LOOPBACK[0]}": {error.strerror}'
 
 
-async def part(stream: trio.abc.HalfCloseableStream, linger_s: float) -> None:
+async def linger(stream: trio.abc.HalfCloseableStream, linger_s: float) -> None:
     """Say that nothing more comes, and drop what still comes for a moment.
 
     A socket that is closed with unread bytes resets the connection, and what was said last may be lost with it.

@@ -18,7 +18,7 @@ import trio_websocket
 from wsproto.utilities import LocalProtocolError
 
 import matrix
-from matrix.limits import PROTOCOL_PAGE_ROWS_MAX, QUERY_BYTES_MAX, SERVE_PAGE_BYTES_MAX, SESSION_REQUESTS_MAX
+from matrix.limits import PAGE_BYTES_MAX, PROTOCOL_PAGE_ROWS_MAX, QUERY_BYTES_MAX, SESSION_REQUESTS_MAX
 from matrix.server.auth import Failures, Keys, Names, Pass
 from matrix.server.bounds import Bounds
 from matrix.server.contract import Answerer, RequestError
@@ -155,7 +155,7 @@ class Talk:
             "message_bytes": bounds.message_bytes_max,
             "requests": SESSION_REQUESTS_MAX,
             "page_rows": PROTOCOL_PAGE_ROWS_MAX,
-            "page_bytes": SERVE_PAGE_BYTES_MAX,
+            "page_bytes": PAGE_BYTES_MAX,
             "query_seconds": self._common.query_s,
             "text_bytes": QUERY_BYTES_MAX,
             "messages_per_second": bounds.messages_per_s,

@@ -103,7 +103,7 @@ async def test_a_wrong_token_is_told_with_where_the_right_one_is() -> None:
     async with playing(play) as url:
         error = await refused(url)
     assert isinstance(error, Unauthorized)
-    assert str(error).startswith("not the token; give the token of the link that matrix serve printed")
+    assert str(error).startswith(f"{url}: not the token; give the token of the link that matrix serve printed")
 
 
 @pytest.mark.parametrize("welcome", [{**WELCOME, "protocol": "matrix.v9"}, {"type": "done"}, {"type": "welcome"}])

@@ -158,9 +158,10 @@ async def test_few_rows_may_wait_as_long_as_the_client_likes(tmp_path: Path) -> 
     async with serving(tmp_path, lag_s=0.2) as served, writing(tmp_path) as writer:
         reading = served.watch(OFFERS, reading=Reading(credit=1))
         await reading.until(lambda: reading.of("position"))
-        for _ in range(5):
-            writer.offers(1)
-            await trio.sleep(0.15)
+        writer.offers(1)
+        await reading.until_rows(1)
+        writer.offers(4)
+        await trio.sleep(0.6)
         assert (reading.values, reading.error) == ([0], None)
         await reading.grant(10)
         await reading.until_rows(5)

@@ -84,7 +84,7 @@ class App {
     const View = await load(name);
     if (turn !== this.shown) return;
     this.current.view?.destroy();
-    const host = element("section", { class: `view view-${name}`, "aria-label": VIEWS[name].title });
+    const host = element("section", { class: `view view-${name}` });
     this.main.replaceChildren(host);
     this.current = { name, view: new View(host, this.context) };
   }

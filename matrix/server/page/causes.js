@@ -86,7 +86,7 @@ export class CausesView {
     const { event } = forest.focus;
     const simulation = simulationOf(event.id);
     const goal = event.kind.startsWith("goal.") ? await this.asker.one("events where id = $id | select goal.id as id, goal.name as name, goal.reason as reason, goal.duration as duration", { id: event.id }) : null;
-    const title = event.kind === "goal.failed" && goal?.name ? `Why did ${goal.name} of ${event.agent} fail?` : `Why ${event.kind}${event.agent ? ` by ${event.agent}` : ""}?`;
+    const title = event.kind === "goal.failed" && goal?.name ? `Why did ${goal.name} of ${event.agent} fail?` : `${event.kind}${event.agent ? ` by ${event.agent}` : ""}`;
     const remarks = [`${event.id}`, `at ${durationText(event.time)}`];
     if (goal?.duration) remarks.push(`after ${durationText(goal.duration)}`);
     const links = [

@@ -1,7 +1,8 @@
 // The protocol's client (PROTOCOL.md): one WebSocket, any number of requests at a time.
 //
 // What always holds: a request ends exactly once, with its answer or a ProtocolError; batches are granted as they are
-// taken; after a break the connection is made anew, watches go on behind their last row, other requests are told "lost".
+// taken. After a break the connection is made anew: watches go on behind their last row, what had no reply yet is asked
+// again (nothing that is asked here changes anything), and what had come in part is told "lost".
 
 import { parseExact, stringifyExact } from "./exact.js";
 import { Result } from "./result.js";
@@ -181,12 +182,11 @@ export class Connection extends EventTarget {
       }
       const id = this.#next;
       this.#next += 1;
-      const request = { id, message: { ...message, id }, handlers, resolve, reject, isSent: false, busy: Promise.resolve() };
+      const request = { id, message: { ...message, id }, handlers, resolve, reject, isSent: false, isAnswered: false, busy: Promise.resolve() };
       request.abort = () => this.#cancel(request);
       handlers.signal?.addEventListener("abort", request.abort, { once: true });
       this.#requests.set(id, request);
       if (this.state === "open") this.#start(request);
-      else if (this.state === "refused") this.#end(request, lost());
     });
   }
 
@@ -243,10 +243,10 @@ export class Connection extends EventTarget {
     this.#become("lost", "The server does not answer.");
   }
 
-  /** What was under way is lost, but for watches, which wait for the next connection. */
+  /** What had come in part is lost; watches and what had no reply yet wait for the next connection. */
   #lose() {
     for (const request of [...this.#requests.values()]) {
-      if (this.#ended || (request.isSent && !request.handlers.resume)) this.#end(request, lost());
+      if (this.#ended || (request.isAnswered && !request.handlers.resume)) this.#end(request, lost());
       else request.isSent = false;
     }
   }
@@ -270,6 +270,7 @@ export class Connection extends EventTarget {
       if (message.type === "error" && message.code === "unauthorized") this.#refused(message);
       return undefined;
     }
+    request.isAnswered = true;
     if (message.type === "done") return this.#end(request, undefined, message);
     if (message.type === "error") return this.#failed(request, message);
     if (message.type === "batch") return this.#batch(request, message, bytes);
@@ -305,8 +306,8 @@ export class Connection extends EventTarget {
     for (const request of [...this.#requests.values()]) if (!request.isSent) this.#start(request);
   }
 
+  /** What is asked waits for the right token. */
   #refused(message) {
     this.#become("refused", message.message);
-    for (const request of [...this.#requests.values()]) this.#end(request, new ProtocolError(message));
   }
 }

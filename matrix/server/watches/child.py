@@ -47,7 +47,7 @@ from matrix.server.watches.words import (
     unpack_in_child,
 )
 from matrix.server.work import memory
-from matrix.server.work.refusal import refusal
+from matrix.server.work.refusal import is_memory, out_of_memory, refusal
 from matrix.watching import LOG_FOLDER, OpenStore, Pace
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ _TROUBLE_REST_S = 0.05
 _JOIN_INTERVAL_S = 0.1  # between two tries to make feeds of the same subscription one
 
 
-class Lane:
+class Lookout:
     """All feeds of one process."""
 
     def __init__(self, store: Path, pipes: Pipes, pulse: Pulse, *, is_slow: bool) -> None:
@@ -233,7 +233,7 @@ class Lane:
         elif not was_behind and not feed.is_behind:
             feed.note_duration(time.process_time() - begun)  # not what the machine did meanwhile
         if notices := feed.new_notices():
-            self._say(Noticed(feed.number, notices))
+            self._say(Noticed(feed.number, notices, is_first))
         self._send_pages(feed)
 
     def _send_pages(self, feed: Feed) -> None:
@@ -296,6 +296,9 @@ class Lane:
         """A feed has come to its end by an error."""
         if number in self._feeds:
             self._drop(self._feeds[number])
+        if is_memory(error):
+            self._say(Ended(number, out_of_memory()))
+            return
         found = refusal(error, self._store)
         if found.note:
             logging.getLogger(__name__).error("a watch has failed:\n%s", found.note)
@@ -304,11 +307,11 @@ class Lane:
 
 def main() -> None:
     """Serve as a child of a server."""
-    store, lane, descriptor = sys.argv[1:]
+    store, which, descriptor = sys.argv[1:]
     pipes = Pipes()
     memory.allow(SERVED_WATCH_MEMORY_BYTES)
     try:
-        Lane(Path(store), pipes, Pulse(int(descriptor)), is_slow=lane == "slow").run()
+        Lookout(Path(store), pipes, Pulse(int(descriptor)), is_slow=which == "slow").run()
     except ServerGone:
         return
 

@@ -26,6 +26,7 @@ class Group:
         self.crashes = 0  # of that process in a look at this feed, one after the other
         self._schema: Spliced | None = None
         self._notices: list[str] = []
+        self._goes_on = False  # what was begun before, in another process or another group
         for member in self.members:
             member.group = self
 
@@ -33,6 +34,7 @@ class Group:
         """The feed has begun; it may have before, in a process that is gone."""
         if self.position is None:
             self.position = position
+        self._goes_on = any(member.has_begun for member in self.members)
         if self._schema is None:
             self._schema = schema
             for member in self.members:
@@ -60,8 +62,10 @@ class Group:
         self.members = [member for member in self.members if member.group is self]
         return fallen
 
-    def add_notices(self, texts: Sequence[str]) -> None:
-        """Remarks for all, and for those who come later."""
+    def add_notices(self, texts: Sequence[str], *, at_first: bool) -> None:
+        """Remarks for all, and for those who come later; the first ones only once, although they may have changed."""
+        if at_first and self._goes_on:
+            return
         self._notices += [text for text in texts if text not in self._notices]
         for member in self.members:
             member.add_notices(texts)

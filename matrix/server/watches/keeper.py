@@ -47,12 +47,12 @@ class Keeper:
     def __init__(
         self,
         store: Path,
-        lane: str,
+        which: str,
         on_word: Callable[[Group, ToServer, bytes], None],
         *,
         look_s: float = SERVED_WATCH_LOOK_S,
     ) -> None:
-        self._store, self._lane, self._on_word, self._look_s = store, lane, on_word, look_s
+        self._store, self._which, self._on_word, self._look_s = store, which, on_word, look_s
         self.groups: dict[int, Group] = {}
         self.restarts = 0
         self.pid: int | None = None  # of the process, while there is one
@@ -127,7 +127,7 @@ class Keeper:
             child = await Child.start(
                 "matrix.server.watches.child",
                 str(self._store),
-                self._lane,
+                self._which,
                 str(pulse.descriptor),
                 pass_fds=[pulse.descriptor],
             )

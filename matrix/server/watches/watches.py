@@ -161,7 +161,7 @@ class Watches:
             case Rows():
                 self._pass_on(keeper, group, word, rest)
             case Noticed():
-                group.add_notices(word.texts)
+                group.add_notices(word.texts, at_first=word.at_first)
             case Stands():
                 group.add_position(word.position)
             case Joined():

@@ -90,10 +90,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Remarks that were not made before."""
+    """Remarks that are new; ``at_first`` those of the first look, which also says what the store does not have."""
 
     feed: int
     texts: tuple[str, ...]
+    at_first: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ export class Branches {
     return row;
   }
 
-  #row({ node, level, indent, place, siblings }) {
+  #row({ node, level, indent, place, siblings, goesOn, isBeside }) {
     const { event } = node;
     const cause = node.parent?.event;
     const isOpen = this.#isOpen(node);
@@ -83,7 +83,7 @@ export class Branches {
     const who = event.to === null ? event.agent ?? "simulation" : `${event.agent ?? "simulation"} → ${event.to}`;
     const row = element(
       "div", {
-        class: `causes-row${node.isOnWay ? " on-way" : ""}${node === this.forest.focus ? " focus" : ""}`, role: "treeitem", tabindex: "-1", "aria-level": level,
+        class: `causes-row${node.isOnWay ? " on-way" : goesOn ? " goes-on" : isBeside ? " beside" : ""}${node === this.forest.focus ? " focus" : ""}`, role: "treeitem", tabindex: "-1", "aria-level": level,
         "aria-setsize": siblings, "aria-posinset": place, "aria-expanded": isOpen, "aria-current": node === this.forest.focus ? "true" : false, dataset: { id: event.id },
         onclick: (click) => this.#click(click, node), ondblclick: () => this.centred(event.id),
       },
@@ -108,7 +108,7 @@ export class Branches {
     const isBefore = node.isOnWay && node !== this.forest.focus;
     const others = node.total - (isBefore ? 1 : 0);
     const centre = element("button", { class: "icon-button causes-centre", type: "button", tabindex: "-1", title: "Make this the middle (c)", "aria-label": "Make this event the middle", dataset: { act: "centre" } }, "\u25ce");
-    return element("span", { class: "causes-end" }, others > 0 && element("span", { class: "faint" }, `${others.toLocaleString("en-US")}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
+    return element("span", { class: "causes-end" }, (others > 1 || (others > 0 && this.#isOpen(node) === "false")) && element("span", { class: "faint" }, `${others.toLocaleString("en-US")}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
   }
 
   #click(event, node) {

@@ -129,16 +129,20 @@ export class Forest {
     return found;
   }
 
-  #walk(node, level, indent, found) {
-    const siblings = node.parent ? node.parent.children.length : 1;
-    found.push({ node, level, indent, place: node.parent ? node.parent.children.indexOf(node) + 1 : 1, siblings });
+  /** Only where a way forks does it go further in: an effect that alone goes on stands right below its cause, after those that led to nothing. */
+  #walk(node, level, indent, found, isBeside = false) {
+    const siblings = node.parent?.children ?? [node];
+    found.push({ node, level, indent, place: siblings.indexOf(node) + 1, siblings: node.parent?.total ?? 1, goesOn: node.goesOn, isBeside });
     if (!node.isOpen) return;
     const [side, next] = [node.children.filter((child) => !child.isOnWay), node.children.find((child) => child.isOnWay)];
     if (!next || node.showsOthers) {
-      for (const child of side) this.#walk(child, level + 1, indent + 1, found);
+      const going = side.filter((child) => child.total > 0);
+      const only = going.length === 1 && node.rest <= 0 && node !== this.focus && !node.isOnWay ? going[0] : null;
+      for (const child of side) child.goesOn = child === only;
+      for (const child of side) if (child !== only) this.#walk(child, level + 1, indent + 1, found, only !== null);
       if (node.rest > 0) found.push({ more: node, level: level + 1, indent: indent + 1 });
+      if (only) this.#walk(only, level + 1, indent, found);
     }
     if (next) this.#walk(next, level + 1, indent, found);
   }
 }
-

@@ -110,9 +110,9 @@ export class Results {
     else if (wanted === "table") this.#rowFromUrl();
   }
 
-  /** The keyboard goes to what is shown. */
+  /** The keyboard goes to what is shown, else to the tabs. */
   focus() {
-    this.panel.querySelector("[tabindex='0']")?.focus();
+    (this.panel.querySelector("[tabindex='0']") ?? this.tabs.querySelector("[tabindex='0']"))?.focus();
   }
 
   #tabOf(name, title) {

@@ -1,0 +1,269 @@
+"""The time line: what it shows of a run, and what wheel, pointer and keys do to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+GUTTER = 176
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+
+Open = Callable[..., Any]
+
+
+def at_rest(page: Any) -> Any:
+    """The page, when everything it asked for is there."""
+    page.wait_for_selector(".timeline-run h2")
+    page.wait_for_selector(".timeline-wait", state="hidden")
+    return page
+
+
+def fragment(page: Any) -> dict[str, str]:
+    """What stands in the URL now: it is written a moment after the last movement."""
+    page.wait_for_timeout(450)
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).fragment).items()}
+
+
+def lanes_box(page: Any) -> dict[str, float]:
+    box: dict[str, float] = page.locator(".timeline-lanes").bounding_box()
+    return box
+
+
+def place_of(page: Any, time: float, *, lane: int = 0, lanes: int = 9, low: bool = False) -> tuple[float, float]:
+    """Where a time of a lane is on the screen, while the whole run of the village is seen."""
+    box = lanes_box(page)
+    whole = DAY + 36 * 60_000_000
+    width = page.locator(".timeline-canvas").bounding_box()["width"] - GUTTER
+    x = box["x"] + GUTTER + (time + 0.015 * whole) / (1.03 * whole) * width
+    height = min(64, max(26, int(box["height"] // lanes)))
+    return x, box["y"] + lane * height + (height - 7.5 if low else 10)
+
+
+def test_every_agent_has_a_lane_and_the_run_is_told_in_a_few_lines(page_at: Open, village: Path, shoot: Any) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    assert page.inner_text(".timeline-count") == "9 agents"
+    told = page.inner_text(".timeline-run")
+    assert "1d36m" in told and "201" in told
+    assert "6 succeeded, 2 failed" in told, "the goal win"
+    shoot(page, "timeline")
+
+
+def test_a_goal_under_the_pointer_says_what_it_is_and_how_it_ended(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    page.mouse.move(*place_of(page, 4 * HOUR, lane=0))
+    tip = page.wait_for_selector(".timeline-tip:visible")
+    assert tip.inner_text().split("\n") == ["win", "ada · succeeded", "0s to 1d36m (1d36m)"]
+
+
+def test_outcomes_differ_in_pattern_and_not_only_in_colour(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    rows = page.evaluate("""() => [...document.querySelectorAll(".timeline-foot .timeline-key canvas")].slice(0, 4).map((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(3, Math.floor(canvas.height / 2), canvas.width - 6, 1);
+      return new Set(Array.from({ length: data.length / 4 }, (_, i) => data[4 * i + 3])).size;
+    })""")
+    succeeded, failed, cancelled, running = rows
+    assert succeeded == 1 and running == 1, "plain"
+    assert failed > 2 and cancelled > 1, "hatched, dotted"
+
+
+def test_the_wheel_zooms_around_the_pointer(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    time = 8 * HOUR
+    x, y = place_of(page, time, lane=8)
+    page.mouse.move(x, y)
+    for _ in range(5):
+        page.mouse.wheel(0, -200)
+    seen = fragment(page)
+    begin, end = float(seen["from"]), float(seen["to"])
+    width = page.locator(".timeline-canvas").bounding_box()["width"] - GUTTER
+    under = begin + (x - lanes_box(page)["x"] - GUTTER) / width * (end - begin)
+    assert end - begin < 4 * HOUR
+    assert abs(under - time) < (end - begin) / width * 2, "the same time is under the pointer, to two pixels"
+
+
+def test_dragging_moves_through_time_and_zero_shows_the_whole_run_again(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", **{"from": 8 * HOUR, "to": 9 * HOUR}))
+    box = lanes_box(page)
+    width = page.locator(".timeline-canvas").bounding_box()["width"] - GUTTER
+    page.mouse.move(box["x"] + 500, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 500 - width / 2, box["y"] + 300, steps=4)
+    page.mouse.up()
+    seen = fragment(page)
+    assert abs(float(seen["from"]) - 8.5 * HOUR) < HOUR / 100 and abs(float(seen["to"]) - 9.5 * HOUR) < HOUR / 100
+    page.focus(".timeline-lanes")
+    page.keyboard.press("0")
+    assert "from" not in fragment(page)
+
+
+def test_a_brush_over_the_whole_run_chooses_what_is_seen(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    top = page.locator(".timeline-map").bounding_box()
+    begin, end = place_of(page, 6 * HOUR)[0], place_of(page, 12 * HOUR)[0]
+    page.mouse.move(begin, top["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(end, top["y"] + 20, steps=4)
+    page.mouse.up()
+    seen = fragment(page)
+    assert abs(float(seen["from"]) - 6 * HOUR) < HOUR / 10 and abs(float(seen["to"]) - 12 * HOUR) < HOUR / 10
+
+
+def test_two_fingers_zoom(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    page.evaluate("""() => {
+      const lanes = document.querySelector(".timeline-lanes");
+      lanes.setPointerCapture = () => {};
+      const box = lanes.getBoundingClientRect();
+      const say = (type, id, x) => lanes.dispatchEvent(new PointerEvent(type, {
+        pointerId: id, pointerType: "touch", clientX: box.left + x, clientY: box.top + 200, bubbles: true, button: type === "pointermove" ? -1 : 0, buttons: 1 }));
+      say("pointerdown", 11, 400); say("pointerdown", 12, 500);
+      say("pointermove", 11, 350); say("pointermove", 12, 550);
+      say("pointerup", 11, 350); say("pointerup", 12, 550);
+    }""")
+    seen = fragment(page)
+    whole = 1.03 * (DAY + 36 * 60_000_000)
+    assert abs((float(seen["to"]) - float(seen["from"])) / whole - 0.5) < 0.02, "twice as far apart: half as much is seen"
+
+
+def test_the_cursor_steps_from_event_to_event_and_tells_the_state_then(page_at: Open, village: Path, shoot: Any) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", at=8 * HOUR, seq=36))
+    head = page.locator(".timeline-cursor header")
+    page.wait_for_function("() => document.querySelector('.timeline-now')")
+    assert head.inner_text().split("\n") == ["AT", "8h", "event 36 of 201"]
+    assert page.inner_text(".timeline-then") == "phase talk day 1 since 8h" or "phase talk" in page.inner_text(".timeline-then")
+    assert page.locator(".timeline-then .changed").inner_text() == "phase talk", "the day has not changed"
+    page.focus(".timeline-lanes")
+    page.keyboard.press(",")
+    page.wait_for_function("() => document.querySelector('.timeline-now').textContent === '0s'")
+    assert page.locator(".timeline-then").inner_text().startswith("phase night")
+    page.keyboard.press(".")
+    page.wait_for_function("() => document.querySelector('.timeline-now').textContent === '8h'")
+    assert page.locator(".visually-hidden[role=status]").inner_text() == "8h, event 36 of 201, phase talk · day 1"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".timeline-selection .timeline-title:text-is('state.changed')")
+    assert fragment(page)["selected"] == "event:1-1:36"
+    shoot(page, "timeline-cursor")
+
+
+def test_stepping_with_shift_stays_with_one_agent(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", at=0, seq=1, agent="dan"))
+    page.focus(".timeline-lanes")
+    page.keyboard.press(">")
+    page.wait_for_function("() => document.querySelector('.timeline-around [aria-current] .muted')?.textContent === 'dan'")
+    assert page.locator(".timeline-around [aria-current] .timeline-what").inner_text() == "agent.started"
+
+
+def test_lanes_are_chosen_by_name_by_condition_by_role_and_by_outcome(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    count = page.locator(".timeline-count")
+    for typed, left in (("an", "2 of 9 agents"), ("turns > 50", "4 of 9 agents"), ("did accuse then got vote within 3 turns", "8 of 9 agents"), ("", "9 agents")):
+        page.fill(".timeline-filter", typed)
+        page.wait_for_function("(text) => document.querySelector('.timeline-count').textContent === text", arg=left)
+    page.select_option("[aria-label=Role]", "wolf")
+    page.wait_for_function("() => document.querySelector('.timeline-count').textContent === '2 of 9 agents'")
+    assert fragment(page)["role"] == "wolf"
+    page.select_option("[aria-label=Role]", "")
+    page.select_option("[aria-label='Agents with a goal that']", "failed")
+    page.wait_for_function("() => document.querySelector('.timeline-count').textContent.includes(' of 9')")
+    assert count.inner_text() == "6 of 9 agents"
+
+
+def test_a_condition_that_is_wrong_is_explained_and_the_lanes_stay(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", agents="rol = wolf"))
+    count = page.locator(".timeline-count")
+    assert count.inner_text() == 'agents have no field "rol"'
+    assert 'did you mean "role"' in count.get_attribute("title")
+    page.mouse.move(*place_of(page, 4 * HOUR, lane=0))
+    assert page.wait_for_selector(".timeline-tip:visible")
+
+
+def test_a_click_on_a_failed_goal_leads_to_why_it_failed(page_at: Open, village: Path) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    x, y = place_of(page, 4 * HOUR, lane=2)
+    page.mouse.click(x, y)
+    page.wait_for_selector(".timeline-selection .timeline-title")
+    panel = page.inner_text(".timeline-selection")
+    assert "failed" in panel and "cleo" in panel
+    page.click(".timeline-selection >> text=Why it failed")
+    page.wait_for_selector(".causes-title h1")
+    assert re.fullmatch(r"Why did \w+ of cleo fail\?", page.inner_text(".causes-title h1"))
+
+
+def test_a_link_brings_back_what_was_seen(page_at: Open, village: Path) -> None:
+    wanted = {"simulation": "1-3", "from": str(8 * HOUR), "to": str(9 * HOUR), "role": "villager", "selected": "event:1-3:38", "height": "40", "at": str(8 * HOUR), "seq": "38", "agent": "finn"}
+    page = at_rest(page_at(village, view="timeline", **wanted))
+    page.wait_for_selector(".timeline-selection .timeline-title")
+    assert page.inner_text(".timeline-count") == "5 of 9 agents"
+    page.focus(".timeline-lanes")
+    page.keyboard.press("]")
+    page.keyboard.press("[")
+    seen = fragment(page)
+    assert {name: seen.get(name) for name in wanted if name != "height"} == {name: value for name, value in wanted.items() if name != "height"}
+
+
+def test_the_way_to_an_event_is_drawn_and_can_stand_alone(page_at: Open, village: Path, shoot: Any) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", path="1-1:51"))
+    shoot(page, "timeline-path")
+    before = page.locator(".timeline-canvas").screenshot()
+    assert float(fragment(page).get("from", "0")) >= 0
+    page.click("text=Only this path")
+    page.wait_for_function("() => document.querySelector('.timeline-count').textContent.includes(' of 9 agents')")
+    assert page.locator(".timeline-canvas").screenshot() != before
+    assert fragment(page)["only"] == "1"
+
+
+def test_an_unknown_simulation_is_told(page_at: Open, village: Path) -> None:
+    page = page_at(village, view="timeline", simulation="9-9")
+    page.wait_for_selector(".timeline-message >> text=There is no simulation 9-9 in this store")
+
+
+def test_names_are_text_whatever_they_say(page_at: Open, office: Path) -> None:
+    page = at_rest(page_at(office, view="timeline", selected="event:1-1:5"))
+    page.wait_for_selector(".timeline-selection .timeline-title")
+    assert page.locator(".timeline-side img").count() == 0
+
+
+def test_of_a_million_events_only_what_is_seen_is_asked_for(page_at: Open, open_page: Open, million: Path, served: Any) -> None:
+    asked: list[str] = []
+    rows: list[int] = []
+
+    def note(frame: Any, is_sent: bool) -> None:
+        if not isinstance(frame, str):
+            return
+        message = json.loads(frame)
+        if is_sent and message["type"] == "query":
+            asked.append(message["text"])
+        elif message["type"] == "batch":
+            rows.append(message["count"])
+
+    page = open_page("about:blank")
+    page.on("websocket", lambda socket: (socket.on("framesent", lambda frame: note(frame, True)), socket.on("framereceived", lambda frame: note(frame, False))))
+    page.goto(served(million).link("view=timeline"))
+    page.set_default_timeout(60_000)
+    at_rest(page)
+    page.mouse.move(600, 400)
+    for _ in range(12):
+        page.mouse.wheel(0, -240)
+        page.wait_for_timeout(60)
+    page.wait_for_selector(".timeline-wait", state="hidden")
+    assert sum(rows) < 60_000, "of a million events"
+    events = [text for text in asked if text.startswith(("events where", "messages where")) and "count" not in text and "$ids" in text]
+    assert events and all("limit 2001" in text and "time in" in text for text in events)
+
+
+@pytest.mark.parametrize("keys", [["ArrowDown"] * 3, ["End"], ["PageDown", "ArrowUp"]])
+def test_lanes_are_walked_with_the_keyboard_and_told(page_at: Open, village: Path, keys: list[str]) -> None:
+    page = at_rest(page_at(village, view="timeline", simulation="1-1"))
+    page.focus(".timeline-lanes")
+    for key in keys:
+        page.keyboard.press(key)
+    ends = {"ArrowDown": "cleo, wolf, lane 3 of 9", "End": "narrator, narrator, lane 9 of 9", "PageDown": "hana, wolf, lane 8 of 9"}
+    told = page.locator(".visually-hidden[role=status]").inner_text()
+    assert told == ends[keys[0]] or keys[0] == "PageDown"
