@@ -78,8 +78,8 @@ export class Transcript {
 
   act(what, event) {
     if (what === "details") this.context.openEvent(event.id);
-    if (what === "causes") this.context.navigate("causes", { event: event.id });
-    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: String(event.time), agent: event.agent });
+    if (what === "causes") this.context.navigate("causes", { id: event.id });
+    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: event.time, seq: event.seq, agent: event.agent });
   }
 
   #arrange(options) {
