@@ -206,13 +206,14 @@ export class LiveView {
       this.tiles.replaceChildren(rate, tile("rows", countText(feed.taken)));
       return;
     }
+    const isCounted = counts.events !== undefined;
     const running = counts.agents.running ?? 0;
     const agents = Object.values(counts.agents).reduce((sum, count) => sum + count, 0);
     this.tiles.replaceChildren(
       rate,
-      tile("events", counts.events === undefined ? "…" : countText(counts.events)),
-      tile("agents running", countText(running), element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
-      tile("goals", "", goalBar(counts.goals)),
+      tile("events", isCounted ? countText(counts.events) : "…"),
+      tile("agents running", isCounted ? countText(running) : "…", isCounted && element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
+      tile("goals", isCounted ? "" : "…", isCounted && goalBar(counts.goals)),
     );
   }
 
@@ -223,7 +224,7 @@ export class LiveView {
     const focus = this.side.contains(document.activeElement) ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement) : -1;
     this.side.replaceChildren(
       element("h2", {}, "Events by kind"),
-      bars(counts.kinds, { onChoose: watchKind }),
+      counts.events === undefined ? element("p", { class: "muted" }, "Counting…") : bars(counts.kinds, { onChoose: watchKind }),
       ...(this.simulation ? [] : [element("h2", {}, "Simulations"), runList(counts.runs, { onChoose: (id) => this.context.navigate("live", { simulation: id }) })]),
     );
     if (focus >= 0) this.side.querySelectorAll("button")[focus]?.focus();
@@ -236,8 +237,8 @@ export class LiveView {
     const runs = counts.runs?.filter(({ status }) => status === "running").length ?? 0;
     const words = isOver
       ? ["This simulation is at its end", "All of it is in the log: see its time line and its conversations."]
-      : feed.state === "starting"
-        ? ["Starting the watch", ""]
+      : feed.state === "starting" || (!this.isOwn && counts.events === undefined)
+        ? ["Looking at the store", "Counts and the newest events appear in a moment."]
         : this.isOwn
           ? ["No row yet", "Rows appear here as the log grows and they match."]
           : runs > 0

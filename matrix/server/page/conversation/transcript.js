@@ -32,12 +32,12 @@ export class Transcript {
   }
 
   /** Show events. `agents`: who takes part; `people`: their colours; `isPair`: two who talk to each other, side by side. */
-  take(events, { agents, people, isPair, next }) {
+  take(events, { agents, people, isPair, next, found = "" }) {
     const here = new Set(agents ?? []);
     if (here.size === 0) for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
     this.all = itemsOf(events);
     this.next = next;
-    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, left: isPair ? leftOf(this.all) : undefined });
+    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, found, left: isPair ? leftOf(this.all) : undefined });
     this.state.open.clear();
     this.scroller.box.classList.toggle("is-pair", isPair);
     this.#arrange();
@@ -74,6 +74,12 @@ export class Transcript {
   revealTime(time) {
     const place = this.items.findIndex((item) => item.event.time >= time);
     if (place >= 0) this.choose(this.items[place].id, { middle: true });
+  }
+
+  /** Scroll to the first item in which the text that was looked for is said. */
+  revealText() {
+    const place = this.items.findIndex(({ type, event }) => type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)));
+    if (place >= 0) this.scroller.reveal(place, { middle: true });
   }
 
   act(what, event) {
