@@ -193,7 +193,7 @@ export class ConversationView {
     const { conversation = "", agent = "", of = "", simulation = "", message = "", at = "", found = "" } = this.params;
     this.list.choose(conversation);
     this.all.classList.toggle("is-chosen", of === "all");
-    const wanted = JSON.stringify([conversation, agent, of, agent || of ? simulation : ""]);
+    const wanted = JSON.stringify([conversation, agent, of, found, agent || of ? simulation : ""]);
     if (wanted !== this.told) {
       this.told = wanted;
       if (!(await this.#tell(message))) return;
