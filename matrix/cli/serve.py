@@ -69,10 +69,13 @@ def command(
     )
 
 
-def tell(serving: Serving, store: str) -> None:
-    """Say where it is, and what to do with that; a program that reads our stdout sees it at once."""
+def tell(serving: Serving, store: str, *, view: str = "") -> None:
+    """Say where it is, and what to do with that; a program that reads our stdout sees it at once.
+
+    ``view`` is what the page opens with.
+    """
     lines = (
-        ("page", serving.link, ""),
+        ("page", serving.link + (f"&view={view}" if view else ""), ""),
         ("control", serving.control_link, "this one may run programs too"),
         ("ask", f"matrix query {serving.url.rstrip('/')} 'simulations'", ""),
     )
