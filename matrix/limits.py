@@ -112,9 +112,6 @@ WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are q
 WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 
-# -- the server's processes ----------------------------------------------------------------------
-CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
-
 # -- watches that are served ---------------------------------------------------------------------
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
 SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log

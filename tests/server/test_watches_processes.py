@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import trio
 
 from matrix.server.contract import Request, RequestError
+from matrix.server.watches.pulse import Beat
 from matrix.server.watches.watches import Watches
 from tests.server.watched import Reading, Serving, serving, writing
 
@@ -40,15 +42,15 @@ async def test_a_killed_process_costs_no_row_and_repeats_none(tmp_path: Path) ->
 
 
 def _look_at(served: Serving, text: str) -> None:
-    """Let it seem as if the quick process were in a look at the feed of that text, and did not come to an end of it."""
+    """Let it seem as if the quick process had been in a look at the feed of that text for a minute."""
     keeper = served.watches._quick
     assert keeper._pulse is not None
     [number] = [number for number, group in keeper.groups.items() if group.subscription.text == text]
-    keeper._pulse.begin_look(number)
+    keeper._pulse._write(Beat(number, time.monotonic_ns() - 60_000_000_000, looks=0, rounds=0))
 
 
 async def test_a_look_that_takes_too_long_ends_its_watch_and_no_other(tmp_path: Path) -> None:
-    async with serving(tmp_path, look_s=1.0) as served, writing(tmp_path) as writer:
+    async with serving(tmp_path) as served, writing(tmp_path) as writer:
         guilty, other = served.watch(GUILTY), served.watch(OFFERS)
         for reading in (guilty, other):
             await reading.until(lambda reading=reading: reading.of("position"))

@@ -17,11 +17,12 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from matrix.server.pipes import Inbox, packed, take_pipes, write_all
 from matrix.server.work import memory
 from matrix.server.work.desk import Desk
 from matrix.server.work.order import Order
 from matrix.server.work.refusal import is_memory, out_of_memory, refusal
-from matrix.server.work.wire import Inbox, Kind, packed, packed_fields
+from matrix.server.work.wire import Kind, packed_fields
 
 if TYPE_CHECKING:
     from matrix.store import Store
@@ -32,19 +33,9 @@ RETIRE_BYTES = 512 * 1024 * 1024  # kept behind an order, beside what it had at 
 
 def main() -> None:
     """Work until stdin ends."""
-    orders_in, said_out = _take_pipes()
+    orders_in, said_out = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
-
-
-def _take_pipes() -> tuple[int, int]:
-    """The two pipes under other numbers; in their place stdin is empty, and stdout is stderr."""
-    orders_in, said_out = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return orders_in, said_out
 
 
 class Child:
@@ -80,9 +71,7 @@ class Child:
         self._write(packed(kind, body))
 
     def _write(self, message: bytes) -> None:
-        view = memoryview(message)
-        while view:
-            view = view[os.write(self._out, view) :]
+        write_all(self._out, message)
 
     def _may(self, size: int) -> bool:
         self._write(packed_fields(Kind.ROOM, bytes=size))
