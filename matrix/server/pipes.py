@@ -76,11 +76,12 @@ def take_pipes() -> tuple[int, int]:
     return reading, writing
 
 
-def write_all(writing: int, data: bytes) -> None:
+def write_all(writing: int, data: bytes | bytearray) -> None:
     """Write all of it; waits while a pipe is full."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(writing, view) :]
+    place = 0
+    with memoryview(data) as view:
+        while place < len(view):
+            place += os.write(writing, view[place:])
 
 
 class ServerGone(Exception):
