@@ -102,6 +102,7 @@ WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values togethe
 WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
 WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
 WATCH_RUNS_NAMED_MAX = 100  # runs that SQL names one by one; of more there is a temporary table
+WATCH_NAMED_MAX = 10_000  # agents and goals that SQL names one by one; if there are more, all of their runs are read
 WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
 WATCH_SHARDS_MAX = 16_384  # shards that a position may name
 WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
@@ -111,6 +112,7 @@ WATCH_REST_MIN_US = 1_000  # between two looks
 WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are quick
 WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
+WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
 # -- watches that are served ---------------------------------------------------------------------
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
