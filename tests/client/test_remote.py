@@ -32,7 +32,7 @@ QUERIES = [
     "agents where role = nobody",
     "agents where .nothing exists",
     "events nothing",
-    "messages where simulation = '1-1' | as chat(seller)",
+    "agents where goal succeeded | conversations | limit 4 | as chat",
     "goals | limit 3 | as timeline",
     "events goal.failed | causes | count by kind",
     "events | count by kind, simulation | sort by count desc",
