@@ -56,7 +56,9 @@ def test_arrow_keys_walk_unfold_and_fold(page_at: Open, village: Path) -> None:
     page.keyboard.press("ArrowLeft")
     page.wait_for_function("() => document.querySelectorAll('.causes-tree [role=treeitem]').length === 1")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("(count) => document.querySelectorAll('.causes-tree [role=treeitem]').length === count", arg=before)
+    page.wait_for_function(
+        "(count) => document.querySelectorAll('.causes-tree [role=treeitem]').length === count", arg=before
+    )
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.id") == "1-1:2"
     page.keyboard.press("ArrowDown")
@@ -64,7 +66,9 @@ def test_arrow_keys_walk_unfold_and_fold(page_at: Open, village: Path) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-level')") in ("1", "2")
 
 
-def test_an_event_that_led_to_many_shows_a_part_and_the_rest_when_asked(page_at: Open, million: Path, village: Path) -> None:
+def test_an_event_that_led_to_many_shows_a_part_and_the_rest_when_asked(
+    page_at: Open, million: Path, village: Path
+) -> None:
     page = ready(page_at(village, view="causes", id="1-1:10"))
     page.wait_for_selector(".causes-led span")
     assert page.inner_text(".causes-led span").startswith("171 events came of it")
@@ -74,8 +78,12 @@ def test_an_event_that_led_to_many_shows_a_part_and_the_rest_when_asked(page_at:
 def test_a_failure_that_came_of_an_event_is_one_click_away(page_at: Open, village: Path) -> None:
     page = ready(page_at(village, view="causes", id="1-1:10"))
     page.locator(".causes-led .chip.bad").first.click()
-    page.wait_for_function("() => document.querySelector('.causes-row.focus .causes-kind')?.textContent === 'goal.failed'")
-    assert "1-1:10" in page.evaluate("[...document.querySelectorAll('.causes-row.on-way')].map((row) => row.dataset.id)")
+    page.wait_for_function(
+        "() => document.querySelector('.causes-row.focus .causes-kind')?.textContent === 'goal.failed'"
+    )
+    assert "1-1:10" in page.evaluate(
+        "[...document.querySelectorAll('.causes-row.on-way')].map((row) => row.dataset.id)"
+    )
 
 
 def test_another_event_becomes_the_middle_and_back_goes_back(page_at: Open, village: Path) -> None:

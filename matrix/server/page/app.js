@@ -97,7 +97,13 @@ class App {
     const again = element("button", { class: "button", type: "button", onclick: () => this.route() }, "Try again");
     const words = error.fields ? error.message : `The view did not load (${error.message}). Is the server still there?`;
     this.main.replaceChildren(
-      element("div", { class: "empty", role: "alert" }, element("strong", {}, `${VIEWS[name].title} cannot be shown`), words, again),
+      element(
+        "div",
+        { class: "empty", role: "alert" },
+        element("strong", {}, `${VIEWS[name].title} cannot be shown`),
+        words,
+        again,
+      ),
     );
   }
 

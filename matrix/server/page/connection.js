@@ -182,7 +182,16 @@ export class Connection extends EventTarget {
       }
       const id = this.#next;
       this.#next += 1;
-      const request = { id, message: { ...message, id }, handlers, resolve, reject, isSent: false, isAnswered: false, busy: Promise.resolve() };
+      const request = {
+        id,
+        message: { ...message, id },
+        handlers,
+        resolve,
+        reject,
+        isSent: false,
+        isAnswered: false,
+        busy: Promise.resolve(),
+      };
       request.abort = () => this.#cancel(request);
       handlers.signal?.addEventListener("abort", request.abort, { once: true });
       this.#requests.set(id, request);
