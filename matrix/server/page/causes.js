@@ -4,7 +4,7 @@ import { Branches } from "./causes/branches.js";
 import { Failures } from "./causes/failures.js";
 import { Forest } from "./causes/forest.js";
 import { element } from "./dom.js";
-import { durationText } from "./format.js";
+import { countText, durationText } from "./format.js";
 import { Asker, isEnded, quoted, simulationOf } from "./timeline/rows.js";
 
 const SIMULATIONS_MAX = 1000;
@@ -108,7 +108,7 @@ export class CausesView {
     const buttons = failures.slice(0, 8).map(({ id, kind, agent, time }) => element(
       "button", { class: "chip bad", type: "button", title: `${id} at ${durationText(time)}`, onclick: () => this.#go({ ...this.params, id }) }, `${kind}${agent ? ` ${agent}` : ""}`));
     const rest = failures.length > 8 && element("a", { href: this.context.link("query", { q: `events goal.failed where caused by event ${quoted(forest.id)}` }) }, failures.length > 50 ? "more than 50 in all" : `${failures.length} in all`);
-    this.led.replaceChildren(element("span", { class: "muted" }, `${count.toLocaleString("en-US")} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`), ...buttons, rest || "");
+    this.led.replaceChildren(element("span", { class: "muted" }, `${countText(count)} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`), ...buttons, rest || "");
   }
 
   #go(params) {

@@ -6,7 +6,7 @@
 import { element } from "./dom.js";
 import { durationText } from "./format.js";
 import { Controls } from "./timeline/controls.js";
-import { Header, stateText } from "./timeline/header.js";
+import { Header } from "./timeline/header.js";
 import { Hands } from "./timeline/hands.js";
 import { CHUNK } from "./timeline/lanes.js";
 import { Legend } from "./timeline/legend.js";
@@ -22,6 +22,8 @@ import { levelOf } from "./timeline/tiles.js";
 const URL_MS = 300;
 const LIVE_MS = 2000;
 const EDGE = 0.015;
+const STILL_MS = 110;
+const MOVING_MS = 500;
 const GOT_LEVEL_EVENTS = 60_000;
 
 export class TimelineView {
@@ -31,6 +33,7 @@ export class TimelineView {
     this.asker = new Asker(context.connection);
     this.params = {};
     this.pending = false;
+    this.movedAt = this.loadedAt = 0;
     this.#build();
     this.observer = new ResizeObserver(() => this.#resized());
     this.observer.observe(this.lanesHost);
@@ -120,7 +123,8 @@ export class TimelineView {
       if (source !== this.source || this.isGone) return;
       this.controls.opened(source);
       this.legend.show(source.kinds);
-      await Promise.all([this.#overview(), this.panel.showRun(source)]);
+      await this.#overview();
+      await this.panel.showRun(source);
     } catch (error) {
       this.#failed(error);
     }
@@ -181,6 +185,11 @@ export class TimelineView {
   }
 
   // What a person does
+
+  /** Where times are now; what was painted last may be a moment older. */
+  get scale() {
+    return new Scale(this.range.from, this.range.to, GUTTER, this.lanesHost.clientWidth - GUTTER);
+  }
 
   /** See a piece of time. */
   look(from, to) {
@@ -320,6 +329,7 @@ export class TimelineView {
   // Painting
 
   changed() {
+    this.movedAt = performance.now();
     this.draw();
     clearTimeout(this.writing);
     this.writing = setTimeout(() => this.#write(), URL_MS);
@@ -335,10 +345,9 @@ export class TimelineView {
   }
 
   #paint() {
-    const { source, lanesHost, range, laneHeight } = this;
+    const { source, lanesHost, range, laneHeight, scale } = this;
     const [width, height] = [lanesHost.clientWidth, lanesHost.clientHeight];
     if (width < GUTTER + 20 || height < 10) return;
-    const scale = new Scale(range.from, range.to, GUTTER, width - GUTTER);
     const top = lanesHost.scrollTop;
     const first = Math.max(0, Math.floor(top / laneHeight));
     const last = Math.min(source.lanes.count - 1, Math.floor((top + height) / laneHeight));
@@ -354,8 +363,20 @@ export class TimelineView {
     this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
     this.minimap.paint(view);
     this.view = view;
-    source.queue.run();
+    this.#load();
     this.wait.hidden = !source.queue.isBusy;
+  }
+
+  /** Ask for what is missing; while the view moves only now and then, since most of it would be gone when it comes. */
+  #load() {
+    const now = performance.now();
+    if (now - this.movedAt < STILL_MS && now - this.loadedAt < MOVING_MS) {
+      clearTimeout(this.still);
+      this.still = setTimeout(() => this.draw(), STILL_MS);
+      return;
+    }
+    this.loadedAt = now;
+    this.source.queue.run();
   }
 
   /** What is loaded of the view. Tiles that are missing are asked for on the way. */
@@ -414,7 +435,7 @@ export class TimelineView {
       const time = goal.end === null ? `since ${durationText(goal.start)}` : `${durationText(goal.start)} to ${durationText(goal.end)} (${durationText(goal.end - goal.start)})`;
       return [goal.name, `${goal.agent} · ${goal.status}${goal.reason ? ` · ${goal.reason}` : ""}`, time];
     }
-    if (found.state) return ["State", stateText(found.state.data), `since ${durationText(found.state.time)}`];
+    if (found.state) return ["State", dataText(found.state.data), `since ${durationText(found.state.time)}`];
     const { event } = found;
     return [event.kind, event.to === null ? event.agent : `${event.agent} → ${event.to}`, `${durationText(event.time)} · event ${event.seq}`];
   }
@@ -476,6 +497,7 @@ export class TimelineView {
     this.isGone = true;
     clearTimeout(this.writing);
     clearTimeout(this.living);
+    clearTimeout(this.still);
     this.observer.disconnect();
     this.context.theme.removeEventListener?.("change", this.themed);
     this.context.keys?.remove("Time line");

@@ -7,16 +7,11 @@ import { roundedText } from "./scale.js";
 import { durationText } from "../format.js";
 import { cut, fitted } from "./palette.js";
 import { GUTTER } from "./paint.js";
+import { dataText } from "./panel.js";
 
 export const AXIS = 24;
 export const BAND = 22;
 const TINTS_MAX = 8;
-
-/** A state on one line: "phase night · day 1". */
-export function stateText(data) {
-  if (data === null || typeof data !== "object") return data === null ? "" : String(data);
-  return Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
-}
 
 export class Header {
   constructor(canvas, palette) {
@@ -98,7 +93,7 @@ export class Header {
     pen.fillStyle = palette.text;
     pen.textAlign = "left";
     const left = Math.max(begin, GUTTER) + 7;
-    const shown = cut(pen, stateText(state.data), end - left - 4);
+    const shown = cut(pen, dataText(state.data), end - left - 4);
     if (shown) pen.fillText(shown, left, AXIS + BAND / 2);
     this.drawn.push({ state, begin, end });
   }
