@@ -2,6 +2,7 @@
 // something is shown already it stays readable, under a strip that says so.
 
 import { element } from "./dom.js";
+import { keepToken } from "./location.js";
 
 /** Shown while the connection is refused, or lost before it ever stood; hides itself. */
 export class Gate {
@@ -45,7 +46,7 @@ export class Gate {
     const submit = (event) => {
       event.preventDefault();
       const token = tokenOf(field.value);
-      sessionStorage.setItem("matrix.token", token);
+      keepToken(token);
       this.connection.reconnect(token);
     };
     return element(

@@ -6,6 +6,12 @@ import { pieces } from "./query/syntax.js";
 
 const SIMULATIONS_MAX = 100;
 const KINDS_SHOWN = 13;
+const LOOK_MS = 3000;
+const QUERIES = [
+  `simulations | sort start desc | limit ${SIMULATIONS_MAX}`,
+  "agents | count by role | sort count desc | limit 6",
+  "goals | count, count(failed) as failures by name | sort count desc | limit 6",
+];
 
 /** Shown in place of an answer while there is no query. `run(text)` asks. */
 export class Overview {
@@ -19,29 +25,38 @@ export class Overview {
   }
 
   destroy() {
+    clearTimeout(this.looking);
     this.asking.abort();
     this.box.remove();
   }
 
+  /** Asks now, and again while it is looked at: a store grows while programs run. */
   async #ask() {
     const { connection } = this.context;
     const { signal } = this.asking;
+    clearTimeout(this.looking);
     try {
-      const [info, simulations, roles, goals] = await Promise.all([
-        connection.info(undefined, { signal }),
-        connection.query(`simulations | sort start desc | limit ${SIMULATIONS_MAX}`, { signal }),
-        connection.query("agents | count by role | sort count desc | limit 6", { signal }),
-        connection.query("goals | count, count(failed) as failures by name | sort count desc | limit 6", { signal }),
-      ]);
-      this.#show(info, simulations, roles.rows(), goals.rows());
+      const info = await connection.info(undefined, { signal });
+      const told = JSON.stringify(info);
+      if (told !== this.told && !this.#isInUse()) {
+        const [simulations, roles, goals] = await Promise.all(
+          QUERIES.map((text) => connection.query(text, { signal })),
+        );
+        this.#show(info, simulations, roles.rows(), goals.rows());
+        this.told = told;
+      }
     } catch (error) {
-      if (!signal.aborted) this.#failed(error);
+      if (!signal.aborted && this.told === undefined) this.#failed(error);
     }
+    if (!signal.aborted) this.looking = setTimeout(() => this.#ask(), LOOK_MS);
+  }
+
+  /** Nothing is redrawn under the keyboard, or while nobody looks. */
+  #isInUse() {
+    return this.told !== undefined && (document.hidden || this.box.contains(document.activeElement));
   }
 
   #failed(error) {
-    if (error.code === "lost")
-      this.context.connection.addEventListener("state", () => this.box.isConnected && this.#ask(), { once: true });
     this.box.replaceChildren(
       element(
         "div",

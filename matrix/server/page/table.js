@@ -74,6 +74,7 @@ export class Table {
     }
     this.#widen(length);
     this.box.setAttribute("aria-rowcount", String(length + 1));
+    this.box.setAttribute("aria-colcount", String(columns.length));
     this.#resize();
     this.#draw();
   }
