@@ -5,7 +5,7 @@
 import { element } from "../dom.js";
 import { countText, durationText } from "../format.js";
 import { dataText } from "../timeline/panel.js";
-import { family } from "../timeline/paint.js";
+import { family } from "../timeline/marks.js";
 import { roundedText } from "../timeline/scale.js";
 import { PAGE } from "./forest.js";
 

@@ -25,6 +25,7 @@ export class Source {
     this.roles = [];
     this.events = 0;
     this.agents = 0;
+    this.deepest = 1;
     this.queue = new Queue({ changed, failed });
   }
 
