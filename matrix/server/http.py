@@ -111,6 +111,7 @@ class Requests:
             try:
                 event = self._h11.next_event()
                 if isinstance(event, h11.Request):
+                    self._check_version(event)
                     return self._head(event, has_body=type(self._h11.next_event()) is not h11.EndOfMessage)
             except h11.RemoteProtocolError as error:
                 self.can_go_on = False
@@ -121,6 +122,11 @@ class Requests:
                 self._receive(await self._stream.receive_some(_CHUNK_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return None
+
+    def _check_version(self, event: h11.Request) -> None:
+        if event.http_version not in (b"1.0", b"1.1"):
+            self.can_go_on = False
+            raise NotTaken(refusal(505, "HTTP/1.1 is spoken here"))
 
     def _receive(self, data: bytes | bytearray) -> None:
         self.has_begun = self.has_begun or bool(data)

@@ -73,7 +73,9 @@ def test_a_server_that_comes_back_is_found_again(
         page.close()
 
 
-def test_a_view_that_does_not_load_says_so_and_can_be_tried_again(page_at: Callable[..., Any], village: Path, complaints: Any) -> None:
+def test_a_view_that_does_not_load_says_so_and_can_be_tried_again(
+    page_at: Callable[..., Any], village: Path, complaints: Any
+) -> None:
     page = page_at(village, view="query")
     page.get_by_text("Connected", exact=True).wait_for()
     page.route("**/timeline.js", lambda route: route.abort())

@@ -70,6 +70,7 @@ class App {
     if (look !== undefined) theme.choose(look);
     const name = view in VIEWS ? view : "query";
     const turn = (this.shown += 1);
+    this.wanted = name;
     this.#mark(name);
     this.details.show(event);
     try {
@@ -128,7 +129,7 @@ class App {
     byId("state").dataset.state = state;
     byId("state-text").textContent = STATES[state];
     byId("store").textContent = welcome?.store ?? "";
-    if (state === "open") this.#mark(this.current.name || "query");
+    if (state === "open") this.#mark(this.wanted ?? "query");
   }
 
   #writeTheme() {

@@ -1,4 +1,5 @@
-// What stands before the page while there is no way in: a field for the token, or word that the server is gone.
+// What stands before the page while there is no way in: a field for the token, or word that the server is gone. Where
+// something is shown already it stays readable, under a strip that says so.
 
 import { element } from "./dom.js";
 
@@ -14,12 +15,14 @@ export class Gate {
   #update() {
     const { state, welcome } = this.connection;
     if (state === "refused") this.#show(this.#askToken());
+    else if (state === "lost" && welcome) this.#show(this.#strip());
     else if (state === "lost") this.#show(this.#lost());
-    else if (state === "open" || welcome === undefined) this.#hide();
+    else if (state === "open") this.#hide();
   }
 
   #show(card) {
     this.host.hidden = false;
+    this.host.classList.toggle("is-strip", card.classList.contains("strip"));
     this.host.replaceChildren(card);
     card.querySelector("input")?.focus();
   }
@@ -45,6 +48,14 @@ export class Gate {
       element("p", { class: "muted" }, "It stands in the link that the server printed when it started. Paste the link, or the token alone."),
       element("form", { onsubmit: submit }, field, element("button", { class: "button primary", type: "submit" }, "Connect")),
       this.connection.token && element("p", { class: "problem", role: "alert" }, `Not accepted: ${this.connection.problem}.`),
+    );
+  }
+
+  #strip() {
+    const again = element("button", { class: "button", type: "button", onclick: () => this.connection.reconnect() }, "Try now");
+    return element(
+      "div", { class: "strip", role: "alert" }, element("strong", {}, "The server does not answer."),
+      element("span", {}, "What is shown stays; the page connects again by itself, and goes on where it was."), element("span", { class: "spring" }), again,
     );
   }
 

@@ -11,6 +11,7 @@ import { Feed } from "./live/feed.js";
 import { bars, goalBar, outcomeCard, rateText, runList, sparkline, tile } from "./live/panels.js";
 import { LiveTable } from "./live/table.js";
 
+const HISTORY = 200; // events of a simulation that are shown from before
 const WORDS = { starting: "Starting", live: "Live", behind: "Catching up", paused: "Paused", ended: "Ended", failed: "Not possible" };
 
 export class LiveView {
@@ -93,7 +94,7 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon() });
+    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onSchema: () => simulation && this.#history(simulation) });
     this.counts = this.isOwn ? new RowCounts(this.feed, { onChange: () => this.#soon() }) : new Counts(connection, simulation, { onChange: () => this.#soon() });
     this.table = new LiveTable(this.rows, { feed: this.feed, context: this.context, hasSimulation: !simulation });
     this.nothing = element("div", { class: "empty live-nothing" });
@@ -101,6 +102,19 @@ export class LiveView {
     this.host.classList.toggle("is-own", this.isOwn);
     this.feed.start();
     this.#draw();
+  }
+
+  /** The newest events that were there before the watch began. */
+  async #history(simulation) {
+    const { feed } = this;
+    const { connection } = this.context;
+    try {
+      const events = (await connection.query("events where simulation = $simulation | count", { params: { simulation } })).get(0, "count");
+      const before = await connection.query("events where simulation = $simulation and seq > $seq", { params: { simulation, seq: Math.max(0, events - HISTORY) } });
+      feed.prepend(before.rows());
+    } catch (error) {
+      console.warn(error);
+    }
   }
 
   #stop() {
@@ -192,13 +206,14 @@ export class LiveView {
       this.tiles.replaceChildren(rate, tile("rows", countText(feed.taken)));
       return;
     }
+    const isCounted = counts.events !== undefined;
     const running = counts.agents.running ?? 0;
     const agents = Object.values(counts.agents).reduce((sum, count) => sum + count, 0);
     this.tiles.replaceChildren(
       rate,
-      tile("events", counts.events === undefined ? "…" : countText(counts.events)),
-      tile("agents running", countText(running), element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
-      tile("goals", "", goalBar(counts.goals)),
+      tile("events", isCounted ? countText(counts.events) : "…"),
+      tile("agents running", isCounted ? countText(running) : "…", isCounted && element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
+      tile("goals", isCounted ? "" : "…", isCounted && goalBar(counts.goals)),
     );
   }
 
@@ -209,7 +224,7 @@ export class LiveView {
     const focus = this.side.contains(document.activeElement) ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement) : -1;
     this.side.replaceChildren(
       element("h2", {}, "Events by kind"),
-      bars(counts.kinds, { onChoose: watchKind }),
+      counts.events === undefined ? element("p", { class: "muted" }, "Counting…") : bars(counts.kinds, { onChoose: watchKind }),
       ...(this.simulation ? [] : [element("h2", {}, "Simulations"), runList(counts.runs, { onChoose: (id) => this.context.navigate("live", { simulation: id }) })]),
     );
     if (focus >= 0) this.side.querySelectorAll("button")[focus]?.focus();
@@ -222,8 +237,8 @@ export class LiveView {
     const runs = counts.runs?.filter(({ status }) => status === "running").length ?? 0;
     const words = isOver
       ? ["This simulation is at its end", "All of it is in the log: see its time line and its conversations."]
-      : feed.state === "starting"
-        ? ["Starting the watch", ""]
+      : feed.state === "starting" || (!this.isOwn && counts.events === undefined)
+        ? ["Looking at the store", "Counts and the newest events appear in a moment."]
         : this.isOwn
           ? ["No row yet", "Rows appear here as the log grows and they match."]
           : runs > 0

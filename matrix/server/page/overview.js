@@ -5,7 +5,7 @@ import { bytesText, countText, durationText } from "./format.js";
 import { pieces } from "./query/syntax.js";
 
 const SIMULATIONS_MAX = 100;
-const KINDS_SHOWN = 14;
+const KINDS_SHOWN = 13;
 
 /** Shown in place of an answer while there is no query. `run(text)` asks. */
 export class Overview {
@@ -52,7 +52,7 @@ export class Overview {
       return;
     }
     this.box.replaceChildren(
-      this.#numbers(info),
+      this.#numbers(info, roles),
       element(
         "div", { class: "overview-columns" },
         element("div", {}, this.#simulations(simulations, info), this.#questions(info, roles, goals)),
@@ -61,7 +61,7 @@ export class Overview {
     );
   }
 
-  #numbers(info) {
+  #numbers(info, roles) {
     const all = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
     const parts = (counts) => Object.entries(counts).map(([status, count]) => element("span", { class: `status-${status}` }, `${countText(count)} ${status}`));
     const number = (title, count, text, more = []) =>
@@ -69,7 +69,7 @@ export class Overview {
     return element(
       "div", { class: "numbers" },
       number("Simulations", countText(all(info.simulations)), "simulations", parts(info.simulations)),
-      number("Agents", countText(info.agents), "agents | count by role, status"),
+      number("Agents", countText(info.agents), "agents | count by role, status", roles.slice(0, 3).map((each) => element("span", { class: "faint" }, `${countText(each.count)} ${each.role ?? "without a role"}`))),
       number("Goals", countText(all(info.goals)), "goals | count by name, status", parts(info.goals)),
       number("Events", countText(info.events), "events | count by kind | sort count desc", [element("span", { class: "faint" }, `${bytesText(info.size_bytes)} on disk`)]),
     );
@@ -108,12 +108,13 @@ export class Overview {
         element("button", { class: "kind", type: "button", onclick: () => this.run(`events ${kind}`) }, element("span", { class: "kind-name" }, kind), element("span", { class: "kind-count" }, countText(events)), element("span", { class: "kind-track" }, bar)),
       );
     };
-    const list = element("ul", { class: "kinds" }, kinds.slice(0, KINDS_SHOWN).map(row));
+    const shown = kinds.length > KINDS_SHOWN + 2 ? KINDS_SHOWN : kinds.length;
+    const list = element("ul", { class: "kinds" }, kinds.slice(0, shown).map(row));
     const more = element("button", { class: "button plain", type: "button", onclick: () => {
-      list.append(...kinds.slice(KINDS_SHOWN).map(row));
+      list.append(...kinds.slice(shown).map(row));
       more.remove();
-    } }, `${kinds.length - KINDS_SHOWN} more kinds`);
-    return element("section", { class: "panel" }, element("h2", {}, "Kinds of events"), list, kinds.length > KINDS_SHOWN && more);
+    } }, `${kinds.length - shown} more kinds`);
+    return element("section", { class: "panel" }, element("h2", {}, "Kinds of events"), list, kinds.length > shown && more);
   }
 
   #questions(info, roles, goals) {

@@ -21,6 +21,7 @@ export class QueryView {
       onRun: (text) => this.run(text),
       onEdit: () => this.#clear(),
       onFix: () => this.repair?.(),
+      onLeave: () => this.#leave(),
     });
     this.button = element("button", { class: "button primary", type: "submit", title: "Run (Enter)" }, "Run");
     this.line.append(this.button);
@@ -89,6 +90,11 @@ export class QueryView {
     this.button.textContent = is ? "Stop" : "Run";
     this.button.classList.toggle("primary", !is);
     this.isRunning = is;
+  }
+
+  #leave() {
+    if (this.results) this.results.focus();
+    else this.editor.area.blur();
   }
 
   #submit(event) {

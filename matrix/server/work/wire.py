@@ -22,7 +22,9 @@ _FRAME = struct.Struct(">?I")
 
 
 class Kind(IntEnum):
-    """What a message from a working process is."""
+    """What a message is: all are from a working process, but answers to ROOM, orders and STOP."""
+
+    ORDER = 0
 
     READY = 1  #: it has begun, and can be given work
     FRAMES = 2  #: a reply that takes no credit
@@ -33,9 +35,11 @@ class Kind(IntEnum):
     ROOM = 7  #: may it write ``bytes`` more to that file? It waits for the answer
     NOTED = 8  #: a ``text`` for the server's diagnostics
     FINISHED = 9  #: the order is done, and nothing more comes of it
+    STOP = 10  #: nobody waits for the order any more
 
 
 _FIELDS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
+    # what a working process may say, besides frames
     Kind.READY: {},
     Kind.PLACED: {"offset": int, "size": int},
     Kind.LEFT: {"row": int},
@@ -121,10 +125,11 @@ def message_of(number: int, body: bytes) -> Message:
         kind = Kind(number)
         if kind in (Kind.FRAMES, Kind.BATCH, Kind.LAST):
             return Message(kind, unpack_frames(body), {})
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        expected = _FIELDS[kind]
+        fields = json.loads(body)
+    except (ValueError, KeyError, RecursionError) as error:
         raise Garbled(str(error)) from None
-    if not isinstance(fields, dict) or not all(isinstance(fields.get(n), t) for n, t in _FIELDS[kind].items()):
+    if not isinstance(fields, dict) or not all(isinstance(fields.get(n), t) for n, t in expected.items()):
         raise Garbled(f"{kind.name} lacks a field")
     return Message(kind, [], fields)
 

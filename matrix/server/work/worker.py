@@ -40,14 +40,23 @@ class Worker:
     def pid(self) -> int:
         return self.process.pid
 
-    async def give(self, order: Order) -> None:
-        """Let it begin with an order."""
+    async def give(self, order: Order) -> bool:
+        """Let it begin with an order; False when it was gone before."""
         self._memory_before = self._memory_seen = data_bytes(self.pid)
-        await self._in.send_all(packed(0, pickle.dumps(order)))
+        try:
+            await self._in.send_all(packed(Kind.ORDER, pickle.dumps(order)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return True
 
     async def answer(self, may: bool) -> None:
         """Say whether its file may grow."""
         await self._in.send_all(packed(Kind.ROOM, b"1" if may else b"0"))
+
+    async def stop(self) -> None:
+        """Ask it to let go of its order; where it cannot be asked, it will be killed."""
+        with contextlib.suppress(trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._in.send_all(packed(Kind.STOP, b""))
 
     async def receive(self) -> Message:
         """The next thing it says; ``Garbled`` when it is none, or when there is no more."""

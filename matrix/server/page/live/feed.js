@@ -11,10 +11,10 @@ const DRAWN_EVERY_MS = 120;
 const BEHIND_MS = 2_000; // a follower that is further behind begins again at what is new
 const CAUGHT_UP_MS = 1_000;
 
-/** `onChange()` whenever there is something to draw. State: "starting", "live", "behind", "paused", "ended", "failed". */
+/** `onChange()` whenever there is something to draw, `onSchema()` once the columns are known. State: "starting", "live", "behind", "paused", "ended", "failed". */
 export class Feed {
-  constructor(connection, text, { onChange }) {
-    Object.assign(this, { connection, text, onChange });
+  constructor(connection, text, { onChange, onSchema }) {
+    Object.assign(this, { connection, text, onChange, onSchema });
     this.state = "starting";
     this.rows = [];
     this.columns = [];
@@ -83,9 +83,20 @@ export class Feed {
     return place === undefined ? undefined : row[place];
   }
 
+  /** Rows that were there before, as objects: they stand before those that have come. */
+  prepend(rows) {
+    const known = new Set(this.rows.map((row) => this.value(row, "id")));
+    const before = rows.filter(({ id }) => !known.has(id)).map((row) => this.columns.map(({ name }) => row[name] ?? null));
+    this.rows = [...before, ...this.rows].slice(-ROWS_KEPT);
+    this.taken += before.length;
+    this.onChange();
+  }
+
   #schema(columns) {
+    const isFirst = this.columns.length === 0;
     this.columns = columns;
     this.places = new Map(columns.map(({ name }, place) => [name, place]));
+    if (isFirst) this.onSchema?.();
     if (this.state === "starting") this.#become("live");
   }
 

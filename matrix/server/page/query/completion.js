@@ -49,7 +49,7 @@ export class Completion {
       const items = await this.connection.complete(text, toCodePoints(text, at), { signal });
       if (!signal.aborted && area.value === text && area.selectionStart === at && document.activeElement === area) this.#show(items, text, at);
     } catch {
-      this.close();
+      if (!signal.aborted) this.close(); // one that was overtaken must not close the list of the next
     }
   }
 

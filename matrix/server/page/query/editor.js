@@ -8,12 +8,13 @@ import { pieces } from "./syntax.js";
 const HISTORY_KEY = "matrix.history";
 const HISTORY_MAX = 100;
 
-/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes; `onFix()` when the fix is wanted. */
+/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes; `onFix()` when the fix is wanted; `onLeave()` on Esc. */
 export class Editor {
-  constructor(host, { connection, onRun, onEdit, onFix }) {
+  constructor(host, { connection, onRun, onEdit, onFix, onLeave }) {
     this.onRun = onRun;
     this.onEdit = onEdit;
     this.onFix = onFix;
+    this.onLeave = onLeave;
     this.error = undefined;
     this.place = undefined;
     this.copy = element("pre", { class: "editor-copy", "aria-hidden": "true" });
@@ -124,7 +125,7 @@ export class Editor {
       event.preventDefault();
       this.completion.close();
       this.onRun(this.text);
-    } else if (event.key === "Escape") this.area.blur();
+    } else if (event.key === "Escape") this.onLeave?.();
     else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && this.#recall(event.key)) event.preventDefault();
   }
 

@@ -94,8 +94,14 @@ export class Results {
     if (this.result) this.#actions();
   }
 
+  /** An error came. Rows that are there already stay. */
   failed() {
     this.#stop();
+    if (this.result?.length) {
+      this.state.textContent = `${countText(this.result.length)} rows, not all`;
+      this.#actions();
+      return;
+    }
     this.#drop();
     this.head.hidden = true;
     this.panel.replaceChildren();
@@ -110,9 +116,9 @@ export class Results {
     else if (wanted === "table") this.#rowFromUrl();
   }
 
-  /** The keyboard goes to what is shown. */
+  /** The keyboard goes to what is shown, else to the tabs. */
   focus() {
-    this.panel.querySelector("[tabindex='0']")?.focus();
+    (this.panel.querySelector("[tabindex='0']") ?? this.tabs.querySelector("[tabindex='0']"))?.focus();
   }
 
   #tabOf(name, title) {
