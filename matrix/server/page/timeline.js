@@ -305,11 +305,12 @@ export class TimelineView {
     if (event && this.selected === selected) this.seek(event);
   }
 
-  /** Enter: what is at the cursor is selected. */
+  /** Enter: what is at the cursor is selected, once it has come to where keys sent it. */
   async selectAtCursor() {
+    await this.stepping;
     if (!this.cursor) return;
     const seq = this.cursor.seq ?? (await this.source.lastAt(this.cursor.time));
-    if (seq) this.select(`event:${this.source.simulation}:${seq}`);
+    if (seq) await this.select(`event:${this.source.simulation}:${seq}`);
   }
 
   escape() {
