@@ -34,7 +34,7 @@ export class TimelineView {
     this.asker = new Asker(context.connection);
     this.params = {};
     this.pending = false;
-    this.movedAt = this.loadedAt = 0;
+    this.movedAt = this.movingSince = this.loadedAt = 0;
     this.steps = 0;
     this.stepping = Promise.resolve();
     this.#build();
@@ -171,7 +171,7 @@ export class TimelineView {
   /** A height at which few agents fill the view and many can still be read, also where goals are within goals. */
   #heightThatFits() {
     const room = this.lanesHost.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 14 + 13 * Math.min(this.source.deepest, 3), 64);
+    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 14 + 13 * Math.min(this.source.deepest, 3), 88);
   }
 
   /** Goals turned out to be deeper: lanes grow, unless somebody chose their height. */
@@ -336,7 +336,9 @@ export class TimelineView {
   // Painting
 
   changed() {
-    this.movedAt = performance.now();
+    const now = performance.now();
+    if (now - this.movedAt > STILL_MS) this.movingSince = now;
+    this.movedAt = now;
     this.draw();
     clearTimeout(this.writing);
     this.writing = setTimeout(() => this.#write(), URL_MS);
@@ -378,7 +380,7 @@ export class TimelineView {
   /** Ask for what is missing; while the view moves only now and then, since most of it would be gone when it comes. */
   #load() {
     const now = performance.now();
-    if (now - this.movedAt < STILL_MS && now - this.loadedAt < MOVING_MS) {
+    if (now - this.movedAt < STILL_MS && now - Math.max(this.loadedAt, this.movingSince) < MOVING_MS) {
       clearTimeout(this.still);
       this.still = setTimeout(() => this.draw(), STILL_MS);
       return;

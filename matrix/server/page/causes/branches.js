@@ -63,7 +63,7 @@ export class Branches {
       this.isWayFolded = false;
       this.render();
     };
-    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `${count} steps in between`);
+    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `Show ${count} steps in between`);
   }
 
   #more({ more: node, level, indent }) {

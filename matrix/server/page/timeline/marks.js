@@ -7,6 +7,8 @@ import { GUTTER, isInView, placesOf } from "./geometry.js";
 
 const ARROWS_MAX = 1200;
 const LEAVING_MAX = 150;
+const CROWD_PIXELS = 16;
+const CROWD_MAX = 4;
 // Events of one instant are this far apart at most; all of them together are no wider than this share of the run, or so many pixels.
 const FAN_PIXELS = 9;
 const FAN_SHARE = 0.004;
@@ -76,8 +78,8 @@ export class Marks {
   #arrows(marks) {
     const { pen, view } = this;
     const [inside, leaving] = [[], []];
-    for (const mark of marks) {
-      if (!mark.event.receivers?.length || mark.x < GUTTER - 40 || mark.x > view.width + 40) continue;
+    const said = marks.filter(({ event, x }) => event.receivers?.length && x >= GUTTER - 40 && x <= view.width + 40);
+    for (const mark of this.#apart(said)) {
       for (const lane of mark.event.receivers) {
         if (lane === mark.event.lane) continue;
         const ends = Number(isInView(mark.event.lane, view)) + Number(isInView(lane, view));
@@ -93,11 +95,22 @@ export class Marks {
     pen.globalAlpha = 1;
   }
 
+  /** Those that can be told apart: where many messages are at one place arrows would only be a smear, and come when one zooms in. */
+  #apart(said) {
+    const crowds = new Map();
+    for (const { x } of said) crowds.set(Math.floor(x / CROWD_PIXELS), (crowds.get(Math.floor(x / CROWD_PIXELS)) ?? 0) + 1);
+    return said.filter((mark) => crowds.get(Math.floor(mark.x / CROWD_PIXELS)) <= CROWD_MAX || this.#isMarked(mark.event));
+  }
+
+  #isMarked({ seq }) {
+    const id = `event:${this.view.simulation}:${seq}`;
+    return this.view.selected === id || this.view.hovered === id;
+  }
+
   #arrow(mark, lane, reactions, alpha) {
     const { pen, palette, view } = this;
     const { event, x } = mark;
-    const id = `event:${view.simulation}:${event.seq}`;
-    const isMarked = view.selected === id || view.hovered === id;
+    const isMarked = this.#isMarked(event);
     const answer = reactions.get(`${event.seq} ${lane}`);
     const end = answer && answer.event.time === event.time ? answer.x : x + 5;
     const from = event.lane < 0 ? -30 : mark.y;

@@ -83,7 +83,7 @@ export class Source {
   async #acts(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
     const where = `events where ${this.here} and agent in $ids and time in ${at(from)}..${at(to)}`;
-    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents);
+    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents, this.lanes.count);
     if (expected > 2 * EVENTS_MAX) return this.#busy(where, ids, from, to, signal);
     const events = await this.asker.rows(`${where} | limit ${EVENTS_MAX + 1} | select ${EVENT}`, { ids }, signal);
     if (events.length <= EVENTS_MAX) return { whole: true, events: placed(events, this.lanes) };
