@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import matrix
+from tests.page.serving import Server
 
 GUTTER = 176
 DAY = 86_400_000_000
@@ -347,6 +348,24 @@ def test_colours_follow_the_look_of_the_page(page_at: Open, village: Path) -> No
     assert min(page.evaluate(ground)[:3]) > 200
     page.keyboard.press("t")
     page.wait_for_function(f"() => Math.max(...({ground})().slice(0, 3)) < 60")
+
+
+def test_after_a_break_of_the_connection_the_view_goes_on(open_page: Open, village: Path, complaints: Any) -> None:
+    complaints.expect("WebSocket connection")
+    with Server(village) as first:
+        port, token = first.port, first.token
+        page = at_rest(open_page(first.link("view=timeline&simulation=1-1")))
+    page.wait_for_selector("#state[data-state=lost]")
+    page.focus(".timeline-lanes")
+    page.keyboard.press(">")
+    with Server(village, port=port, token=token):
+        page.wait_for_selector("#state[data-state=open]", timeout=SLOW_MS)
+        page.fill(".timeline-filter", "role = wolf")
+        page.wait_for_function("() => document.querySelector('.timeline-count').textContent === '2 of 9 agents'")
+        page.wait_for_selector(".timeline-wait", state="hidden", timeout=SLOW_MS)
+        box = lanes_box(page)
+        page.mouse.move(box["x"] + GUTTER + 60, box["y"] + 12)
+        assert page.wait_for_selector(".timeline-tip:visible").inner_text().startswith("win\ncleo")
 
 
 class Slow(matrix.Agent):

@@ -4,6 +4,7 @@
 // rest. All of it stands in the URL. Virtual times are microseconds.
 
 import { element } from "./dom.js";
+import { read } from "./location.js";
 import { Controls } from "./timeline/controls.js";
 import { Header } from "./timeline/header.js";
 import { Hands } from "./timeline/hands.js";
@@ -24,6 +25,7 @@ const URL_MS = 300;
 const LIVE_MS = 2000;
 const EDGE = 0.015;
 const STEPS_MAX = 20;
+const COMPLAINT_MS = 5000;
 const STILL_MS = 110;
 const MOVING_MS = 500;
 
@@ -36,11 +38,14 @@ export class TimelineView {
     this.pending = false;
     this.movedAt = this.movingSince = this.loadedAt = 0;
     this.steps = 0;
+    this.turn = 0;
     this.stepping = Promise.resolve();
     this.#build();
     this.observer = new ResizeObserver(() => this.#resized());
     this.observer.observe(this.lanesHost);
     this.themed = () => this.#recolour();
+    this.connected = () => this.#again();
+    context.connection.addEventListener("state", this.connected);
     context.theme.addEventListener?.("change", this.themed);
     context.keys?.add("Time line", Hands.KEYS);
   }
@@ -63,17 +68,23 @@ export class TimelineView {
   // What the URL says
 
   async show(params) {
+    const turn = (this.turn += 1);
     this.params = { ...params };
     const simulations = await this.controls.simulations();
     const simulation = params.simulation || simulations[0]?.id;
     if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
-    if (this.source?.simulation !== simulation) await this.#open(simulation);
-    if (!this.source?.facts) return undefined;
+    if (turn === this.turn && this.source?.simulation !== simulation) await this.#open(simulation);
+    if (turn !== this.turn || !this.source?.facts) return undefined;
     await this.#filtered(this.controls.fromParams(params), params.path ?? "");
-    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 80);
-    const { bounds } = this;
+    if (turn === this.turn && this.source.lanes) this.#restore(params);
+    return undefined;
+  }
+
+  /** What is seen, selected and pointed at, as the URL has it. */
+  #restore(params) {
+    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 88);
     const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
-    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, bounds) : this.#rangeOfPath();
+    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, this.bounds) : this.#rangeOfPath();
     this.selected = params.selected ?? "";
     this.focus = this.source.lanes.index.get(params.agent) ?? -1;
     this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
@@ -83,7 +94,6 @@ export class TimelineView {
     const lane = this.source.lanes.index.get(params.top ?? params.agent);
     this.lanesHost.scrollTop = lane === undefined ? 0 : params.top ? lane * this.laneHeight : (lane - 3) * this.laneHeight;
     this.draw();
-    return undefined;
   }
 
   async #open(simulation) {
@@ -231,7 +241,7 @@ export class TimelineView {
   /** Make lanes higher or lower around one of them. */
   heighten(height, y = this.lanesHost.clientHeight / 2) {
     const lane = (this.lanesHost.scrollTop + y) / this.laneHeight;
-    this.laneHeight = clamped(Math.round(height), 2, 80);
+    this.laneHeight = clamped(Math.round(height), 2, 88);
     this.#spaced();
     this.lanesHost.scrollTop = lane * this.laneHeight - y;
     this.changed();
@@ -412,7 +422,8 @@ export class TimelineView {
   // The URL, and what comes while one looks
 
   #write() {
-    if (this.isGone || !this.source?.lanes) return;
+    // A link may have been followed while this waited.
+    if (this.isGone || !this.source?.lanes || read().view !== "timeline") return;
     const { from, to } = this.range;
     const { bounds } = this;
     const isWhole = to - from >= (bounds.to - bounds.from) * 0.9999;
@@ -429,6 +440,7 @@ export class TimelineView {
 
   /** While a run goes on its end moves; who looks at the end goes with it. */
   async #live() {
+    clearTimeout(this.living);
     const { source } = this;
     try {
       const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
@@ -457,8 +469,21 @@ export class TimelineView {
     this.message.replaceChildren(element("div", { class: "empty" }, element("strong", {}, title), hint));
   }
 
+  /** The connection is back: what could not be asked is asked again. */
+  #again() {
+    if (this.context.connection.state !== "open" || !this.source?.facts) return;
+    this.source.retry();
+    if (!this.minimap.seen) this.#counted(this.source);
+    if (this.source.facts.status === "running") this.#live();
+    this.draw();
+  }
+
+  /** Say what went wrong, once; that the connection is lost the bar says. */
   #failed(error) {
-    if (isEnded(error) || this.isGone) return;
+    if (isEnded(error) || error.code === "lost" || this.isGone) return;
+    const now = performance.now();
+    if (error.message === this.complaint && now - this.complainedAt < COMPLAINT_MS) return;
+    [this.complaint, this.complainedAt] = [error.message, now];
     this.context.toast(error.message);
   }
 
@@ -469,6 +494,7 @@ export class TimelineView {
     clearTimeout(this.still);
     this.observer.disconnect();
     this.context.theme.removeEventListener?.("change", this.themed);
+    this.context.connection.removeEventListener("state", this.connected);
     this.context.keys?.remove("Time line");
     this.panel.close();
     this.source?.close();

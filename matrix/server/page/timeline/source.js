@@ -177,6 +177,11 @@ export class Source {
     return this.whole - before;
   }
 
+  /** What could not be loaded may be asked for again. */
+  retry() {
+    for (const tiles of [this.goals, this.acts, this.got, this.states]) tiles.retry();
+  }
+
   close() {
     this.queue.close();
   }
