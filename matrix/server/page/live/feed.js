@@ -35,7 +35,7 @@ export class Feed {
     this.stopping?.abort();
     const stopping = new AbortController();
     this.stopping = stopping;
-    this.#become(after === undefined ? "starting" : "behind");
+    this.#become(after !== undefined ? "behind" : this.isSample ? "live" : "starting");
     const options = {
       after,
       signal: stopping.signal,
