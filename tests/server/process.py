@@ -16,19 +16,25 @@ from typing import Any
 import trio
 
 import matrix
-from tests.server.serves import PING, PONG, Raw, frame
+from tests.server.serves import BINARY, PING, PONG, TEXT, Raw, frame
 
 _COMMAND = "from matrix.cli.main import main; main()"
 _PATIENCE_S = 60.0  # for a machine that has much else to do
 
 
 class Client(Raw):
-    """One that answers pings, as long as it listens."""
+    """One that answers pings as long as it listens, and leaves out the pieces of exports."""
 
     async def frame(self) -> tuple[int, bytes]:
         while (got := await super().frame())[0] == PING:
             await self.send(frame(PONG, got[1]))
         return got
+
+    async def hear(self) -> Any:
+        while (got := await self.frame())[0] == BINARY:
+            pass
+        assert got[0] == TEXT, got[:100]
+        return json.loads(got[1])
 
 
 class Process:

@@ -40,7 +40,8 @@ def main() -> None:
     """Work until stdin ends."""
     orders_in, said_out = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
-    Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
+    with contextlib.suppress(BrokenPipeError):  # the server is gone
+        Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
 
 
 class Stopped(BaseException):
