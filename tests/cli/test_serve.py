@@ -131,7 +131,11 @@ def test_a_token_is_given_by_option_or_by_the_environment(recorded: Path, monkey
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("matrix serve nowhere", 1, "error: nowhere: there is no such folder; `matrix run` and `matrix import` make a store"),
+        (
+            "matrix serve nowhere",
+            1,
+            "error: nowhere: there is no such folder; `matrix run` and `matrix import` make a store",
+        ),
         ("matrix serve runs --token short", 1, "error: token has 5 characters; it is 16 to 512"),
         ("matrix serve runs --origin everywhere", 1, 'error: "everywhere" is no origin'),
         ("matrix serve runs --port 99999", 2, "99999 is not in the range 0<=x<=65535"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 import matrix
-from matrix.server.work.memory import data_bytes
+from matrix.server.work.memory import COUNTED, data_bytes
 from matrix.server.work.order import Order
 from matrix.server.work.wire import Garbled, Inbox, Kind, Message, message_of, packed
 
@@ -95,7 +95,7 @@ async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Wo
         [sys.executable, "-P", "-m", "matrix.server.work.child", str(store.absolute()), str(memory_bytes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _import_path()},
+        env={**os.environ, **COUNTED, "PYTHONPATH": _import_path()},
         process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
     )
     try:
