@@ -176,7 +176,11 @@ def test_groups_are_left_out_and_the_link_says_so(page_at: Open, helpdesk: Path)
 def test_runs_of_one_kind_are_one_line_that_unfolds(page_at: Open, village: Path) -> None:
     page = ready(page_at(village, view="conversation", simulation="1-2", of="all"))
     run = page.locator(".run-head").nth(1)
-    assert run.inner_text().split("\n") == ["goal.started", "19", "win × 8, survive × 8, find_a_wolf, stay_unsuspected × 2"]
+    assert run.inner_text().split("\n") == [
+        "goal.started",
+        "19",
+        "win × 8, survive × 8, find_a_wolf, stay_unsuspected × 2",
+    ]
     run.click()
     page.wait_for_selector(".run-line")
     assert page.locator(".run-line").count() == 19
