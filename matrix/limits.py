@@ -114,9 +114,6 @@ WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is qu
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
-# -- the server's processes ----------------------------------------------------------------------
-CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
-
 # -- watches that are served ---------------------------------------------------------------------
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
 SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log
@@ -180,7 +177,7 @@ WORK_MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # that a query may take beside what 
 WORK_SMALL_PLACES_MAX = 2  # checks, completions and summaries at work at a time, beside the queries
 WORK_SMALL_SECONDS_MAX = 5.0  # wall time of one of them
 WORK_STARTING_SECONDS_MAX = 60.0  # until a process says that it is ready
-WORK_CANCEL_SECONDS = 0.005  # that a cancelled query may take to end by itself
+WORK_CANCEL_SECONDS = 0.1  # that a cancelled query may take to end by itself; then its process is killed
 WORK_PROGRESS_INTERVAL_S = 0.5
 WORK_PAGES_AHEAD_MAX = 16  # batches made at a time, while the client has credit
 WORK_HELD_BYTES_MAX = 64 * 1024 * 1024  # of batches that are made and not yet sent, in all

@@ -35,7 +35,7 @@ def test_enter_runs_the_query_while_the_list_is_open_and_nothing_is_chosen(
     page_at: Callable[..., Any], village: Path
 ) -> None:
     page = page_at(village, view="query")
-    line_of(page).press_sequentially("agents")
+    line_of(page).press_sequentially("agents ")
     page.get_by_role("listbox").wait_for()
     page.keyboard.press("Enter")
     page.locator(".answer-state", has_text="36 rows in").wait_for()
@@ -66,11 +66,13 @@ def test_the_place_of_an_error_is_right_behind_signs_of_two_units(page_at: Calla
     assert page.locator(".wrong").all_inner_texts() == ["rolle"]
 
 
-def test_a_completion_behind_signs_of_two_units_replaces_the_right_word(page_at: Callable[..., Any], village: Path) -> None:
+def test_a_completion_behind_signs_of_two_units_replaces_the_right_word(
+    page_at: Callable[..., Any], village: Path
+) -> None:
     page = page_at(village, view="query")
     line = line_of(page)
     line.press_sequentially('events where .text = "\N{GRINNING FACE}" and rol')
-    page.get_by_role("option", name="role text").wait_for()
+    page.get_by_role("option", name="role text", exact=True).wait_for()
     page.keyboard.press("Tab")
     assert line.input_value() == 'events where .text = "\N{GRINNING FACE}" and role'
 

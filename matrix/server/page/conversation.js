@@ -59,9 +59,10 @@ export class ConversationView {
     this.order = element("select", { class: "order", "aria-label": "Order", onchange: () => this.#reorder() }, [["first", "First begun"], ["longest", "Longest"], ["latest", "Latest end"]].map(([value, text]) => element("option", { value }, text)));
     this.count = element("span", { class: "list-count" });
     this.findIn = element("button", { class: "find-in", type: "button", hidden: true, onclick: () => this.#findText() });
-    this.all = element("button", { class: "whole-row", type: "button", onclick: () => this.#choose({ of: "all" }) });
+    this.all = element("button", { class: "whole-row", type: "button", hidden: true, onclick: () => this.#choose({ of: "all" }) });
     this.listBox = element("div", { class: "list-box" });
-    const left = element("nav", { class: "conversation-side", "aria-label": "Conversations" }, element("div", { class: "side-head" }, this.picker, this.search, this.findIn, element("div", { class: "side-line" }, this.count, element("span", { class: "spring" }), this.order)), this.all, this.listBox);
+    this.listLoading = element("div", { class: "loading", hidden: true });
+    const left = element("nav", { class: "conversation-side", "aria-label": "Conversations" }, element("div", { class: "side-head" }, this.picker, this.search, this.findIn, element("div", { class: "side-line" }, this.count, element("span", { class: "spring" }), this.order)), this.listLoading, this.all, this.listBox);
     this.head = element("header", { class: "transcript-head" });
     this.box = element("div", { class: "transcript-box" });
     this.loading = element("div", { class: "loading", hidden: true });
@@ -82,12 +83,16 @@ export class ConversationView {
       this.listing = new AbortController();
       const { signal } = this.listing;
       this.count.textContent = "Loading…";
+      this.listLoading.hidden = false;
       const { connection } = this.context;
-      const [result, simulations, outcomes] = await Promise.all([sources.conversations(connection, this.params, signal), sources.simulations(connection, signal), sources.outcomes(connection, signal)]);
+      const [result, simulations] = await Promise.all([sources.conversations(connection, this.params, signal), sources.simulations(connection, signal)]);
+      const isOfMany = !simulation && simulations.length > 1;
       this.simulations = new Map(simulations.map((one) => [one.id, one]));
       this.listed = wanted;
+      this.listLoading.hidden = true;
       this.#fillPicker(simulations);
-      this.list.take(result, { simulations: this.simulations, outcomes, isOfMany: !simulation && simulations.length > 1 });
+      this.list.take(result, { simulations: this.simulations, isOfMany });
+      if (isOfMany) sources.outcomes(connection, signal).then((outcomes) => this.list.tell(outcomes), () => {});
       this.search.value = found || search;
     }
     this.order.value = order;
@@ -187,15 +192,16 @@ export class ConversationView {
   }
 
   async #showTranscript() {
-    const { conversation = "", agent = "", of = "", simulation = "", message = "", at = "" } = this.params;
+    const { conversation = "", agent = "", of = "", simulation = "", message = "", at = "", found = "" } = this.params;
     this.list.choose(conversation);
     this.all.classList.toggle("is-chosen", of === "all");
-    const wanted = JSON.stringify([conversation, agent, of, agent || of ? simulation : ""]);
+    const wanted = JSON.stringify([conversation, agent, of, found, agent || of ? simulation : ""]);
     if (wanted !== this.told) {
       this.told = wanted;
       if (!(await this.#tell(message))) return;
     }
     this.#hideGroups();
+    if (!message && found) this.transcript.revealText();
     if (message && !this.transcript.choose(message, { middle: true })) this.transcript.choose("");
     else if (!message && at) this.transcript.revealTime(Number(at));
   }
@@ -247,7 +253,7 @@ export class ConversationView {
   #showSource({ events, total, agents, next }) {
     const { conversation } = this.params;
     const isPair = Boolean(conversation) && agents?.length === 2;
-    this.transcript.take(events, { agents, people: this.list.people, isPair, next });
+    this.transcript.take(events, { agents, people: this.list.people, isPair, next, found: this.params.found });
     this.#showHead({ events, total, agents });
     this.nothing.hidden = events.length > 0;
     const words = this.#isTold() ? ["Nothing was said here", "No event of it is in the log yet."] : ["No conversations", this.params.found ? `Nobody said “${this.params.found}”.` : "Agents of this store have sent no messages."];

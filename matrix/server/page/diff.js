@@ -215,9 +215,9 @@ export class DiffView {
   }
 
   /** Ways on from an event of one side. */
-  #ways({ id, simulation, time, agent, to }) {
+  #ways({ id, simulation, time, seq, agent, to }) {
     const way = (title, view, params) => element("a", { href: this.context.link(view, params) }, title);
-    return element("div", { class: "first-ways" }, way("Time line", "timeline", { simulation, at: time, agent }), way("Causes", "causes", { event: id }), to && way("Conversation", "conversation", { simulation, message: id }));
+    return element("div", { class: "first-ways" }, way("Time line", "timeline", { simulation, at: time, seq, agent }), way("Causes", "causes", { id }), to && way("Conversation", "conversation", { simulation, message: id }));
   }
 
   #offerMore(shown) {

@@ -11,6 +11,7 @@ import { Feed } from "./live/feed.js";
 import { bars, goalBar, outcomeCard, rateText, runList, sparkline, tile } from "./live/panels.js";
 import { LiveTable } from "./live/table.js";
 
+const HISTORY = 200; // events of a simulation that are shown from before
 const WORDS = { starting: "Starting", live: "Live", behind: "Catching up", paused: "Paused", ended: "Ended", failed: "Not possible" };
 
 export class LiveView {
@@ -39,12 +40,12 @@ export class LiveView {
     if (wanted === this.watched) return;
     this.watched = wanted;
     this.#stop();
-    this.simulations = await sources.simulations(this.context.connection);
-    if (wanted !== this.watched) return;
-    const running = this.simulations.filter(({ status }) => status === "running");
     const one = q ? "" : simulation;
-    this.#fill(running, one, q);
+    this.simulations ??= [];
+    this.#fill(one, q);
     this.#begin(one, q);
+    this.simulations = await sources.simulations(this.context.connection);
+    if (wanted === this.watched) this.#fill(one, q);
   }
 
   #build() {
@@ -66,13 +67,15 @@ export class LiveView {
     this.clock = setInterval(() => this.#state(), 500);
   }
 
-  #fill(running, simulation, q) {
+  #fill(simulation, q) {
+    const running = this.simulations.filter(({ status }) => status === "running");
     const option = (value, ...words) => element("option", { value }, words.filter(Boolean).join("  "));
     const others = this.simulations.filter(({ status }) => status !== "running").slice(0, 200);
     const group = (label, members) => members.length > 0 && element("optgroup", { label }, members.map(({ id, name, status }) => option(id, id, name !== id && name, status)));
     this.picker.replaceChildren(option("", "The whole store"), ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(Boolean));
+    if (simulation && !this.simulations.some(({ id }) => id === simulation)) this.picker.append(option(simulation, simulation));
     this.picker.value = q ? "q" : simulation;
-    this.line.value = q;
+    if (document.activeElement !== this.line) this.line.value = q;
   }
 
   #pick() {
@@ -93,7 +96,7 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon() });
+    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onSchema: () => simulation && this.#history(simulation) });
     this.counts = this.isOwn ? new RowCounts(this.feed, { onChange: () => this.#soon() }) : new Counts(connection, simulation, { onChange: () => this.#soon() });
     this.table = new LiveTable(this.rows, { feed: this.feed, context: this.context, hasSimulation: !simulation });
     this.nothing = element("div", { class: "empty live-nothing" });
@@ -101,6 +104,19 @@ export class LiveView {
     this.host.classList.toggle("is-own", this.isOwn);
     this.feed.start();
     this.#draw();
+  }
+
+  /** The newest events that were there before the watch began. */
+  async #history(simulation) {
+    const { feed } = this;
+    const { connection } = this.context;
+    try {
+      const events = (await connection.query("events where simulation = $simulation | count", { params: { simulation } })).get(0, "count");
+      const before = await connection.query("events where simulation = $simulation and seq > $seq", { params: { simulation, seq: Math.max(0, events - HISTORY) } });
+      feed.prepend(before.rows());
+    } catch (error) {
+      console.warn(error);
+    }
   }
 
   #stop() {
@@ -192,13 +208,14 @@ export class LiveView {
       this.tiles.replaceChildren(rate, tile("rows", countText(feed.taken)));
       return;
     }
+    const isCounted = counts.events !== undefined;
     const running = counts.agents.running ?? 0;
     const agents = Object.values(counts.agents).reduce((sum, count) => sum + count, 0);
     this.tiles.replaceChildren(
       rate,
-      tile("events", counts.events === undefined ? "…" : countText(counts.events)),
-      tile("agents running", countText(running), element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
-      tile("goals", "", goalBar(counts.goals)),
+      tile("events", isCounted ? countText(counts.events) : "…"),
+      tile("agents running", isCounted ? countText(running) : "…", isCounted && element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
+      tile("goals", isCounted ? "" : "…", isCounted && goalBar(counts.goals)),
     );
   }
 
@@ -209,7 +226,7 @@ export class LiveView {
     const focus = this.side.contains(document.activeElement) ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement) : -1;
     this.side.replaceChildren(
       element("h2", {}, "Events by kind"),
-      bars(counts.kinds, { onChoose: watchKind }),
+      counts.events === undefined ? element("p", { class: "muted" }, "Counting…") : bars(counts.kinds, { onChoose: watchKind }),
       ...(this.simulation ? [] : [element("h2", {}, "Simulations"), runList(counts.runs, { onChoose: (id) => this.context.navigate("live", { simulation: id }) })]),
     );
     if (focus >= 0) this.side.querySelectorAll("button")[focus]?.focus();
@@ -222,8 +239,8 @@ export class LiveView {
     const runs = counts.runs?.filter(({ status }) => status === "running").length ?? 0;
     const words = isOver
       ? ["This simulation is at its end", "All of it is in the log: see its time line and its conversations."]
-      : feed.state === "starting"
-        ? ["Starting the watch", ""]
+      : feed.state === "starting" || (!this.isOwn && counts.events === undefined)
+        ? ["Looking at the store", "Counts and the newest events appear in a moment."]
         : this.isOwn
           ? ["No row yet", "Rows appear here as the log grows and they match."]
           : runs > 0

@@ -92,7 +92,7 @@ export class Rows {
       "div",
       { class: "prose" },
       isNamed && element("span", { class: "prose-name" }, name),
-      shown,
+      marked(shown, this.state.found),
       isLong && this.#toggle(`${item.id} ${name}`, `all ${text.length.toLocaleString("en-US")} letters`, "more"),
     );
   }
@@ -209,6 +209,12 @@ export class Rows {
       element("button", { class: "icon-button small", type: "button", tabindex: "-1", title, "aria-label": title, onclick: (click) => (click.stopPropagation(), this.state.act(what, event)) }, icon(what));
     return element("span", { class: "item-actions" }, act("details", "Details (Enter)"), act("causes", "Causes (c)"), act("timeline", "Time line at this moment (l)"));
   }
+}
+
+/** A text with the places marked where the other text is. */
+function marked(text, found) {
+  if (!found) return text;
+  return text.split(found).flatMap((piece, place) => (place === 0 ? [piece] : [element("mark", {}, found), piece]));
 }
 
 /** What a run is counted by: goals by their name, agents by their role, others by who did it. */

@@ -32,12 +32,12 @@ export class Transcript {
   }
 
   /** Show events. `agents`: who takes part; `people`: their colours; `isPair`: two who talk to each other, side by side. */
-  take(events, { agents, people, isPair, next }) {
+  take(events, { agents, people, isPair, next, found = "" }) {
     const here = new Set(agents ?? []);
     if (here.size === 0) for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
     this.all = itemsOf(events);
     this.next = next;
-    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, left: isPair ? leftOf(this.all) : undefined });
+    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, found, left: isPair ? leftOf(this.all) : undefined });
     this.state.open.clear();
     this.scroller.box.classList.toggle("is-pair", isPair);
     this.#arrange();
@@ -76,10 +76,16 @@ export class Transcript {
     if (place >= 0) this.choose(this.items[place].id, { middle: true });
   }
 
+  /** Scroll to the first item in which the text that was looked for is said. */
+  revealText() {
+    const place = this.items.findIndex(({ type, event }) => type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)));
+    if (place >= 0) this.scroller.reveal(place, { middle: true });
+  }
+
   act(what, event) {
     if (what === "details") this.context.openEvent(event.id);
-    if (what === "causes") this.context.navigate("causes", { event: event.id });
-    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: String(event.time), agent: event.agent });
+    if (what === "causes") this.context.navigate("causes", { id: event.id });
+    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: event.time, seq: event.seq, agent: event.agent });
   }
 
   #arrange(options) {

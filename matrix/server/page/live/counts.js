@@ -4,7 +4,7 @@
 // the next question is asked when the last was answered, and later the longer that took.
 
 const EVERY_MS = 1_000;
-const SHARE = 8; // a question that takes 1 s is asked again after 8 s
+const SHARE = 2; // a question that takes 1 s is asked again after 2 s
 const SAMPLES = 120;
 
 /** `simulation` or "" for the whole store; `onChange()` after each answer. */
@@ -19,7 +19,22 @@ export class Counts {
     this.runs = [];
     this.rates = [];
     this.ended = undefined;
-    this.#go();
+    this.#go().then(() => this.#seed());
+  }
+
+  /** The rates of the last two minutes, out of the log. */
+  async #seed() {
+    const { simulation } = this;
+    const where = simulation ? "simulation = $simulation and " : "";
+    const options = { params: simulation ? { simulation } : undefined, signal: this.stopping.signal };
+    try {
+      const found = (await this.connection.query(`events where ${where}wall > now - ${SAMPLES}s | count per 1s of wall`, options)).rows();
+      const before = seconds(found, performance.now());
+      this.rates = [...before.slice(0, before.length - this.rates.length), ...this.rates].slice(-SAMPLES);
+      this.onChange();
+    } catch {
+      // Without them the curve begins now.
+    }
   }
 
   stop() {
@@ -73,6 +88,15 @@ export class Counts {
     this.before = { at: now, events };
     this.events = events;
   }
+}
+
+/** Buckets of one second as rates, with 0 where there is no bucket; the last one is not over yet. */
+function seconds(buckets, now) {
+  if (buckets.length === 0) return [];
+  const counts = new Map(buckets.map(({ time, count }) => [Math.floor(time / 1_000_000), count]));
+  const [first, last] = [Math.min(...counts.keys()), Math.floor(Date.now() / 1000) - 1];
+  const places = Array.from({ length: Math.min(SAMPLES, Math.max(0, last - first + 1)) }, (_, place) => last - place).reverse();
+  return places.map((second) => ({ at: now - (last - second) * 1000, rate: counts.get(second) ?? 0 }));
 }
 
 /** The same face for the rows of any watch: how many there were, and how many a second. */

@@ -62,7 +62,7 @@ export class LiveTable {
     const names = this.isOfEvents ? ["time", ...(this.hasSimulation ? ["simulation"] : []), "agent", "kind", "to", "what"] : this.feed.columns.map(({ name }) => name);
     const right = new Set(this.isOfEvents ? ["time"] : this.feed.columns.filter(({ type }) => isRightAligned(type)).map(({ name }) => name));
     this.head.replaceChildren(...names.map((name) => element("span", { role: "columnheader", class: right.has(name) ? "numeric" : "" }, name)));
-    const columns = this.isOfEvents ? `84px ${this.hasSimulation ? "110px " : ""}minmax(120px, 190px) minmax(110px, 180px) minmax(90px, 170px) minmax(0, 1fr)` : `repeat(${names.length}, minmax(0, 1fr))`;
+    const columns = this.isOfEvents ? `84px ${this.hasSimulation ? "minmax(50px, 110px) " : ""}minmax(110px, 0.8fr) minmax(110px, 0.8fr) minmax(80px, 0.7fr) minmax(0, 2fr)` : `repeat(${names.length}, minmax(0, 1fr))`;
     this.head.parentElement.style.setProperty("--columns", columns);
   }
 
@@ -76,8 +76,9 @@ export class LiveTable {
     const get = (name) => this.feed.value(row, name);
     const agent = get("agent");
     const to = receivers(get("to"));
-    const { said, fields } = parts(get("data"));
-    const goal = get("kind").startsWith("goal.") ? get("goal") : undefined;
+    const isGoal = get("kind").startsWith("goal.");
+    const { said, fields } = parts(get("data"), { without: isGoal ? ["name", "parent", "steps", "turns"] : [] });
+    const goal = isGoal ? get("goal") : undefined;
     const what = [goal, ...said.map(([, text]) => text), ...fields.map(([name, text]) => `${name} ${text}`)].filter(Boolean).join(" · ");
     return [
       { shown: glanceText(get("time")), look: "numeric faint" },

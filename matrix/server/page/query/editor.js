@@ -8,18 +8,25 @@ import { pieces } from "./syntax.js";
 const HISTORY_KEY = "matrix.history";
 const HISTORY_MAX = 100;
 
-/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes; `onFix()` when the fix is wanted. */
+/** `onRun(text)` when the query is to be run; `onEdit()` whenever the text changes; `onFix()` when the fix is wanted; `onLeave()` on Esc. */
 export class Editor {
-  constructor(host, { connection, onRun, onEdit, onFix }) {
+  constructor(host, { connection, onRun, onEdit, onFix, onLeave }) {
     this.onRun = onRun;
     this.onEdit = onEdit;
     this.onFix = onFix;
+    this.onLeave = onLeave;
     this.error = undefined;
     this.place = undefined;
     this.copy = element("pre", { class: "editor-copy", "aria-hidden": "true" });
     this.area = element("textarea", {
-      class: "editor-area", rows: "1", spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off",
-      "aria-label": "Query", placeholder: "agents where goal succeeded | count by role",
+      class: "editor-area",
+      rows: "1",
+      spellcheck: "false",
+      autocapitalize: "off",
+      autocomplete: "off",
+      autocorrect: "off",
+      "aria-label": "Query",
+      placeholder: "agents where goal succeeded | count by role",
     });
     this.box = element("div", { class: "editor" }, this.copy, this.area);
     host.append(this.box);
@@ -92,7 +99,13 @@ export class Editor {
       const cuts = [at, ...bounds.filter((bound) => bound > at && bound < at + piece.length), at + piece.length];
       for (let place = 0; place < cuts.length - 1; place += 1) {
         const isWrong = bounds.length === 2 && cuts[place] >= bounds[0] && cuts[place + 1] <= bounds[1];
-        made.push(element("span", { class: `${name ? `syntax-${name}` : ""}${isWrong ? " wrong" : ""}` }, text.slice(cuts[place], cuts[place + 1])));
+        made.push(
+          element(
+            "span",
+            { class: `${name ? `syntax-${name}` : ""}${isWrong ? " wrong" : ""}` },
+            text.slice(cuts[place], cuts[place + 1]),
+          ),
+        );
       }
       at += piece.length;
     }
@@ -124,7 +137,7 @@ export class Editor {
       event.preventDefault();
       this.completion.close();
       this.onRun(this.text);
-    } else if (event.key === "Escape") this.area.blur();
+    } else if (event.key === "Escape") this.onLeave?.();
     else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && this.#recall(event.key)) event.preventDefault();
   }
 
