@@ -126,6 +126,23 @@ def test_a_row_opens_its_event_as_a_tree_with_ways_on(
     assert "event=" not in page.url
 
 
+def test_a_goal_leads_to_the_event_that_ended_it(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q='goals where name = survive and failed and simulation = "1-1"')
+    page.get_by_role("gridcell", name="failed").first.click()
+    page.get_by_role("button", name="Why it failed").click()
+    page.get_by_role("heading", name="goal.failed").wait_for()
+    assert page.locator(".details").is_hidden(), "the row belonged to the table"
+
+
+def test_an_aggregate_has_details_and_no_ways_on(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q="agents | count by role", tab="table")
+    page.get_by_role("gridcell", name="wolf").click()
+    details = page.get_by_role("complementary", name="Details")
+    details.get_by_text("Row 4", exact=True).wait_for()
+    assert details.locator("dd").all_inner_texts() == ["wolf", "8"]
+    assert details.locator(".details-ways").count() == 0
+
+
 def test_a_cell_is_copied_in_full(page_at: Callable[..., Any], office: Path) -> None:
     page = page_at(office, view="query", q="events counted | select .nested")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
