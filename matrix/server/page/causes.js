@@ -37,7 +37,9 @@ export class CausesView {
   /** #view=causes&id=EVENT, or &simulation=…&group=… to begin with what failed. */
   async show(params) {
     this.params = { ...params };
+    const mine = this.params;
     const known = await this.#simulations();
+    if (mine !== this.params) return undefined;
     const simulation = params.id ? simulationOf(params.id) : params.simulation || known[0]?.id;
     if (!simulation) return this.#empty("There is no simulation in this store", "Run a program into it, and ask again.");
     this.params.simulation = simulation;

@@ -5,7 +5,7 @@
 import { element } from "../dom.js";
 import { countText, durationText } from "../format.js";
 import { dataText } from "../timeline/panel.js";
-import { family } from "../timeline/paint.js";
+import { family } from "../timeline/marks.js";
 import { roundedText } from "../timeline/scale.js";
 import { PAGE } from "./forest.js";
 
@@ -63,7 +63,7 @@ export class Branches {
       this.isWayFolded = false;
       this.render();
     };
-    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `${count} steps in between`);
+    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `Show ${count} steps in between`);
   }
 
   #more({ more: node, level, indent }) {

@@ -4,7 +4,9 @@
 // makes lanes higher. Dragging moves in both directions; two fingers zoom. A click selects what is under it, or sets the cursor.
 
 import { AXIS } from "./header.js";
-import { GUTTER } from "./paint.js";
+import { element } from "../dom.js";
+import { GUTTER } from "./geometry.js";
+import { wordsFor } from "./words.js";
 
 const CLICK_PIXELS = 4;
 const NEAR = 7;
@@ -183,13 +185,13 @@ export class Hands {
   }
 
   #tip(event, found) {
-    const { tip, host } = this.timeline;
-    const words = this.timeline.wordsFor(found);
+    const { tip, main } = this.timeline;
+    const words = wordsFor(found, this.timeline.source);
     tip.hidden = !words;
     if (!words) return;
     const [title, ...lines] = words;
-    tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: title }), ...lines.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
-    const box = host.querySelector(".timeline-main").getBoundingClientRect();
+    tip.replaceChildren(element("strong", {}, title), ...lines.map((text) => element("div", {}, text ?? "")));
+    const box = main.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     tip.style.left = `${Math.min(x + 14, box.width - tip.offsetWidth - 8)}px`;
     tip.style.top = `${y + 18 + tip.offsetHeight > box.height ? y - tip.offsetHeight - 10 : y + 18}px`;
