@@ -130,7 +130,8 @@ def test_a_goal_leads_to_the_event_that_ended_it(page_at: Callable[..., Any], vi
     page = page_at(village, view="query", q='goals where name = survive and failed and simulation = "1-1"')
     page.get_by_role("gridcell", name="failed").first.click()
     page.get_by_role("button", name="Why it failed").click()
-    page.get_by_role("heading", name="goal.failed").wait_for()
+    page.locator(".view-causes").get_by_role("treeitem").first.wait_for()
+    assert "view=causes&id=1-1%3A" in page.url
     assert page.locator(".details").is_hidden(), "the row belonged to the table"
 
 
