@@ -85,12 +85,14 @@ export class ConversationView {
       this.count.textContent = "Loading…";
       this.listLoading.hidden = false;
       const { connection } = this.context;
-      const [result, simulations, outcomes] = await Promise.all([sources.conversations(connection, this.params, signal), sources.simulations(connection, signal), sources.outcomes(connection, signal)]);
+      const [result, simulations] = await Promise.all([sources.conversations(connection, this.params, signal), sources.simulations(connection, signal)]);
+      const isOfMany = !simulation && simulations.length > 1;
       this.simulations = new Map(simulations.map((one) => [one.id, one]));
       this.listed = wanted;
       this.listLoading.hidden = true;
       this.#fillPicker(simulations);
-      this.list.take(result, { simulations: this.simulations, outcomes, isOfMany: !simulation && simulations.length > 1 });
+      this.list.take(result, { simulations: this.simulations, isOfMany });
+      if (isOfMany) sources.outcomes(connection, signal).then((outcomes) => this.list.tell(outcomes), () => {});
       this.search.value = found || search;
     }
     this.order.value = order;

@@ -40,12 +40,12 @@ export class LiveView {
     if (wanted === this.watched) return;
     this.watched = wanted;
     this.#stop();
-    this.simulations = await sources.simulations(this.context.connection);
-    if (wanted !== this.watched) return;
-    const running = this.simulations.filter(({ status }) => status === "running");
     const one = q ? "" : simulation;
-    this.#fill(running, one, q);
+    this.simulations ??= [];
+    this.#fill(one, q);
     this.#begin(one, q);
+    this.simulations = await sources.simulations(this.context.connection);
+    if (wanted === this.watched) this.#fill(one, q);
   }
 
   #build() {
@@ -67,13 +67,15 @@ export class LiveView {
     this.clock = setInterval(() => this.#state(), 500);
   }
 
-  #fill(running, simulation, q) {
+  #fill(simulation, q) {
+    const running = this.simulations.filter(({ status }) => status === "running");
     const option = (value, ...words) => element("option", { value }, words.filter(Boolean).join("  "));
     const others = this.simulations.filter(({ status }) => status !== "running").slice(0, 200);
     const group = (label, members) => members.length > 0 && element("optgroup", { label }, members.map(({ id, name, status }) => option(id, id, name !== id && name, status)));
     this.picker.replaceChildren(option("", "The whole store"), ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(Boolean));
+    if (simulation && !this.simulations.some(({ id }) => id === simulation)) this.picker.append(option(simulation, simulation));
     this.picker.value = q ? "q" : simulation;
-    this.line.value = q;
+    if (document.activeElement !== this.line) this.line.value = q;
   }
 
   #pick() {

@@ -26,9 +26,15 @@ export class ConversationList {
     this.scroller.destroy();
   }
 
-  /** Take in what there is; `simulations`: id -> {name, …}; `outcomes`: id -> counts by status. */
-  take(result, { simulations, outcomes, isOfMany }) {
-    Object.assign(this, { result, simulations, outcomes, isOfMany });
+  /** How goals came out, by simulation: it comes when the list stands already. */
+  tell(outcomes) {
+    this.outcomes = outcomes;
+    for (const row of [...this.scroller.drawn.keys()]) this.scroller.refresh(row);
+  }
+
+  /** Take in what there is; `simulations`: id -> {name, …}; `isOfMany`: from several simulations. */
+  take(result, { simulations, isOfMany }) {
+    Object.assign(this, { result, simulations, isOfMany, outcomes: undefined });
     this.texts = undefined;
     this.people = this.#known();
     this.arrange({ search: "", order: "first" });

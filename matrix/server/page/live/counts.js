@@ -19,7 +19,7 @@ export class Counts {
     this.runs = [];
     this.rates = [];
     this.ended = undefined;
-    this.#seed().finally(() => this.#go());
+    this.#go().then(() => this.#seed());
   }
 
   /** The rates of the last two minutes, out of the log. */
@@ -29,7 +29,9 @@ export class Counts {
     const options = { params: simulation ? { simulation } : undefined, signal: this.stopping.signal };
     try {
       const found = (await this.connection.query(`events where ${where}wall > now - ${SAMPLES}s | count per 1s of wall`, options)).rows();
-      this.rates = seconds(found, performance.now());
+      const before = seconds(found, performance.now());
+      this.rates = [...before.slice(0, before.length - this.rates.length), ...this.rates].slice(-SAMPLES);
+      this.onChange();
     } catch {
       // Without them the curve begins now.
     }
