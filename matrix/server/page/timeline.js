@@ -310,6 +310,7 @@ export class TimelineView {
     };
     source.queue.clear();
     const pieces = this.pieces.of(view);
+    view.isLoaded = !source.queue.isBusy;
     this.sight.deepen(pieces.goals);
     this.drawn = this.painter.paint(view, pieces);
     this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
