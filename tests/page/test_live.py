@@ -12,6 +12,7 @@ from tests.page.serving import Server
 from tests.page.talks import Steered
 
 Open = Callable[..., Any]
+Run = tuple[Path, Steered]
 START_MS = 30_000
 
 
@@ -50,7 +51,7 @@ def wait_for_count(page: Any, kind: str, count: int) -> None:
     page.locator(".bar-row", has_text=kind).get_by_text(f"{count:,}", exact=True).wait_for()
 
 
-def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: tuple[Path, Steered], shoot: Any) -> None:
+def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: Run, shoot: Any) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -66,7 +67,7 @@ def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: t
     shoot(page, "live")
 
 
-def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_the_end_is_told_with_its_outcome(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -81,7 +82,7 @@ def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, 
     page.wait_for_function("() => location.hash.includes('view=timeline')")
 
 
-def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_pause_loses_nothing(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     page.locator(".live-row", has_text="number 3").wait_for()
@@ -99,7 +100,7 @@ def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -
     page.locator(".live-state", has_text="Live").wait_for()
 
 
-def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple[Path, Steered], complaints: Any) -> None:
+def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: Run, complaints: Any) -> None:
     complaints.expect("WebSocket connection to .* failed")
     store, steered = running
     with Server(store) as server:
@@ -118,7 +119,7 @@ def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple
         page.locator(".live-row", has_text="number 10").wait_for()
 
 
-def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="query")
     line = page.get_by_label("Query", exact=True)
@@ -135,7 +136,7 @@ def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, runni
     page.locator(".tile", has_text="rows").get_by_text("2", exact=True).wait_for()
 
 
-def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", q="watch events tick | count per 1s of wall")
     page.locator(".live-state", has_text="Live").wait_for()
@@ -166,7 +167,7 @@ def test_the_whole_store_lists_its_simulations(page_at: Open, village: Path) -> 
     assert page.get_by_role("link", name="Compare with its parent").count() == 1
 
 
-def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: Run) -> None:
     store, steered = running
     steered.tick(100)
     page = live_page(store, view="live", simulation="1-1")
