@@ -102,6 +102,7 @@ WATCH_ROWS_AT_ONCE = 1_024  # rows of a look that are made Python values togethe
 WATCH_ROWS_KEPT_MAX = 1_000_000  # rows and runs that a watch remembers; others it finds again in the log
 WATCH_RUNS_KEPT_MAX = 100_000  # runs of which a watch of buckets remembers how far they have come
 WATCH_RUNS_NAMED_MAX = 100  # runs that SQL names one by one; of more there is a temporary table
+WATCH_NAMED_MAX = 10_000  # agents and goals that SQL names one by one; if there are more, all of their runs are read
 WATCH_POSITION_CHARS_MAX = 64 * 1024  # of a position's text
 WATCH_SHARDS_MAX = 16_384  # shards that a position may name
 WATCH_INTERVAL_MIN_US = 2_000  # between two glances at a log that grows
@@ -111,9 +112,7 @@ WATCH_REST_MIN_US = 1_000  # between two looks
 WATCH_SHARE_MAX = 0.5  # of a core's time that looks may take, unless they are quick
 WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is quick
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
-
-# -- the server's processes ----------------------------------------------------------------------
-CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
+WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
 # -- watches that are served ---------------------------------------------------------------------
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
@@ -178,7 +177,7 @@ WORK_MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # that a query may take beside what 
 WORK_SMALL_PLACES_MAX = 2  # checks, completions and summaries at work at a time, beside the queries
 WORK_SMALL_SECONDS_MAX = 5.0  # wall time of one of them
 WORK_STARTING_SECONDS_MAX = 60.0  # until a process says that it is ready
-WORK_CANCEL_SECONDS = 0.005  # that a cancelled query may take to end by itself
+WORK_CANCEL_SECONDS = 0.1  # that a cancelled query may take to end by itself; then its process is killed
 WORK_PROGRESS_INTERVAL_S = 0.5
 WORK_PAGES_AHEAD_MAX = 16  # batches made at a time, while the client has credit
 WORK_HELD_BYTES_MAX = 64 * 1024 * 1024  # of batches that are made and not yet sent, in all

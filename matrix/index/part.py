@@ -8,7 +8,7 @@ is not changed, and what it says of blocks stays whole.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: The tables of entities, and their column with the simulation's key.
 _KEYS: Final = {"simulations": "gid", "agents": "simulation", "goals": "simulation", "states": "simulation"}
+_NUMBERS: Final = {"agents": "number", "goals": "seq", "states": "agent"}
 _TABLES: Final = (*_KEYS, "forks")
 _CATALOGUE: Final = ("kinds", "paths")
 
@@ -44,13 +45,28 @@ def own_firsts(connection: sqlite3.Connection, gids: Iterable[int]) -> dict[int,
     return {gid: int(connection.execute(sql, (gid,)).fetchone()[0]) for gid in gids}
 
 
-def chosen(table: str, gids: Iterable[int]) -> str:
+def chosen(table: str, gids: Iterable[int], numbers: Mapping[int, Collection[int]] | None = None) -> str:
     """A table of entities with these simulations only, as it may stand behind FROM: good for a few.
+
+    ``numbers`` are the only agents (of goals: the only seqs) that are wanted of each.
 
     >>> chosen("agents", [1, 2])
     '(SELECT * FROM main.agents WHERE simulation IN (1, 2))'
+    >>> chosen("goals", [7], {7: [12]})
+    '(SELECT * FROM main.goals WHERE simulation = 7 AND seq IN (12))'
     """
-    return f"(SELECT * FROM main.{table} WHERE {_KEYS.get(table, 'gid')} IN ({', '.join(map(str, gids))}))"
+    key = _KEYS.get(table, "gid")
+    if numbers is None:
+        return f"(SELECT * FROM main.{table} WHERE {key} IN ({_listed(gids)}))"
+    parts = [
+        f"SELECT * FROM main.{table} WHERE {key} = {gid} AND {_NUMBERS[table]} IN ({_listed(numbers.get(gid, ()))})"
+        for gid in gids
+    ]
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def show_only(connection: sqlite3.Connection, gids: Iterable[int]) -> None:

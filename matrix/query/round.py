@@ -14,13 +14,15 @@ given up when a segment was compacted under a look: then the round begins anew, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
+from matrix.limits import WATCH_NAMED_MAX
 from matrix.query.engine.changes import Changes, newest
 from matrix.query.engine.entities import Entities
 from matrix.query.engine.scan import zones_behind
+from matrix.query.engine.written import Written, named_by_events, written_between
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,7 +47,9 @@ class Round:
         self.now_us = 0
         self._zones: dict[_Key, list[Zone]] = {}
         self._changes: dict[tuple[_Key, _Key], Changes] = {}
-        self._entities: dict[tuple[int, ...], Entities] = {}
+        self._between: dict[tuple[_Key, _Key], Changes] = {}
+        self._written: dict[tuple[_Key, _Key], Mapping[int, Written]] = {}
+        self._entities: dict[tuple[tuple[int, ...], tuple[_Key, _Key] | None], Entities] = {}
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -96,11 +100,29 @@ class Round:
             self._changes[key] = Changes.read(self, first, second)
         return self._changes[key]
 
-    def entities(self, gids: Sequence[int]) -> Entities:
-        """The entities of some simulations as they are at this moment."""
-        key = tuple(gids)
+    def changes_between(self, first: Vector, second: Vector) -> Changes:
+        """Who wrote what between two moments, of those who wrote something."""
+        key = _key(first), _key(second)
+        if key not in self._between:
+            self._between[key] = Changes.between(self, first, second)
+        return self._between[key]
+
+    def written(self, first: Vector, second: Vector) -> Mapping[int, Written]:
+        """What the events between two moments name, by simulation."""
+        key = _key(first), _key(second)
+        if key not in self._written:
+            self._written[key] = written_between(self, first, second)
+        return self._written[key]
+
+    def entities(self, gids: Sequence[int], named_by: tuple[Vector, Vector] | None = None) -> Entities:
+        """The entities of some simulations as they are at this moment; or those that events between two others name."""
+        moments = None if named_by is None else (_key(named_by[0]), _key(named_by[1]))
+        key = tuple(gids), moments
         if key not in self._entities:
-            self._entities[key] = Entities(self.connection, key)
+            named = None if named_by is None else named_by_events(self.written(*named_by), gids)
+            if named is not None and named.size > WATCH_NAMED_MAX:
+                named = None
+            self._entities[key] = Entities(self.connection, tuple(gids), named)
         return self._entities[key]
 
 

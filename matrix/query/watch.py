@@ -21,10 +21,12 @@ from matrix.limits import QUERY_RETRIES_MAX, WATCH_ROWS_AT_ONCE, WATCH_ROWS_KEPT
 from matrix.log.reader import StaleBlock
 from matrix.query import syntax as q
 from matrix.query.check import check
+from matrix.query.engine.fixed import is_fixed
 from matrix.query.engine.fresh import Identity, Plan
-from matrix.query.engine.look import Asked, Look, Moments
+from matrix.query.engine.look import Asked, Look, Moments, There
 from matrix.query.engine.needs import entity_columns, needs_of
 from matrix.query.engine.unknown import unknown_names
+from matrix.query.engine.written import is_near, is_own
 from matrix.query.position import Position, fingerprint
 from matrix.query.result import Result
 from matrix.query.round import Round
@@ -114,7 +116,10 @@ class Watch:
                 hint="ask store.query(…) to explain it",
             )
         self.query, self._nodes = query, nodes
-        self._asked = Asked(Plan.of(query), needs_of(query, nodes), entity_columns(nodes))
+        plan, near = Plan.of(query), is_near(nodes)
+        self._asked = Asked(
+            plan, needs_of(query, nodes), entity_columns(nodes), is_fixed(nodes), near, near and is_own(plan)
+        )
         self._name = fingerprint(text[query.source.span[0] :], parameters)
         self._limits = [stage.count for stage in self._asked.plan.rest if isinstance(stage, q.Limit)]
         self._taken = (0,) * len(self._limits)
@@ -126,7 +131,7 @@ class Watch:
             self._before = {}
         elif after is not None:
             self._resumed = Position.read(after, query=self._name)
-        self._there: OrderedDict[int, frozenset[Identity]] = OrderedDict()
+        self._there: OrderedDict[int, set[Identity]] = OrderedDict()
         self._there_count = 0
         self._progress: OrderedDict[int, Progress] = OrderedDict()
         self._has_looked = self._is_behind = False
@@ -136,6 +141,14 @@ class Watch:
     def is_done(self) -> bool:
         """Whether a ``limit`` has been reached: nothing more will be told."""
         return self._resumed is None and any(taken >= most for taken, most in zip(self._taken, self._limits))
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a look costs what the new events cost, however long the runs are that they belong to."""
+        relation = self.query.source.relation
+        return self._asked.is_own or (
+            self._asked.is_near and (self._asked.plan.tells_events or relation is q.Relation.SIMULATIONS)
+        )
 
     @property
     def is_behind(self) -> bool:
@@ -181,7 +194,8 @@ class Watch:
             return self._nothing(look)
         if self._before == look.newest or self.is_done:
             return self._nothing(look)
-        return self._told(look, Moments(self._before, look.newest, (self._clock, look.now_us)))
+        after = look.next_moment(self._before)
+        return self._told(look, Moments(self._before, after, (self._clock, look.now_us)))
 
     def _begin(self, look: Look) -> None:
         """From now on: what runs at this moment is looked at once, which is quicker than run by run later."""
@@ -210,6 +224,7 @@ class Watch:
     def _nothing(self, look: Look) -> Told:
         assert self._before is not None, "a watch that has looked stands somewhere"
         self._before = look.newest if not self.is_done else self._before
+        self._is_behind = False
         return Told(Result.empty(), self._position(self._before, self._before), first=0, then=None)
 
     def _told(self, look: Look, moments: Moments, *, first: int = 0) -> Told:
@@ -222,18 +237,40 @@ class Watch:
             moments.clocks[1],
             None,
         )
-        self._remember(found.there)
+        self._is_behind = not self.is_done and self._before != look.newest
+        if found.asked_again is None:
+            self._remember(found.there)
+        else:
+            self._remember_again(found.asked_again, found.there)
         self._keep_progress(found.progress)
         self._note(found.result.notices)
         return Told(found.result, place, first=first, then=self._position(moments.after, moments.after))
 
     # -- what is remembered, and may be forgotten ---------------------------------------------------
 
-    def _remember(self, there: Mapping[int, frozenset[Identity]]) -> None:
+    def _remember(self, there: There) -> None:
         for gid, rows in there.items():
-            self._there_count -= len(self._there.pop(gid, ())) + 1
-            self._there[gid] = rows
+            if gid in self._there:
+                self._there_count -= len(self._there.pop(gid)) + 1
+            self._there[gid] = set(rows)
             self._there_count += len(rows) + 1
+        self._forget_some()
+
+    def _remember_again(self, asked: There, there: There) -> None:
+        """Of some runs only some rows were asked for again."""
+        for gid, rows in asked.items():
+            if gid not in self._there:
+                self._there[gid] = set()
+                self._there_count += 1
+            self._there.move_to_end(gid)
+            known = self._there[gid]
+            before = len(known)
+            known -= rows
+            known |= there[gid]
+            self._there_count += len(known) - before
+        self._forget_some()
+
+    def _forget_some(self) -> None:
         while self._there and self._there_count > WATCH_ROWS_KEPT_MAX:
             self._there_count -= len(self._there.popitem(last=False)[1]) + 1
 

@@ -320,7 +320,7 @@ class Runtime:
                 await self._closing.wait()
 
     async def _keep(self) -> None:
-        """Commit what waits after about 10 ms, whatever the disk does meanwhile; at level sync wait for it each time."""
+        """Commit what waits after about 10 ms, whatever the disk does meanwhile; at level sync wait for it, too."""
         try:
             while True:
                 await self._waiting.wait()

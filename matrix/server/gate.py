@@ -227,11 +227,13 @@ class Gate(trio.abc.Stream):
 
     async def _say_close(self, code: int, reason: str) -> None:
         """A close frame, if none has gone out and it goes out at once; then the end of what we say, and a pause."""
-        with trio.move_on_after(_SAY_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async with self._sending:
-                if self._is_over:
-                    return
-                self._is_over = True
-                payload = struct.pack("!H", code) + reason.encode()[:_REASON_BYTES_MAX]
-                await self._stream.send_all(bytes([_FIN | _CLOSE, len(payload)]) + payload)
-        await linger(self._stream, self._bounds.linger_s)
+        # Shielded: the session ends when it hears of the same trouble, and what it cancels is the task that is here.
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(_SAY_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with self._sending:
+                    if self._is_over:
+                        return
+                    self._is_over = True
+                    payload = struct.pack("!H", code) + reason.encode()[:_REASON_BYTES_MAX]
+                    await self._stream.send_all(bytes([_FIN | _CLOSE, len(payload)]) + payload)
+            await linger(self._stream, self._bounds.linger_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -20,6 +21,7 @@ import trio
 _CHUNK_BYTES = 4_096
 _KEY_BYTES = 16
 _VERSION = "13"
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")  # what a policy can name; also in an answer that refuses a Host
 
 _NOTHING_ELSE = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -111,6 +113,7 @@ class Requests:
             try:
                 event = self._h11.next_event()
                 if isinstance(event, h11.Request):
+                    self._check_version(event)
                     return self._head(event, has_body=type(self._h11.next_event()) is not h11.EndOfMessage)
             except h11.RemoteProtocolError as error:
                 self.can_go_on = False
@@ -121,6 +124,11 @@ class Requests:
                 self._receive(await self._stream.receive_some(_CHUNK_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return None
+
+    def _check_version(self, event: h11.Request) -> None:
+        if event.http_version not in (b"1.0", b"1.1"):
+            self.can_go_on = False
+            raise NotTaken(refusal(505, "HTTP/1.1 is spoken here"))
 
     def _receive(self, data: bytes | bytearray) -> None:
         self.has_begun = self.has_begun or bool(data)
@@ -173,7 +181,7 @@ def _phrase(status: int) -> str:
 def _own_socket(head: Head | None) -> str:
     """This server's WebSocket, as a page that came from there calls it: not every browser counts it to 'self'."""
     host = head.headers.get("host", ("",))[0] if head is not None else ""
-    return f"ws://{host}" if host else ""
+    return f"ws://{host}" if _HOST.fullmatch(host) else ""
 
 
 def _not_read(error: h11.RemoteProtocolError, head_bytes_max: int) -> Answer:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import trio
@@ -20,6 +19,7 @@ from matrix.limits import SERVE_PORT, WORK_SECONDS_MAX
 from matrix.server.auth import Failures, Keys, Names, bracketed
 from matrix.server.bounds import Bounds
 from matrix.server.connection import Connection
+from matrix.server.files import PAGE
 from matrix.server.http import Requests, refusal
 from matrix.server.metrics import Metric, Metrics
 from matrix.server.parts import Part, parts_of
@@ -85,10 +85,11 @@ class Server:
         *,
         timeout: float,
         bounds: Bounds,
-        **desk: Any,
+        page: Path = PAGE,
     ) -> None:
         self._store, self._parts = store, parts
-        self._timeout, self._bounds, self._desk = timeout, bounds, desk
+        self._timeout, self._bounds, self._page = timeout, bounds, page
+        self.desk: Desk
         self.metrics = Metrics()
         self._connections: set[Connection] = set()
         self._all_gone = trio.Event()
@@ -120,10 +121,10 @@ class Server:
             bounds=self._bounds,
             metrics=self.metrics,
         )
-        desk = Desk(self._store, common, self._metrics_of_parts, **self._desk)
+        self.desk = Desk(self._store, common, self._metrics_of_parts, page=self._page)
         try:
             _leave(port, tokens)
-            await self._serve(listeners, common, desk, serving, task_status)
+            await self._serve(listeners, common, serving, task_status)
         finally:
             remove_tokens(port, tokens)
             for listener in listeners:
@@ -133,12 +134,11 @@ class Server:
         self,
         listeners: list[trio.SocketListener],
         common: Common,
-        desk: Desk,
         serving: Serving,
         task_status: trio.TaskStatus[Serving],
     ) -> None:
         async def handle(stream: trio.SocketStream) -> None:
-            await self._handle(stream, common, desk)
+            await self._handle(stream, common)
 
         accepting = trio.CancelScope()
         async with trio.open_nursery() as outer:
@@ -156,12 +156,12 @@ class Server:
 
     # -- connections ------------------------------------------------------------------------------
 
-    async def _handle(self, stream: trio.SocketStream, common: Common, desk: Desk) -> None:
+    async def _handle(self, stream: trio.SocketStream, common: Common) -> None:
         """Serve one connection; whatever goes wrong in it is nobody else's trouble."""
         self.metrics.accepted += 1
         if self._is_ending or len(self._connections) >= self._bounds.connections_max:
             return await self._turn_away(stream)
-        connection = Connection(stream, common, desk.answer)
+        connection = Connection(stream, common, self.desk.answer)
         self._connections.add(connection)
         self.metrics.sockets += 1
         try:

@@ -70,6 +70,8 @@ class Talk:
             pass  # it has gone
         except* LocalProtocolError:
             pass  # what the library says when it is to answer a ping while it is closing
+        finally:
+            await self._gate.aclose()
 
     async def _run(self, nursery: trio.Nursery, deadline: float) -> None:
         bounds = self._common.bounds

@@ -46,7 +46,9 @@ def test_buckets_of_time_are_drawn_as_lines_that_go_down_to_zero_between(
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(".chart-tip").wait_for()
     assert page.locator(".chart-cursor").get_attribute("visibility") == "visible"
-    lowest = picture.locator(".chart-dot").evaluate_all("dots => Math.max(...dots.map(dot => Number(dot.getAttribute('cy'))))")
+    lowest = picture.locator(".chart-dot").evaluate_all(
+        "dots => Math.max(...dots.map(dot => Number(dot.getAttribute('cy'))))"
+    )
     zero = picture.locator(".chart-stroke").last.get_attribute("y1")
     assert abs(lowest - float(zero)) < 1
     shoot(page, "lines")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.page.serving import Server
+from tests.page.stores import make_office
 
 
 def test_the_link_opens_the_store_and_the_token_leaves_the_address(
@@ -53,6 +54,25 @@ def test_a_page_without_a_token_asks_for_one(
     assert page.locator("#gate .problem").count() == 0
 
 
+def test_a_link_opened_in_a_new_tab_has_the_token_of_the_other(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q="agents")
+    page.locator(".answer-state", has_text="36 rows in").wait_for()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Matrix").click(modifiers=["ControlOrMeta"])
+    opened.value.get_by_text("Connected", exact=True).wait_for()
+    opened.value.get_by_role("button", name="Simulations 4").wait_for()
+
+
+def test_the_overview_grows_with_the_store(open_page: Callable[..., Any], tmp_path: Path, complaints: Any) -> None:
+    store = make_office(tmp_path / "office")
+    with Server(store) as server:
+        page = open_page(server.link())
+        page.get_by_role("button", name="Simulations 1 1 finished").wait_for()
+        make_office(store)
+        page.get_by_role("button", name="Simulations 2 2 finished").wait_for()
+        page.close()
+
+
 def test_a_server_that_comes_back_is_found_again(
     open_page: Callable[..., Any], complaints: Any, office: Path, shoot: Callable[..., bytes]
 ) -> None:
@@ -73,7 +93,9 @@ def test_a_server_that_comes_back_is_found_again(
         page.close()
 
 
-def test_a_view_that_does_not_load_says_so_and_can_be_tried_again(page_at: Callable[..., Any], village: Path, complaints: Any) -> None:
+def test_a_view_that_does_not_load_says_so_and_can_be_tried_again(
+    page_at: Callable[..., Any], village: Path, complaints: Any
+) -> None:
     page = page_at(village, view="query")
     page.get_by_text("Connected", exact=True).wait_for()
     page.route("**/timeline.js", lambda route: route.abort())

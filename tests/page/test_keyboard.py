@@ -11,6 +11,7 @@ FOCUS = "() => document.activeElement.className || document.activeElement.tagNam
 
 def test_from_the_query_to_an_event_and_back_with_keys_alone(page_at: Callable[..., Any], village: Path) -> None:
     page = page_at(village, view="query")
+    page.locator("textarea:focus").wait_for()
     page.get_by_text("Connected", exact=True).wait_for()
     page.keyboard.type("events accuse ")
     page.get_by_role("listbox").wait_for()

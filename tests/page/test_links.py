@@ -49,6 +49,7 @@ def test_the_look_is_that_of_the_system_until_another_is_chosen(page_at: Callabl
     page = page_at(village, dark=True, view="query")
     assert background(page) == "rgb(15, 17, 22)"
     page.emulate_media(color_scheme="light")
+    page.locator("html[data-theme=light]").wait_for()
     assert background(page) == "rgb(255, 255, 255)"
     page.get_by_role("button", name="Switch between light and dark").click()
     assert background(page) == "rgb(15, 17, 22)"
@@ -67,6 +68,7 @@ def test_text_stands_out_from_its_ground_in_both_looks(page_at: Callable[..., An
     page = page_at(village, view="query")
     for look in ("light", "dark"):
         page.emulate_media(color_scheme=look)
+        page.locator(f"html[data-theme={look}]").wait_for()
         ratios = page.evaluate(CONTRAST)
         assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}, look
 
@@ -85,10 +87,10 @@ CONTRAST = """() => {
     const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
     return (bright + 0.05) / (dark + 0.05);
   };
-  const texts = ["--text", "--text-muted", "--text-faint", "--accent", "--good", "--bad", "--cancelled", "--running",
-    "--syntax-keyword", "--syntax-text", "--syntax-number", "--syntax-comment", "--syntax-path"];
+  const texts = ["--text", "--text-muted", "--text-faint", "--accent", "--good", "--bad", "--cancelled",
+    "--running", "--syntax-keyword", "--syntax-text", "--syntax-number", "--syntax-comment", "--syntax-path"];
   const pairs = texts.flatMap((text) => ["--background", "--surface", "--raised"].map((ground) => [text, ground]));
-  pairs.push(["--accent-text", "--accent"], ["--good", "--good-soft"], ["--bad", "--bad-soft"], ["--text", "--selected"],
-    ["--cancelled", "--cancelled-soft"], ["--running", "--running-soft"], ["--text", "--hover"]);
+  pairs.push(["--accent-text", "--accent"], ["--good", "--good-soft"], ["--bad", "--bad-soft"],
+    ["--text", "--selected"], ["--cancelled", "--cancelled-soft"], ["--running", "--running-soft"], ["--text", "--hover"]);
   return Object.fromEntries(pairs.map(([text, ground]) => [`${text} on ${ground}`, ratio(text, ground)]));
 }"""

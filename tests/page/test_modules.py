@@ -40,7 +40,9 @@ def test_no_module_reads_text_as_html_or_asks_another_host() -> None:
         text = module.read_text()
         for danger in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
             assert danger not in text, f"{module.name} has {danger}"
-        hosts = [host for host in re.findall(r"https?://[^\s\"'`)]+", text) if not host.startswith("http://www.w3.org/")]
+        hosts = [
+            host for host in re.findall(r"https?://[^\s\"'`)]+", text) if not host.startswith("http://www.w3.org/")
+        ]
         assert hosts == [], module.name
 
 
@@ -64,7 +66,8 @@ def test_durations_and_times_are_those_of_the_library(page_at: Callable[..., Any
     page = page_at(office, view="query")
     durations = [*DURATIONS, *(-duration for duration in DURATIONS[1:])]
     written = page.evaluate(
-        "async (values) => { const { durationText } = await import('/format.js'); return values.map(durationText); }", durations
+        "async (values) => { const { durationText } = await import('/format.js'); return values.map(durationText); }",
+        durations,
     )
     assert written == [duration_text(duration) for duration in durations]
     times = [0, 1, 1_767_225_600_500_000, 1_767_225_600_000_001, 253_402_300_799_999_999]
@@ -77,12 +80,15 @@ def test_durations_and_times_are_those_of_the_library(page_at: Callable[..., Any
     assert [value for _, value in written[:4]] == times[:4]
 
 
-def test_places_in_a_text_are_translated_between_code_points_and_units(page_at: Callable[..., Any], office: Path) -> None:
+def test_places_in_a_text_are_translated_between_code_points_and_units(
+    page_at: Callable[..., Any], office: Path
+) -> None:
     page = page_at(office, view="query")
     text = "a\N{GRINNING FACE}b\u00e9\N{GRINNING FACE}"
     places = page.evaluate(
         "async (text) => { const { toCodePoints, toUnits } = await import('/offsets.js');"
-        " return [[0, 1, 3, 4, 5, 7].map((at) => toCodePoints(text, at)), [0, 1, 2, 3, 4, 5].map((at) => toUnits(text, at))]; }",
+        " return [[0, 1, 3, 4, 5, 7].map((at) => toCodePoints(text, at)),"
+        " [0, 1, 2, 3, 4, 5].map((at) => toUnits(text, at))]; }",
         text,
     )
     assert places == [[0, 1, 2, 3, 4, 5], [0, 1, 3, 4, 5, 7]]

@@ -66,7 +66,9 @@ def test_the_place_of_an_error_is_right_behind_signs_of_two_units(page_at: Calla
     assert page.locator(".wrong").all_inner_texts() == ["rolle"]
 
 
-def test_a_completion_behind_signs_of_two_units_replaces_the_right_word(page_at: Callable[..., Any], village: Path) -> None:
+def test_a_completion_behind_signs_of_two_units_replaces_the_right_word(
+    page_at: Callable[..., Any], village: Path
+) -> None:
     page = page_at(village, view="query")
     line = line_of(page)
     line.press_sequentially('events where .text = "\N{GRINNING FACE}" and rol')

@@ -59,21 +59,23 @@ def test_a_million_rows_are_scrolled_without_a_gap(
     shoot(page, "million")
 
 
-def test_the_wheel_goes_row_by_row_although_the_scroll_bar_is_coarser(page_at: Callable[..., Any], million: Path) -> None:
-    page = page_at(million, view="query", q=ALL)
+def test_the_wheel_goes_row_by_row_although_the_scroll_bar_is_coarser(
+    page_at: Callable[..., Any], million: Path
+) -> None:
+    page = page_at(million, view="query", q="events | select seq")
     page.locator(".answer-state", has_text="1,000,000 rows in").wait_for(timeout=60_000)
     page.evaluate(SCROLL, [0.5])
-    before = int(shown(page)[0][1])
+    before = int(shown(page)[0][0])
     page.mouse.move(400, 500)
     page.mouse.wheel(0, 26 * 3)
     page.wait_for_timeout(400)
-    assert 2 <= int(shown(page)[0][1]) - before <= 4
+    assert 2 <= int(shown(page)[0][0]) - before <= 4
 
 
 def test_a_link_leads_to_its_row(page_at: Callable[..., Any], million: Path) -> None:
-    page = page_at(million, view="query", q=ALL, row=765432)
+    page = page_at(million, view="query", q="events | select seq", row=765432)
     page.locator(".answer-state", has_text="1,000,000 rows in").wait_for(timeout=60_000)
-    assert page.locator(".table-row.active .cell").nth(1).inner_text() == "765433"
+    assert page.locator(".table-row.active .cell").inner_text() == "765433"
     assert page.locator(".table-row.active").is_visible()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from matrix.log.rows import rows_from_events
 from matrix.log.writer import Writer
 from matrix.query import syntax as q
 from matrix.query.check import check
+from matrix.query.engine import look
 from matrix.query.watch import Watch, WatchedRow
 from matrix.store import Store
 from matrix.testing.histories import Shards
@@ -36,6 +39,7 @@ class Reel:
     """A store that is written piece by piece, and a watch that is broken off and taken up again anywhere."""
 
     def __init__(self, folder: Path, shards: Shards, text: str, random: Random, *, after: str | None) -> None:
+        """The first look has the number 0, and begins."""
         self.folder, self.shards, self.text, self.random = folder, shards, text, random
         self.moments: list[Moment] = [{}] if after == "start" else []
         self.rows: list[tuple[int, WatchedRow]] = []  # each with the number of its look
@@ -75,10 +79,15 @@ class Reel:
         if self.again is not None:
             self.rows += [(self.again, row) for row in self.watch.look(store)]
             self.again = None
-        told = list(self.watch.look(store))
-        if not self.moments or self.moments[-1] != self.written:
-            self.moments.append(dict(self.written))
-        self.rows += [(len(self.moments) - 1, row) for row in told]
+        is_behind = True
+        while is_behind:
+            told = list(self.watch.look(store))
+            is_behind = self.watch.is_behind
+            is_on_the_way = is_behind or self.watch.is_done
+            moment = moment_of(self.watch) if is_on_the_way else dict(self.written)
+            if not self.moments or self.moments[-1] != moment:
+                self.moments.append(moment)
+            self.rows += [(len(self.moments) - 1, row) for row in told]
         if self.rows and not to_the_end and self.random.random() < 0.4:
             self.go_on_elsewhere()
 
@@ -89,6 +98,14 @@ class Reel:
         self.rows, self.moments = self.rows[: last + 1], self.moments[: look + 1]
         self.watch = Watch(self.text, {}, after=row.position)
         self.again = None if row.position.endswith(".0") else look
+
+
+def moment_of(watch: Watch) -> dict[int, int]:
+    """How many events of each shard are behind where a watch stands."""
+    assert watch.position is not None
+    packed = base64.urlsafe_b64decode(watch.position.split(".")[1] + "==")
+    _, before, since, _, _ = json.loads(zlib.decompress(packed))
+    return {**dict(before), **dict(since)}
 
 
 def accepted(text: str) -> str:
@@ -158,6 +175,21 @@ def test_a_watch_of_each_relation_and_shape_tells_what_the_rules_say(
     shards: Shards, text: str, seed: int, after: str | None
 ) -> None:
     compare(shards, text, seed, after)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [text for text in PLAIN if text.startswith(("events", "messages")) and " per " not in text]
+    + ["events offer, counter | select id, role, to, goal, .price as price", "events where agent.turns > 1"],
+)
+@settings(max_examples=max(EXAMPLES // 10, 5), deadline=None, suppress_health_check=list(HealthCheck))
+@given(shards=histories(), seed=st.integers(0, 2**32), most=st.integers(1, 12))
+def test_a_watch_far_behind_goes_on_in_steps_and_each_is_told_by_the_rules(
+    text: str, shards: Shards, seed: int, most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "WATCH_LOOK_EVENTS_MAX", most)
+        compare(shards, text, seed, "start")
 
 
 @pytest.mark.parametrize(

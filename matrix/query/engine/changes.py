@@ -17,7 +17,6 @@ from matrix.query.engine.value import Array
 
 if TYPE_CHECKING:
     from matrix.log.reader import LogReader
-    from matrix.query.engine.entities import Entities
     from matrix.query.engine.scan import Zone
 
 #: By shard, the last position that counts.
@@ -38,8 +37,6 @@ class News(Protocol):
     def reader(self) -> LogReader: ...
 
     def zones_behind(self, first: Vector) -> Sequence[Zone]: ...
-
-    def entities(self, gids: Sequence[int]) -> Entities: ...
 
 
 def newest(connection: sqlite3.Connection) -> dict[int, int]:
@@ -70,6 +67,25 @@ class Changes:
                 elif zone.position_max > position:
                     rows = np.flatnonzero(block.positions > position)
                     _note(found, shard, block.simulation[rows], block.seq[rows])
+        return cls(behind_first, behind_second)
+
+    @classmethod
+    def between(cls, news: News, first: Vector, second: Vector) -> Changes:
+        """Likewise, from the blocks of events between the moments alone: good for those who wrote some."""
+        behind_first: dict[int, int] = {}
+        behind_second: dict[int, int] = {}
+        for zone in news.zones_behind(first):
+            low, high = first.get(zone.ref.shard, 0), second.get(zone.ref.shard, 0)
+            if zone.position_min > high:
+                continue
+            block, shard = news.reader.block(zone.ref), zone.ref.shard
+            rows = np.flatnonzero((block.positions > low) & (block.positions <= high))
+            ordinals, seqs = block.simulation[rows], block.seq[rows]
+            _note(behind_first, shard, ordinals, seqs)
+            last: dict[int, int] = {}
+            _note(last, shard, ordinals, -seqs)
+            for gid, seq in last.items():
+                behind_second[gid] = max(behind_second.get(gid, 0), 1 - seq)
         return cls(behind_first, behind_second)
 
     def changed(self) -> list[int]:

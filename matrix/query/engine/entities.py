@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -27,21 +28,31 @@ from matrix.query.engine.keys import joined_ids, pair_rows
 from matrix.query.engine.value import Array, Type, Value, from_objects, plain
 from matrix.query.syntax import Relation
 
+if TYPE_CHECKING:
+    from matrix.query.engine.written import Named
+
 _MISSING = -1
 
 
 class Entities:
-    """The entity tables of a store at one moment of its index; of some simulations (by gid) only, if told so."""
+    """The entity tables of a store at one moment of its index.
 
-    def __init__(self, connection: sqlite3.Connection, gids: Sequence[int] | None = None) -> None:
-        self.connection, self._gids = connection, gids
+    Of some simulations (by gid) only, if told so, and of these only the agents and goals that are ``named``.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, gids: Sequence[int] | None = None, named: Named | None = None
+    ) -> None:
+        self.connection, self._gids, self._named = connection, gids, named
         self.lock = threading.RLock()
         self.prefetch: Mapping[str, frozenset[str]] = {}  # by table, what the query at hand will ask for
         self._tables: OrderedDict[tuple[type[EntityTable], Restriction | None], EntityTable] = OrderedDict()
 
     def source(self, table: str) -> str:
         """What stands for a table of the index behind FROM."""
-        return table if self._gids is None else chosen(table, self._gids)
+        if self._gids is None:
+            return table
+        return chosen(table, self._gids, None if self._named is None else self._named.of(table))
 
     def table(self, kind: type[T], only: Restriction | None = None) -> T:
         """A table, whole or restricted; those used last are kept."""

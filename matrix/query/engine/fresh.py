@@ -118,7 +118,7 @@ def identities(evaluator: Evaluator, frame: Frame) -> dict[int, list[tuple[Ident
     return found
 
 
-def new_places(found: Mapping[int, list[tuple[Identity, int]]], before: Mapping[int, frozenset[Identity]]) -> list[int]:
+def new_places(found: Mapping[int, list[tuple[Identity, int]]], before: Mapping[int, Set[Identity]]) -> list[int]:
     """The places of rows that were not there before, in order."""
     nothing: frozenset[Identity] = frozenset()
     return sorted(

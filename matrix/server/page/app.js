@@ -17,11 +17,10 @@ const byId = (id) => document.getElementById(id);
 const STATES = { open: "Connected", connecting: "Connecting", lost: "Disconnected", refused: "No access" };
 
 class App {
-  constructor() {
+  constructor(token) {
     this.main = byId("main");
     this.current = { name: "", view: undefined };
     this.shown = 0;
-    const token = location.takeToken();
     const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
     this.connection = new Connection(`${scheme}//${window.location.host}/`, token);
     this.context = {
@@ -97,7 +96,13 @@ class App {
     const again = element("button", { class: "button", type: "button", onclick: () => this.route() }, "Try again");
     const words = error.fields ? error.message : `The view did not load (${error.message}). Is the server still there?`;
     this.main.replaceChildren(
-      element("div", { class: "empty", role: "alert" }, element("strong", {}, `${VIEWS[name].title} cannot be shown`), words, again),
+      element(
+        "div",
+        { class: "empty", role: "alert" },
+        element("strong", {}, `${VIEWS[name].title} cannot be shown`),
+        words,
+        again,
+      ),
     );
   }
 
@@ -129,7 +134,7 @@ class App {
     byId("state").dataset.state = state;
     byId("state-text").textContent = STATES[state];
     byId("store").textContent = welcome?.store ?? "";
-    if (state === "open") this.#mark(this.wanted);
+    if (state === "open") this.#mark(this.wanted ?? "query");
   }
 
   #writeTheme() {
@@ -144,5 +149,11 @@ function toast(text) {
   setTimeout(() => shown.remove(), 4000);
 }
 
-const app = new App();
-app.start();
+/** The token of the link or of this tab, else of another tab; without any the page asks for one. */
+async function tokenToUse() {
+  const token = location.takeToken() || (await location.tokenOfOtherTab());
+  if (token) location.keepToken(token);
+  return token;
+}
+
+new App(await tokenToUse()).start();

@@ -4,7 +4,7 @@ import { Branches } from "./causes/branches.js";
 import { Failures } from "./causes/failures.js";
 import { Forest } from "./causes/forest.js";
 import { element } from "./dom.js";
-import { durationText } from "./format.js";
+import { countText, durationText } from "./format.js";
 import { Asker, isEnded, quoted, simulationOf } from "./timeline/rows.js";
 
 const SIMULATIONS_MAX = 1000;
@@ -37,7 +37,9 @@ export class CausesView {
   /** #view=causes&id=EVENT, or &simulation=…&group=… to begin with what failed. */
   async show(params) {
     this.params = { ...params };
+    const mine = this.params;
     const known = await this.#simulations();
+    if (mine !== this.params) return undefined;
     const simulation = params.id ? simulationOf(params.id) : params.simulation || known[0]?.id;
     if (!simulation) return this.#empty("There is no simulation in this store", "Run a program into it, and ask again.");
     this.params.simulation = simulation;
@@ -108,7 +110,7 @@ export class CausesView {
     const buttons = failures.slice(0, 8).map(({ id, kind, agent, time }) => element(
       "button", { class: "chip bad", type: "button", title: `${id} at ${durationText(time)}`, onclick: () => this.#go({ ...this.params, id }) }, `${kind}${agent ? ` ${agent}` : ""}`));
     const rest = failures.length > 8 && element("a", { href: this.context.link("query", { q: `events goal.failed where caused by event ${quoted(forest.id)}` }) }, failures.length > 50 ? "more than 50 in all" : `${failures.length} in all`);
-    this.led.replaceChildren(element("span", { class: "muted" }, `${count.toLocaleString("en-US")} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`), ...buttons, rest || "");
+    this.led.replaceChildren(element("span", { class: "muted" }, `${countText(count)} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`), ...buttons, rest || "");
   }
 
   #go(params) {

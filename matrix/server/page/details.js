@@ -9,29 +9,36 @@ const KNOWN = ["id", "simulation", "seq", "peer", "data"];
 const OF_EVENTS = new Set(["cause", "reply_to", "origin", "state"]);
 const quoted = (text) => JSON.stringify(text);
 
-/** The ways on from a row: [title, view, params]. */
+/** What a goal's end is called, as a question. */
+const ENDS = { failed: "Why it failed", cancelled: "Why it was cancelled", succeeded: "How it came to it" };
+
+/** The ways on from a row: [title, view, params]; params may be a function that asks for them. */
 function linksOf(relation, row) {
   const { simulation, id } = row;
   switch (relation) {
     case "events":
     case "messages":
       return [
-        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }],
+        ["Causes", "causes", { id }],
+        ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }],
         ...(row.to ? [["Conversation", "conversation", { simulation, message: id }]] : []),
       ];
     case "agents":
       return [
         ["Events", "query", { q: `events where simulation = ${quoted(simulation)} and agent = ${quoted(id)}` }],
-        ["Time line", "timeline", { simulation, agent: id }], ["Conversations", "conversation", { simulation, agent: id }],
+        ["Time line", "timeline", { simulation, agent: id }],
+        ["Conversations", "conversation", { simulation, agent: id }],
       ];
     case "goals":
       return [
         ["Events", "query", { q: `events where goal.id = ${quoted(id)}` }],
-        ["Causes", "causes", { id }], ["Time line", "timeline", { simulation, at: row.start, agent: row.agent }],
+        ...(row.status in ENDS ? [[ENDS[row.status], "causes", (connection) => endOf(connection, id)]] : []),
+        ["Time line", "timeline", { simulation, at: row.start, agent: row.agent }],
       ];
     case "simulations":
       return [
-        ["Events", "query", { q: `events where simulation = ${quoted(id)}` }], ["Time line", "timeline", { simulation: id }],
+        ["Events", "query", { q: `events where simulation = ${quoted(id)}` }],
+        ["Time line", "timeline", { simulation: id }],
         ["Conversations", "conversation", { simulation: id }],
         ...(row.parent ? [["Compare", "diff", { one: row.parent, other: id }]] : []),
       ];
@@ -40,6 +47,13 @@ function linksOf(relation, row) {
     default:
       return [];
   }
+}
+
+/** The event that ended a goal, as the causes want it. */
+async function endOf(connection, goal) {
+  const text = "events goal.failed, goal.cancelled, goal.succeeded where goal.id = $goal | limit 1";
+  const ends = await connection.query(text, { params: { goal }, page: 1 });
+  return { id: ends.length ? ends.get(0, "id") : goal, goal };
 }
 
 /** What stands in the panel; `close()` takes it away, also out of the URL. */
@@ -67,10 +81,18 @@ export class Details {
     try {
       const { signal } = this.fetching;
       const result = await this.context.connection.query("events where id = $id", { params: { id }, page: 1, signal });
-      if (result.length === 0) this.#open(id, element("div", { class: "empty" }, element("strong", {}, "No such event"), `The store has no event ${id}.`));
+      if (result.length === 0)
+        this.#open(
+          id,
+          element("div", { class: "empty" }, element("strong", {}, "No such event"), `The store has no event ${id}.`),
+        );
       else this.#event(id, result);
     } catch (error) {
-      if (error.code !== "cancelled") this.#open(id, element("div", { class: "trouble", role: "alert" }, element("strong", {}, "Not to be had"), error.message));
+      if (error.code !== "cancelled")
+        this.#open(
+          id,
+          element("div", { class: "trouble", role: "alert" }, element("strong", {}, "Not to be had"), error.message),
+        );
     }
   }
 
@@ -79,7 +101,9 @@ export class Details {
     this.fetching?.abort();
     if (this.shown) this.close();
     this.shown = "";
-    const entries = columns.filter(({ name }) => name !== "data" && row[name] !== null).map(({ name, type }) => [name, row[name], type]);
+    const entries = columns
+      .filter(({ name }) => name !== "data" && row[name] !== null)
+      .map(({ name, type }) => [name, row[name], type]);
     const title = row.id ?? `Row ${number + 1}`;
     this.#open(title, ...this.#body(entries, row.data, linksOf(relation, row)));
   }
@@ -87,21 +111,44 @@ export class Details {
   #event(id, result) {
     const row = result.row(0);
     const types = Object.fromEntries(result.columns.map(({ name, type }) => [name, type]));
-    const others = result.columns.map(({ name }) => name).filter((name) => !FIRST.includes(name) && !KNOWN.includes(name));
-    const entries = [...FIRST, ...others].filter((name) => row[name] !== null && row[name] !== undefined).map((name) => [name, row[name], types[name]]);
+    const others = result.columns
+      .map(({ name }) => name)
+      .filter((name) => !FIRST.includes(name) && !KNOWN.includes(name));
+    const entries = [...FIRST, ...others]
+      .filter((name) => row[name] !== null && row[name] !== undefined)
+      .map((name) => [name, row[name], types[name]]);
     this.#open(id, ...this.#body(entries, row.data, linksOf("events", row)));
   }
 
   #body(entries, data, links) {
-    const ways = links.map(([title, view, params]) => element("a", { class: "button", href: this.context.link(view, params) }, title));
+    const ways = links.map(([title, view, params]) =>
+      typeof params === "function"
+        ? element("button", { class: "button", type: "button", onclick: () => this.#go(view, params) }, title)
+        : element("a", { class: "button", href: this.context.link(view, params) }, title),
+    );
     return [
       ways.length > 0 && element("div", { class: "details-ways" }, ways),
-      element("dl", { class: "details-fields" }, entries.flatMap(([name, value, type]) => [
-        element("dt", {}, name), element("dd", {}, this.#value(name, value, type)),
-      ])),
+      element(
+        "dl",
+        { class: "details-fields" },
+        entries.flatMap(([name, value, type]) => [
+          element("dt", {}, name),
+          element("dd", {}, this.#value(name, value, type)),
+        ]),
+      ),
       typeof data?.text === "string" && element("p", { class: "details-text" }, data.text),
-      data !== null && data !== undefined && element("section", { class: "details-data" }, element("h2", {}, "Data"), tree(data)),
+      data !== null &&
+        data !== undefined &&
+        element("section", { class: "details-data" }, element("h2", {}, "Data"), tree(data)),
     ];
+  }
+
+  async #go(view, params) {
+    try {
+      this.context.navigate(view, await params(this.context.connection));
+    } catch (error) {
+      this.context.toast(error.message);
+    }
   }
 
   #value(name, value, type) {
@@ -117,8 +164,21 @@ export class Details {
     this.host.hidden = false;
     this.host.replaceChildren(
       element(
-        "header", { class: "details-head" }, element("strong", {}, title), element("span", { class: "spring" }),
-        element("button", { class: "icon-button", type: "button", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.#closed() }, "\u00d7"),
+        "header",
+        { class: "details-head" },
+        element("strong", {}, title),
+        element("span", { class: "spring" }),
+        element(
+          "button",
+          {
+            class: "icon-button",
+            type: "button",
+            "aria-label": "Close",
+            title: "Close (Esc)",
+            onclick: () => this.#closed(),
+          },
+          "\u00d7",
+        ),
       ),
       element("div", { class: "details-body" }, ...children.filter(Boolean)),
     );

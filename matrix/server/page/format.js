@@ -10,7 +10,9 @@ const UNITS = [
 ];
 
 const decimal = (value, unit, digits) => {
-  const fraction = String(value % unit).padStart(digits, "0").replace(/0+$/, "");
+  const fraction = String(value % unit)
+    .padStart(digits, "0")
+    .replace(/0+$/, "");
   return `${value / unit}${fraction ? `.${fraction}` : ""}`;
 };
 
@@ -47,7 +49,8 @@ export function timeValue(text) {
 export function numberText(number) {
   if (typeof number === "bigint" || Number.isInteger(number)) return String(number);
   const size = Math.abs(number);
-  if (!Number.isFinite(number) || size >= 1e15 || (size > 0 && size < 1e-3)) return String(Number(number.toPrecision(3)));
+  if (!Number.isFinite(number) || size >= 1e15 || (size > 0 && size < 1e-3))
+    return String(Number(number.toPrecision(3)));
   return number.toFixed(4).replace(/\.?0+$/, "");
 }
 

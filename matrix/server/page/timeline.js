@@ -4,16 +4,18 @@
 // rest. All of it stands in the URL. Virtual times are microseconds.
 
 import { element } from "./dom.js";
-import { durationText } from "./format.js";
+import { read } from "./location.js";
 import { Controls } from "./timeline/controls.js";
-import { Header, stateText } from "./timeline/header.js";
+import { Header } from "./timeline/header.js";
 import { Hands } from "./timeline/hands.js";
-import { CHUNK } from "./timeline/lanes.js";
+import { layout } from "./timeline/layout.js";
 import { Legend } from "./timeline/legend.js";
 import { Minimap } from "./timeline/minimap.js";
-import { GUTTER, Painter } from "./timeline/paint.js";
+import { GUTTER } from "./timeline/geometry.js";
+import { Painter } from "./timeline/paint.js";
 import { Palette } from "./timeline/palette.js";
-import { Panel, dataText } from "./timeline/panel.js";
+import { Panel } from "./timeline/panel.js";
+import { Pieces } from "./timeline/pieces.js";
 import { Asker, isEnded } from "./timeline/rows.js";
 import { Scale, inside, ticks, zoomed } from "./timeline/scale.js";
 import { Source } from "./timeline/source.js";
@@ -22,7 +24,10 @@ import { levelOf } from "./timeline/tiles.js";
 const URL_MS = 300;
 const LIVE_MS = 2000;
 const EDGE = 0.015;
-const GOT_LEVEL_EVENTS = 60_000;
+const STEPS_MAX = 20;
+const COMPLAINT_MS = 5000;
+const STILL_MS = 110;
+const MOVING_MS = 500;
 
 export class TimelineView {
   constructor(host, context) {
@@ -31,38 +36,30 @@ export class TimelineView {
     this.asker = new Asker(context.connection);
     this.params = {};
     this.pending = false;
+    this.movedAt = this.movingSince = this.loadedAt = 0;
+    this.steps = 0;
+    this.turn = 0;
+    this.stepping = Promise.resolve();
     this.#build();
     this.observer = new ResizeObserver(() => this.#resized());
     this.observer.observe(this.lanesHost);
     this.themed = () => this.#recolour();
+    this.connected = () => this.#again();
+    context.connection.addEventListener("state", this.connected);
     context.theme.addEventListener?.("change", this.themed);
     context.keys?.add("Time line", Hands.KEYS);
   }
 
   #build() {
     this.controls = new Controls(this);
-    this.mapCanvas = element("canvas", { class: "timeline-map", "aria-hidden": "true" });
-    this.headCanvas = element("canvas", { class: "timeline-head", "aria-hidden": "true" });
-    this.canvas = element("canvas", { class: "timeline-canvas" });
-    this.spacer = element("div", { class: "timeline-spacer" });
-    this.lanesHost = element("div", {
-      class: "timeline-lanes", tabindex: "0", role: "application", "aria-roledescription": "time line",
-      "aria-label": "Lanes of agents. Arrow keys move, plus and minus zoom, comma and full stop step from event to event.",
-    }, this.canvas, this.spacer);
-    this.message = element("div", { class: "timeline-message", hidden: true });
-    this.tip = element("div", { class: "timeline-tip", hidden: true, role: "tooltip" });
-    this.told = element("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-    this.side = element("aside", { class: "timeline-side", "aria-label": "What is selected, and what is at the cursor" });
-    this.foot = element("footer", { class: "timeline-foot" });
-    this.wait = element("div", { class: "loading timeline-wait" });
-    const main = element("div", { class: "timeline-main" }, this.mapCanvas, this.headCanvas, this.lanesHost, this.message, this.wait, this.tip);
-    this.host.append(this.controls.element, element("div", { class: "timeline-body" }, main, this.side), this.foot, this.told);
+    Object.assign(this, layout(this.host, this.controls.element));
     this.palette = new Palette(this.host);
     this.painter = new Painter(this.canvas, this.palette);
     this.header = new Header(this.headCanvas, this.palette);
     this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.look(from, to) });
     this.legend = new Legend(this.foot, this.palette);
-    this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select: (id, go) => this.select(id, go), seek: (event) => this.seek(event) });
+    const [select, seek] = [(id, go) => this.select(id, go), (event) => this.seek(event)];
+    this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select, seek });
     this.side.addEventListener("told", ({ detail }) => { this.told.textContent = detail; });
     this.hands = new Hands(this);
     this.lanesHost.addEventListener("scroll", () => this.#scrolled());
@@ -71,17 +68,23 @@ export class TimelineView {
   // What the URL says
 
   async show(params) {
+    const turn = (this.turn += 1);
     this.params = { ...params };
     const simulations = await this.controls.simulations();
     const simulation = params.simulation || simulations[0]?.id;
     if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
-    if (this.source?.simulation !== simulation) await this.#open(simulation);
-    if (!this.source?.facts) return undefined;
+    if (turn === this.turn && this.source?.simulation !== simulation) await this.#open(simulation);
+    if (turn !== this.turn || !this.source?.facts) return undefined;
     await this.#filtered(this.controls.fromParams(params), params.path ?? "");
-    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 80);
-    const { bounds } = this;
+    if (turn === this.turn && this.source.lanes) this.#restore(params);
+    return undefined;
+  }
+
+  /** What is seen, selected and pointed at, as the URL has it. */
+  #restore(params) {
+    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 88);
     const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
-    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, bounds) : this.#rangeOfPath();
+    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, this.bounds) : this.#rangeOfPath();
     this.selected = params.selected ?? "";
     this.focus = this.source.lanes.index.get(params.agent) ?? -1;
     this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
@@ -91,7 +94,6 @@ export class TimelineView {
     const lane = this.source.lanes.index.get(params.top ?? params.agent);
     this.lanesHost.scrollTop = lane === undefined ? 0 : params.top ? lane * this.laneHeight : (lane - 3) * this.laneHeight;
     this.draw();
-    return undefined;
   }
 
   async #open(simulation) {
@@ -99,6 +101,7 @@ export class TimelineView {
     clearTimeout(this.living);
     const source = new Source(this.asker, simulation, { changed: () => this.draw(), failed: (error) => this.#failed(error) });
     this.source = source;
+    this.pieces = new Pieces(source);
     this.path = null;
     this.pathId = "";
     this.minimap.seen = null;
@@ -120,7 +123,8 @@ export class TimelineView {
       if (source !== this.source || this.isGone) return;
       this.controls.opened(source);
       this.legend.show(source.kinds);
-      await Promise.all([this.#overview(), this.panel.showRun(source)]);
+      await this.#overview();
+      await this.panel.showRun(source);
     } catch (error) {
       this.#failed(error);
     }
@@ -174,13 +178,26 @@ export class TimelineView {
     return inside({ from: from - margin, to: to + margin }, this.bounds);
   }
 
-  /** A height at which few agents fill the view and many can still be read. */
+  /** A height at which few agents fill the view and many can still be read, also where goals are within goals. */
   #heightThatFits() {
     const room = this.lanesHost.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 26, 64);
+    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 14 + 13 * Math.min(this.source.deepest, 3), 88);
+  }
+
+  /** Goals turned out to be deeper: lanes grow, unless somebody chose their height. */
+  #deepen(goals) {
+    const { source, laneHeight } = this;
+    const isOurs = laneHeight === this.#heightThatFits();
+    source.deepest = goals.reduce((most, { rows }) => Math.max(most, rows), source.deepest);
+    if (isOurs && laneHeight !== this.#heightThatFits()) this.heighten(this.#heightThatFits(), 0);
   }
 
   // What a person does
+
+  /** Where times are now; what was painted last may be a moment older. */
+  get scale() {
+    return new Scale(this.range.from, this.range.to, GUTTER, this.lanesHost.clientWidth - GUTTER);
+  }
 
   /** See a piece of time. */
   look(from, to) {
@@ -224,7 +241,7 @@ export class TimelineView {
   /** Make lanes higher or lower around one of them. */
   heighten(height, y = this.lanesHost.clientHeight / 2) {
     const lane = (this.lanesHost.scrollTop + y) / this.laneHeight;
-    this.laneHeight = clamped(Math.round(height), 2, 80);
+    this.laneHeight = clamped(Math.round(height), 2, 88);
     this.#spaced();
     this.lanesHost.scrollTop = lane * this.laneHeight - y;
     this.changed();
@@ -255,12 +272,20 @@ export class TimelineView {
     this.changed();
   }
 
-  async step(direction, isOwn) {
+  /** To the next event or the one before; keys that come faster than answers wait their turn. */
+  step(direction, isOwn) {
+    if (this.steps >= STEPS_MAX) return;
+    this.steps += 1;
+    this.stepping = this.stepping.then(() => this.#step(direction, isOwn)).finally(() => { this.steps -= 1; });
+  }
+
+  async #step(direction, isOwn) {
     const { source } = this;
     const agent = isOwn && this.focus >= 0 ? source.lanes.ids[this.focus] : null;
     try {
       const last = this.cursor ? this.cursor.seq ?? (await source.lastAt(this.cursor.time)) : 0;
       const event = await source.step(last ?? 0, direction, agent);
+      if (source !== this.source || this.isGone) return;
       if (event) this.seek(event);
       else this.context.toast(direction > 0 ? "That was the last event" : "That was the first event");
     } catch (error) {
@@ -290,11 +315,12 @@ export class TimelineView {
     if (event && this.selected === selected) this.seek(event);
   }
 
-  /** Enter: what is at the cursor is selected. */
+  /** Enter: what is at the cursor is selected, once it has come to where keys sent it. */
   async selectAtCursor() {
+    await this.stepping;
     if (!this.cursor) return;
     const seq = this.cursor.seq ?? (await this.source.lastAt(this.cursor.time));
-    if (seq) this.select(`event:${this.source.simulation}:${seq}`);
+    if (seq) await this.select(`event:${this.source.simulation}:${seq}`);
   }
 
   escape() {
@@ -320,6 +346,9 @@ export class TimelineView {
   // Painting
 
   changed() {
+    const now = performance.now();
+    if (now - this.movedAt > STILL_MS) this.movingSince = now;
+    this.movedAt = now;
     this.draw();
     clearTimeout(this.writing);
     this.writing = setTimeout(() => this.#write(), URL_MS);
@@ -335,10 +364,9 @@ export class TimelineView {
   }
 
   #paint() {
-    const { source, lanesHost, range, laneHeight } = this;
+    const { source, lanesHost, range, laneHeight, scale } = this;
     const [width, height] = [lanesHost.clientWidth, lanesHost.clientHeight];
     if (width < GUTTER + 20 || height < 10) return;
-    const scale = new Scale(range.from, range.to, GUTTER, width - GUTTER);
     const top = lanesHost.scrollTop;
     const first = Math.max(0, Math.floor(top / laneHeight));
     const last = Math.min(source.lanes.count - 1, Math.floor((top + height) / laneHeight));
@@ -349,41 +377,26 @@ export class TimelineView {
       lanes: source.lanes, whole: source.whole, colours: this.legend.colours, simulation: source.simulation,
     };
     source.queue.clear();
-    const pieces = this.#pieces(view);
+    const pieces = this.pieces.of(view);
+    this.#deepen(pieces.goals);
     this.drawn = this.painter.paint(view, pieces);
     this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
     this.minimap.paint(view);
     this.view = view;
-    source.queue.run();
+    this.#load();
     this.wait.hidden = !source.queue.isBusy;
   }
 
-  /** What is loaded of the view. Tiles that are missing are asked for on the way. */
-  #pieces({ scale, first, last }) {
-    const { source } = this;
-    const level = levelOf(scale.span, source.whole);
-    const tiles = { goals: new Set(), events: new Set() };
-    const isClose = source.events / 2 ** level < GOT_LEVEL_EVENTS && this.laneHeight >= 10;
-    for (let chunk = Math.floor(first / CHUNK); chunk <= Math.floor(last / CHUNK); chunk += 1) {
-      for (const tile of source.goals.cover(chunk, scale.from, scale.to, 0)) tiles.goals.add(tile);
-      for (const tile of source.acts.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
-      if (isClose) for (const tile of source.got.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
+  /** Ask for what is missing; while the view moves only now and then, since most of it would be gone when it comes. */
+  #load() {
+    const now = performance.now();
+    if (now - this.movedAt < STILL_MS && now - Math.max(this.loadedAt, this.movingSince) < MOVING_MS) {
+      clearTimeout(this.still);
+      this.still = setTimeout(() => this.draw(), STILL_MS);
+      return;
     }
-    const goals = [...tiles.goals].flatMap((tile) => tile.goals);
-    const counts = [...tiles.events].filter((tile) => tile.counts);
-    return { goals, counts, events: this.#merged([...tiles.events].filter((tile) => tile.events), scale) };
-  }
-
-  /** The events of several tiles in their one order, each once. Kept while tiles are the same. */
-  #merged(tiles, { from, to }) {
-    const isSame = this.mergedOf?.length === tiles.length && tiles.every((tile, i) => tile === this.mergedOf[i]);
-    if (!isSame) {
-      const events = new Map();
-      for (const tile of tiles) for (const event of tile.events) if (!events.has(event.seq) || event.lane >= 0) events.set(event.seq, event);
-      this.merged = [...events.values()].sort((a, b) => a.seq - b.seq);
-      this.mergedOf = tiles;
-    }
-    return this.merged.filter((event) => event.time >= from && event.time <= to);
+    this.loadedAt = now;
+    this.source.queue.run();
   }
 
   #spaced() {
@@ -406,23 +419,11 @@ export class TimelineView {
     this.draw();
   }
 
-  /** Words for what is under the pointer. */
-  wordsFor(found) {
-    if (!found) return null;
-    if (found.goal) {
-      const { goal } = found;
-      const time = goal.end === null ? `since ${durationText(goal.start)}` : `${durationText(goal.start)} to ${durationText(goal.end)} (${durationText(goal.end - goal.start)})`;
-      return [goal.name, `${goal.agent} · ${goal.status}${goal.reason ? ` · ${goal.reason}` : ""}`, time];
-    }
-    if (found.state) return ["State", stateText(found.state.data), `since ${durationText(found.state.time)}`];
-    const { event } = found;
-    return [event.kind, event.to === null ? event.agent : `${event.agent} → ${event.to}`, `${durationText(event.time)} · event ${event.seq}`];
-  }
-
   // The URL, and what comes while one looks
 
   #write() {
-    if (this.isGone || !this.source?.lanes) return;
+    // A link may have been followed while this waited.
+    if (this.isGone || !this.source?.lanes || read().view !== "timeline") return;
     const { from, to } = this.range;
     const { bounds } = this;
     const isWhole = to - from >= (bounds.to - bounds.from) * 0.9999;
@@ -439,6 +440,7 @@ export class TimelineView {
 
   /** While a run goes on its end moves; who looks at the end goes with it. */
   async #live() {
+    clearTimeout(this.living);
     const { source } = this;
     try {
       const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
@@ -467,17 +469,32 @@ export class TimelineView {
     this.message.replaceChildren(element("div", { class: "empty" }, element("strong", {}, title), hint));
   }
 
+  /** The connection is back: what could not be asked is asked again. */
+  #again() {
+    if (this.context.connection.state !== "open" || !this.source?.facts) return;
+    this.source.retry();
+    if (!this.minimap.seen) this.#counted(this.source);
+    if (this.source.facts.status === "running") this.#live();
+    this.draw();
+  }
+
+  /** Say what went wrong, once; that the connection is lost the bar says. */
   #failed(error) {
-    if (isEnded(error) || this.isGone) return;
-    this.context.toast(dataText(error.message, 200));
+    if (isEnded(error) || error.code === "lost" || this.isGone) return;
+    const now = performance.now();
+    if (error.message === this.complaint && now - this.complainedAt < COMPLAINT_MS) return;
+    [this.complaint, this.complainedAt] = [error.message, now];
+    this.context.toast(error.message);
   }
 
   destroy() {
     this.isGone = true;
     clearTimeout(this.writing);
     clearTimeout(this.living);
+    clearTimeout(this.still);
     this.observer.disconnect();
     this.context.theme.removeEventListener?.("change", this.themed);
+    this.context.connection.removeEventListener("state", this.connected);
     this.context.keys?.remove("Time line");
     this.panel.close();
     this.source?.close();

@@ -34,8 +34,8 @@ class Shape:
     """How one subscription is answered.
 
     >>> shape = Shape(subscription, watch.query.columns)                     # doctest: +SKIP
-    >>> shape.schema().frames("json", "schema", 7)                           # doctest: +SKIP
-    ['{"type": "schema", "id": 7, "columns": [{"name": "id", "type": "text"}]}']
+    >>> shape.schema().frames(Beginning("json", 7), "schema")                          # doctest: +SKIP
+    ['{"type":"schema","id":7,"columns":[{"name":"id","type":"text"}]}']
     """
 
     def __init__(self, subscription: Subscription, columns: Sequence[q.Column]) -> None:

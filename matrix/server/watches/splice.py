@@ -1,8 +1,8 @@
 """A reply that many clients get: encoded once, with each request's id put in by the server.
 
->>> reply = spliced(['{"type": "notice", "id": 0, "text": "ready"}'], "json", "notice")
+>>> reply = spliced(['{"type":"notice","id":0,"text":"ready"}'], "json", "notice")
 >>> reply.frames(Beginning("json", "a-7"), "notice")
-['{"type": "notice", "id": "a-7", "text": "ready"}']
+['{"type":"notice","id":"a-7","text":"ready"}']
 """
 
 from __future__ import annotations

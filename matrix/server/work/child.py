@@ -2,49 +2,49 @@
 
 Orders come in at stdin, one after the other, and what is said of them goes out at stdout; both are moved away first,
 so that nothing that a library or a user's program prints gets in between. When stdin ends, the server is gone, and so
-is this.
+is this. An order that nobody waits for any more is stopped between two steps of Python; where that takes too long, or
+does not help, the server kills the process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from matrix.server.pipes import Inbox, take_pipes, write_all
 from matrix.server.work import memory
 from matrix.server.work.desk import Desk
 from matrix.server.work.order import Order
 from matrix.server.work.refusal import is_memory, out_of_memory, refusal
-from matrix.server.work.wire import Inbox, Kind, packed, packed_fields
+from matrix.server.work.wire import Kind, packed_fields
 
 if TYPE_CHECKING:
     from matrix.store import Store
 
 LARGE_BYTES = 64 * 1024 * 1024  # taken by an order: more is given back to the system before the next
+GATHER_BYTES = 65_536  # said together, as long as nothing is waited for
 RETIRE_BYTES = 512 * 1024 * 1024  # kept behind an order, beside what it had at its start: then it is time to go
 
 
 def main() -> None:
     """Work until stdin ends."""
-    orders_in, said_out = _take_pipes()
+    orders_in, said_out = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
 
 
-def _take_pipes() -> tuple[int, int]:
-    """The two pipes under other numbers; in their place stdin is empty, and stdout is stderr."""
-    orders_in, said_out = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return orders_in, said_out
+class Stopped(BaseException):
+    """Raised in the middle of an order: nobody waits for it any more."""
 
 
 class Child:
@@ -56,13 +56,17 @@ class Child:
         self._orders: SimpleQueue[Order] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
         self._store: Store | None = None
+        self._said = bytearray()
+        self._may_stop = False  # an order is at work
 
     def work(self) -> None:
         """Work for ever; the thread that reads orders ends the process."""
         self._warm_up()
+        signal.signal(signal.SIGUSR1, self._stop)
         self._at_start = memory.data_bytes()
         Thread(target=self._read, daemon=True).start()
-        self._write(packed_fields(Kind.READY))
+        self._say(packed_fields(Kind.READY))
+        self._flush()
         while True:
             self._do(self._orders.get())
 
@@ -72,34 +76,55 @@ class Child:
             for kind, body in inbox.feed(data):
                 if kind == Kind.ROOM:
                     self._answers.put(body == b"1")
+                elif kind == Kind.STOP:
+                    signal.pthread_kill(main_thread().ident or 0, signal.SIGUSR1)
                 else:
                     self._orders.put(pickle.loads(body))
         os._exit(0)  # the server is gone, and whatever the other thread is at is for nobody
 
-    def _say(self, kind: int, body: bytes) -> None:
-        self._write(packed(kind, body))
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Runs in the main thread, wherever that is: one that has finished its order has nothing to stop."""
+        if self._may_stop:
+            self._may_stop = False
+            raise Stopped
 
-    def _write(self, message: bytes) -> None:
-        view = memoryview(message)
-        while view:
-            view = view[os.write(self._out, view) :]
+    def _say(self, message: bytes) -> None:
+        """Small messages go out together: each wakes the server up."""
+        self._said += message
+        if len(self._said) >= GATHER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._undisturbed():
+            write_all(self._out, self._said)
+        self._said.clear()
 
     def _may(self, size: int) -> bool:
-        self._write(packed_fields(Kind.ROOM, bytes=size))
-        return self._answers.get()
+        self._say(packed_fields(Kind.ROOM, bytes=size))
+        self._flush()
+        with self._undisturbed():
+            return self._answers.get()
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Half a message, or an answer that nobody takes, would spoil what comes next: no stop meanwhile."""
+        may_stop, self._may_stop = self._may_stop, False
+        yield
+        self._may_stop = may_stop
 
     # -- one order --------------------------------------------------------------------------------
 
     def _do(self, order: Order) -> None:
         began, before = time.perf_counter(), memory.data_bytes()
-        desk = Desk(order, self._say, self._may)
+        desk = Desk(order, self._say, self._flush, self._may)
         fields = self._outcome(desk)
         desk.close()
         if memory.data_bytes() - before > LARGE_BYTES:
             memory.give_back()
         fields["retires"] |= memory.data_bytes() - self._at_start > RETIRE_BYTES
         seconds = round(time.perf_counter() - began, 6)
-        self._write(packed_fields(Kind.FINISHED, rows=desk.rows, seconds=seconds, **fields))
+        self._say(packed_fields(Kind.FINISHED, rows=desk.rows, seconds=seconds, **fields))
+        self._flush()
 
     def _outcome(self, desk: Desk) -> dict[str, Any]:
         """Do what an order says: the error, if any, and whether this process has done its last."""
@@ -107,8 +132,11 @@ class Child:
         error = None
         memory.allow(self._memory_bytes)
         try:
+            self._may_stop = not retires  # a program that runs is not to meet exceptions of ours
             self._perform(desk)
+            self._may_stop = False
         except BaseException as raised:  # whatever it is, the client and the server's diagnostics are told
+            self._may_stop = False
             memory.allow_any()
             error = self._refused(raised)
             retires |= is_memory(raised)
@@ -126,11 +154,15 @@ class Child:
 
     def _refused(self, error: BaseException) -> dict[str, Any]:
         """What to say of an error; behind the store's trouble, and mistakes of ours, the store is opened anew."""
+        if isinstance(error, Stopped):
+            self._said.clear()
+            self._reopen()  # whatever it was in the middle of
+            return {"code": "cancelled", "message": "nobody waits for it", "hint": "", "fix": ""}
         if is_memory(error):
             return out_of_memory()
         fields, note = refusal(error, self._path)
         if note:
-            self._write(packed_fields(Kind.NOTED, text=note))
+            self._say(packed_fields(Kind.NOTED, text=note))
             self._reopen()
         return fields
 

@@ -7,15 +7,17 @@ that is idle is well: one that was killed, garbled its messages, ran a user's pr
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 import trio
 
+from matrix.server.pipes import Garbled
 from matrix.server.work.job import Job
 from matrix.server.work.lane import Lane
 from matrix.server.work.limits import WorkLimits
 from matrix.server.work.refusal import NOTED, out_of_memory
-from matrix.server.work.wire import Garbled, Kind
+from matrix.server.work.wire import Kind
 from matrix.server.work.worker import Worker, working_process
 
 LOOK_INTERVAL_S = 0.1  # at what is at work: how long, with how much memory
@@ -34,7 +36,9 @@ class Crew:
         self._at_work: dict[Job, Worker] = {}
         self._nursery: trio.Nursery | None = None
         self._busy = trio.Event()
-        self._failed_starts = 0
+        self._first = trio.Event()
+        self._is_starting = False
+        self._failed_starts, self._rests_until = 0, -math.inf
         self.count = 0  # processes that live, or are being started
         self.killed = 0  # in the middle of a job
 
@@ -44,8 +48,8 @@ class Crew:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._watch_over)
-                self.count += 1
-                await nursery.start(self._keep)
+                self._start(nursery)
+                await self._first.wait()
                 task_status.started()
         finally:
             self._nursery = None
@@ -64,6 +68,8 @@ class Crew:
     def drop(self, job: Job) -> None:
         """Nobody waits for a job any more; if it is at work, that is stopped unless it ends at once."""
         if job.scope is not None:
+            if not job.stopped_for and self._nursery is not None:
+                self._nursery.start_soon(self._at_work[job].stop)
             job.stopped_for = job.stopped_for or "cancel"
             job.scope.deadline = min(job.scope.deadline, trio.current_time() + self._limits.cancel_seconds)
         else:
@@ -91,11 +97,18 @@ class Crew:
         self._refill(self._nursery)
 
     def _refill(self, nursery: trio.Nursery) -> None:
-        """One more stands by than is at work, and one for each job that could begin."""
+        """One process more stands by than is at work, and one for each job that could begin; started one by one.
+
+        A start takes most of a second of a core; several at once would only hold up those that are at work.
+        """
         wanted = min(len(self._at_work) + max(1, self.lane.waiting), self.lane.places + 1)
-        while self.count < wanted and self._failed_starts == 0:
-            self.count += 1
-            nursery.start_soon(self._keep)
+        if self.count < wanted and not self._is_starting and trio.current_time() >= self._rests_until:
+            self._start(nursery)
+
+    def _start(self, nursery: trio.Nursery) -> None:
+        self.count += 1
+        self._is_starting = True
+        nursery.start_soon(self._keep)
 
     # -- a job at work ----------------------------------------------------------------------------
 
@@ -103,10 +116,11 @@ class Crew:
         """Let a process do a job; whatever happens, both come to an end or go back where they belong."""
         job.began_at = trio.current_time()
         job.has_company = len(self._at_work) > 1
-        retires = True
+        retires, is_lost = True, False
         with trio.move_on_after(self._seconds) as job.scope:
             try:
-                retires = await self._relay(job, worker)
+                is_lost = not await worker.give(job.order)
+                retires = is_lost or await self._relay(job, worker)
             except (Garbled, trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 job.scope.shield = True  # nothing waits from here on
                 self._died(job, worker, error)
@@ -118,12 +132,11 @@ class Crew:
             self._kill(worker)
         else:
             self._idle.append(worker)
-        self._over(job, is_cut=is_cut)
+        self._over(job, is_cut=is_cut, is_lost=is_lost)
         self._look()
 
     async def _relay(self, job: Job, worker: Worker) -> bool:
         """Pass on what a process says, until it has finished; whether that was its last job."""
-        await worker.give(job.order)
         while True:
             message = await worker.receive()
             match message.kind:
@@ -148,8 +161,12 @@ class Crew:
         _diagnostics.error("the process at work on a %s is lost: %s", job.order.request.type, error)
         job.fail("internal", NOTED)
 
-    def _over(self, job: Job, *, is_cut: bool) -> None:
-        """What becomes of a job that is at work no more."""
+    def _over(self, job: Job, *, is_cut: bool, is_lost: bool) -> None:
+        """What becomes of a job that is at work no more; ``is_lost``: its process was gone before it began."""
+        if is_lost and not is_cut and not job.stopped_for:
+            job.began_at = None
+            self.lane.back(job)
+            return
         if is_cut and job.stopped_for == "room":
             job.stopped_for, job.began_at = "", None
             self.lane.again(job)
@@ -166,12 +183,12 @@ class Crew:
 
     # -- processes --------------------------------------------------------------------------------
 
-    async def _keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def _keep(self) -> None:
         """Start a process and stay with it until it is gone."""
-        is_ready = False
         async with working_process(self._store, memory_bytes=self._limits.memory_bytes) as worker:
             is_ready = await self._is_ready(worker)
-            task_status.started()
+            self._is_starting = False
+            self._first.set()
             if is_ready:
                 self._failed_starts = 0
                 self._idle.append(worker)
@@ -202,10 +219,8 @@ class Crew:
                 if job.scope is None:
                     self.lane.remove(job)
                     job.fail("internal", NOTED)
+        self._rests_until = trio.current_time() + RESTART_AFTER_S
         await trio.sleep(RESTART_AFTER_S)
-        if self.count == 0 and self._nursery is not None:
-            self.count += 1
-            self._nursery.start_soon(self._keep)
 
     async def _watch_over(self) -> None:
         """Look at what is at work: long ones let others go first."""

@@ -39,6 +39,7 @@ class Delivery:
         self._rows, self.seconds = 0, 0.0
         self._is_answered = False  # the last reply was among the messages
         self._left: int | None = None
+        self._credit = 0  # taken, and not used yet
 
     async def run(self) -> None:
         """Send all replies; ``RequestError`` when there is no answer."""
@@ -52,7 +53,7 @@ class Delivery:
     async def _job(self, from_row: int | None) -> None:
         """One job: the whole answer, or more of its rows."""
         goes_on = from_row is not None
-        batches = await self._credit(needs_one=goes_on)
+        batches = await self._take_credit(needs_one=goes_on)
         order = Order(self._request, self._outlet.encoding, batches, PAGE_BYTES_MAX, str(self._spill.path), from_row)
         job = Job(order, self._client, self._spill, self._held, goes_on=goes_on)
         self._left = None
@@ -65,19 +66,25 @@ class Delivery:
             job.close()
         self._finished(message)
 
-    async def _credit(self, *, needs_one: bool) -> int:
-        """Take the credit that is at hand: for how many batches."""
-        count = 0
+    async def _take_credit(self, *, needs_one: bool) -> int:
+        """Take the credit that there is: for how many batches. What is not used is kept for the next job."""
         if needs_one:
-            await self._outlet.take_credit()
-            await self._held.wait_for_room(self._client)
-            count = 1
+            await self._take_one()
+            self._credit += 1
         elif not self._held.has_room(self._client):
             return 0
-        while count < self._limits.pages_ahead and self._outlet.has_credit():
+        while self._credit < self._limits.pages_ahead and self._outlet.has_credit():
             await self._outlet.take_credit()
-            count += 1
-        return count
+            self._credit += 1
+        return self._credit
+
+    async def _take_one(self) -> None:
+        """Wait until one batch may be made, or read."""
+        if self._credit:
+            self._credit -= 1
+        else:
+            await self._outlet.take_credit()
+        await self._held.wait_for_room(self._client)
 
     async def _next(self, job: Job) -> Message:
         """The next message of a job; meanwhile the client is told how it stands."""
@@ -94,13 +101,13 @@ class Delivery:
             case Kind.PLACED:
                 await self._send_placed(message.fields["offset"], message.fields["size"])
             case _:
+                self._credit -= message.kind is Kind.BATCH
                 self._is_answered |= message.kind is Kind.LAST
                 await self._outlet.send(message.frames, is_last=message.kind is Kind.LAST)
                 job.sent(message)
 
     async def _send_placed(self, offset: int, size: int) -> None:
-        await self._outlet.take_credit()
-        await self._held.wait_for_room(self._client)
+        await self._take_one()
         self._held.take(self._client, size)
         try:
             await self._outlet.send(self._spill.frames(offset, size))

@@ -6,7 +6,6 @@ the server made and allowed to grow.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
@@ -16,9 +15,10 @@ import pyarrow as pa
 from matrix.limits import PAGE_BYTES_MAX
 from matrix.server import encode
 from matrix.server.contract import Frame
+from matrix.server.pipes import packed
 from matrix.server.work.order import Order
 from matrix.server.work.refusal import Refused
-from matrix.server.work.wire import Kind, pack_frames
+from matrix.server.work.wire import Kind, pack_frames, packed_fields
 
 ROOM_BYTES = 16 * 1024 * 1024  # asked for at a time, for a file that grows
 _TOO_LARGE = "select fewer columns, or take it as an export"
@@ -27,9 +27,11 @@ _TOO_LARGE = "select fewer columns, or take it as an export"
 class Desk:
     """Says things to the server about one order."""
 
-    def __init__(self, order: Order, say: Callable[[int, bytes], None], may: Callable[[int], bool]) -> None:
-        """``say`` sends a message; ``may`` asks for room in the file, and waits for the answer."""
-        self.order, self._say, self._may = order, say, may
+    def __init__(
+        self, order: Order, say: Callable[[bytes], None], flush: Callable[[], None], may: Callable[[int], bool]
+    ) -> None:
+        """``say`` sends a message, ``flush`` at once; ``may`` asks for room in the file, and waits for the answer."""
+        self.order, self._say, self._flush, self._may = order, say, flush, may
         self._batches, self._bytes = order.batches, order.batch_bytes
         self._file: BinaryIO | None = None
         self._room = 0
@@ -44,7 +46,7 @@ class Desk:
 
     def frames(self, frames: Sequence[Frame]) -> None:
         """A reply that takes no credit."""
-        self._say(Kind.FRAMES, pack_frames(frames))
+        self._say(packed(Kind.FRAMES, pack_frames(frames)))
 
     def reply(self, type: str, **fields: Any) -> None:
         """A reply without rows."""
@@ -56,7 +58,7 @@ class Desk:
         body = pack_frames([encode.message(self.order.encoding, fields)])
         if len(body) > PAGE_BYTES_MAX:
             raise Refused("memory", f"the result has {len(body):,} bytes; {PAGE_BYTES_MAX:,} is the most")
-        self._say(Kind.LAST, body)
+        self._say(packed(Kind.LAST, body))
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -70,7 +72,7 @@ class Desk:
         self._need(left.nbytes + left.nbytes // 64 + 65_536)
         with self._opened() as out, pa.ipc.new_file(out, left.schema) as file:
             file.write_table(left, max_chunksize=65_536)
-        self._tell(Kind.LEFT, row=0)
+        self._say(packed_fields(Kind.LEFT, row=0))
 
     def kept_rows(self, from_row: int) -> None:
         """More of the rows that lie in the file, whose first row there is number 0."""
@@ -78,7 +80,7 @@ class Desk:
             table = pa.ipc.open_file(source).read_all()
             row = self._send_rows(table, from_row)
             if row < table.num_rows:
-                self._tell(Kind.LEFT, row=row)
+                self._say(packed_fields(Kind.LEFT, row=row))
 
     def _send_rows(self, table: pa.Table, row: int) -> int:
         """Send batches while there is credit; returns the first row that was not sent."""
@@ -93,20 +95,16 @@ class Desk:
 
     def _send_batch(self, table: pa.Table, row: int, count: int) -> tuple[int, int]:
         """Send one batch of at most ``count`` rows: how many it has, and how many to try next."""
-        page = self.order.request.page
-        part = table.slice(row, count)
-        while part.nbytes > PAGE_BYTES_MAX and part.num_rows > 1:
-            part = part.slice(0, part.num_rows // 2)
-        while True:
-            body = pack_frames(self._framed(part))
-            if len(body) <= PAGE_BYTES_MAX:
-                break
+        part = _cut(table.slice(row, count), table.slice(row, count).nbytes)
+        body = pack_frames(self._framed(part))
+        while len(body) > PAGE_BYTES_MAX:
             if part.num_rows == 1:
                 raise Refused("memory", f"row {row + 1} alone has more than {PAGE_BYTES_MAX:,} bytes", _TOO_LARGE)
-            part = part.slice(0, part.num_rows // 2)
+            part = _cut(part, len(body))
+            body = pack_frames(self._framed(part))
         self._sent(Kind.BATCH, body)
-        fits = PAGE_BYTES_MAX * part.num_rows // max(1, len(body)) * 3 // 4
-        return part.num_rows, max(1, min(page, fits))
+        fits = PAGE_BYTES_MAX * part.num_rows // max(1, len(body))
+        return part.num_rows, max(1, min(self.order.request.page, fits))
 
     def _framed(self, part: pa.Table) -> list[Frame]:
         request, batch = self.order.request, part.combine_chunks().to_batches()[0]
@@ -115,7 +113,7 @@ class Desk:
     def _sent(self, kind: Kind, body: bytes) -> None:
         self._batches -= 1
         self._bytes -= len(body)
-        self._say(kind, body)
+        self._say(packed(kind, body))
 
     # -- pieces -----------------------------------------------------------------------------------
 
@@ -124,14 +122,16 @@ class Desk:
         body = pack_frames(frames)
         if self._file is None and self._may_send():
             self._sent(Kind.BATCH, body)
+            self._flush()  # the next may take a while
             return
-        if self._file is None:
-            self._file = self._opened(needs=len(body))
         self._need(len(body))
+        if self._file is None:
+            self._file = self._opened()
         offset = self._file.tell()
         self._file.write(body)
         self._file.flush()
-        self._tell(Kind.PLACED, offset=offset, size=len(body))
+        self._say(packed_fields(Kind.PLACED, offset=offset, size=len(body)))
+        self._flush()
 
     # -- the file ---------------------------------------------------------------------------------
 
@@ -144,12 +144,13 @@ class Desk:
             self._room += more
         self._room -= size
 
-    def _opened(self, needs: int = 0) -> BinaryIO:
+    def _opened(self) -> BinaryIO:
         """The file, which the server has made when it allowed the first bytes; it is never made here."""
-        if needs:
-            self._need(needs)
-            self._room += needs
         return os.fdopen(os.open(self.order.file, os.O_WRONLY), "wb")
 
-    def _tell(self, kind: Kind, **fields: Any) -> None:
-        self._say(kind, json.dumps(fields).encode())
+
+def _cut(part: pa.Table, size: int) -> pa.Table:
+    """As many of these rows, which have ``size`` bytes, as are likely to fit in a batch; at least one."""
+    if size <= PAGE_BYTES_MAX or part.num_rows <= 1:
+        return part
+    return part.slice(0, max(1, min(part.num_rows - 1, part.num_rows * PAGE_BYTES_MAX // size)))

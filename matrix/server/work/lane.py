@@ -83,6 +83,11 @@ class Lane:
             return None
         return next((job for job in reversed(self.running) if job.is_long and not job.has_said), None)
 
+    def back(self, job: Job) -> None:
+        """A job could not begin after all: it is its client's next."""
+        self.running.remove(job)
+        self._waiting.setdefault(job.client, deque()).appendleft(job)
+
     def again(self, job: Job) -> None:
         """A job that made room waits again."""
         self.running.remove(job)

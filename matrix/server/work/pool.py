@@ -72,9 +72,8 @@ class Workers:
         self._spills.open()
         try:
             async with trio.open_nursery() as nursery:
-                async with trio.open_nursery() as starting:
-                    for crew in (self._queries, self._small):
-                        starting.start_soon(nursery.start, crew.run)
+                nursery.start_soon(self._small.run)
+                await nursery.start(self._queries.run)
                 self._is_open = True
                 task_status.started()
         finally:

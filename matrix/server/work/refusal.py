@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from matrix.errors import NotAStore, QueryError, StoreError, UsageError
 
-_PATH = re.compile(r"(?<![\w.~/])~?/(?:[^\s/:'\",;()<>|]+/)*([^\s/:'\",;()<>|]+)/?")
+_NAME = r"[^\s/:'\",;()<>|]+"
+_PATH = re.compile(rf"(?<![\w.~/])(?:~/|/{_NAME}/)(?:{_NAME}/)*({_NAME})/?")
 NOTED = "a mistake of the server's; it has noted it"
 
 

@@ -74,6 +74,7 @@ class Spill:
         self._size += size
         if self._file is None:
             try:
+                self.path.parent.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except OSError:
                 return False

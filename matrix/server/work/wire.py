@@ -1,28 +1,27 @@
-"""What goes over the pipes between the server and a process that works for it.
+"""What the server and a process that works for it say to each other, over the pipes of ``matrix.server.pipes``.
 
-Each message is a mark, its kind, its length and that many bytes. What a working process sends is looked at as what
-comes from outside: it may run a user's program, and a message that is none is an error, never taken for one. The
-other way goes pickle: the server is trusted.
+What a working process sends is looked at as what comes from outside: it may run a user's program, and a message that
+is none is an error, never taken for one. The other way goes pickle: the server is trusted.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from matrix.limits import WORK_MESSAGE_BYTES_MAX
 from matrix.server.contract import Frame
+from matrix.server.pipes import Garbled, packed
 
-_HEAD = struct.Struct(">4sBI")
-_MARK = b"mtx\x01"
 _FRAME = struct.Struct(">?I")
 
 
 class Kind(IntEnum):
-    """What a message from a working process is."""
+    """What a message is: all are from a working process, but answers to ROOM, orders and STOP."""
+
+    ORDER = 0
 
     READY = 1  #: it has begun, and can be given work
     FRAMES = 2  #: a reply that takes no credit
@@ -33,9 +32,11 @@ class Kind(IntEnum):
     ROOM = 7  #: may it write ``bytes`` more to that file? It waits for the answer
     NOTED = 8  #: a ``text`` for the server's diagnostics
     FINISHED = 9  #: the order is done, and nothing more comes of it
+    STOP = 10  #: nobody waits for the order any more
 
 
 _FIELDS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
+    # what a working process may say, besides frames
     Kind.READY: {},
     Kind.PLACED: {"offset": int, "size": int},
     Kind.LEFT: {"row": int},
@@ -56,15 +57,6 @@ class Message(NamedTuple):
     def size(self) -> int:
         """About how many bytes its frames hold."""
         return sum(map(len, self.frames))
-
-
-class Garbled(Exception):
-    """Bytes that are no message."""
-
-
-def packed(kind: int, body: bytes) -> bytes:
-    """A message, ready to be written."""
-    return _HEAD.pack(_MARK, kind, len(body)) + body
 
 
 def pack_frames(frames: Sequence[Frame]) -> bytes:
@@ -94,37 +86,17 @@ def unpack_frames(body: bytes) -> list[Frame]:
     return frames
 
 
-class Inbox:
-    """Puts messages together from the bytes of a pipe."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The messages that are whole now; ``Garbled`` as soon as it shows that these are none."""
-        self._bytes += data
-        while len(self._bytes) >= _HEAD.size:
-            mark, kind, size = _HEAD.unpack_from(self._bytes)
-            if mark != _MARK or size > WORK_MESSAGE_BYTES_MAX:
-                raise Garbled("no message begins here")
-            end = _HEAD.size + size
-            if len(self._bytes) < end:
-                return
-            body = bytes(memoryview(self._bytes)[_HEAD.size : end])
-            del self._bytes[:end]
-            yield kind, body
-
-
 def message_of(number: int, body: bytes) -> Message:
     """A message from a working process; ``Garbled`` when it is none."""
     try:
         kind = Kind(number)
         if kind in (Kind.FRAMES, Kind.BATCH, Kind.LAST):
             return Message(kind, unpack_frames(body), {})
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        expected = _FIELDS[kind]
+        fields = json.loads(body)
+    except (ValueError, KeyError, RecursionError) as error:
         raise Garbled(str(error)) from None
-    if not isinstance(fields, dict) or not all(isinstance(fields.get(n), t) for n, t in _FIELDS[kind].items()):
+    if not isinstance(fields, dict) or not all(isinstance(fields.get(n), t) for n, t in expected.items()):
         raise Garbled(f"{kind.name} lacks a field")
     return Message(kind, [], fields)
 

@@ -7,18 +7,17 @@ import fcntl
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
-import matrix
+from matrix.server.children import open_child
+from matrix.server.pipes import Garbled, Inbox, packed
 from matrix.server.work.memory import data_bytes
 from matrix.server.work.order import Order
-from matrix.server.work.wire import Garbled, Inbox, Kind, Message, message_of, packed
+from matrix.server.work.wire import Kind, Message, message_of
 
 READ_BYTES = 1024 * 1024
 _LOWEST = 19
@@ -40,14 +39,23 @@ class Worker:
     def pid(self) -> int:
         return self.process.pid
 
-    async def give(self, order: Order) -> None:
-        """Let it begin with an order."""
+    async def give(self, order: Order) -> bool:
+        """Let it begin with an order; False when it was gone before."""
         self._memory_before = self._memory_seen = data_bytes(self.pid)
-        await self._in.send_all(packed(0, pickle.dumps(order)))
+        try:
+            await self._in.send_all(packed(Kind.ORDER, pickle.dumps(order)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return True
 
     async def answer(self, may: bool) -> None:
         """Say whether its file may grow."""
         await self._in.send_all(packed(Kind.ROOM, b"1" if may else b"0"))
+
+    async def stop(self) -> None:
+        """Ask it to let go of its order; where it cannot be asked, it will be killed."""
+        with contextlib.suppress(trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._in.send_all(packed(Kind.STOP, b""))
 
     async def receive(self) -> Message:
         """The next thing it says; ``Garbled`` when it is none, or when there is no more."""
@@ -82,13 +90,7 @@ class Worker:
 @asynccontextmanager
 async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Worker]:
     """Start a process; behind the block it is dead and reaped."""
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-m", "matrix.server.work.child", str(store.absolute()), str(memory_bytes)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _import_path()},
-        process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
-    )
+    process = await open_child("matrix.server.work.child", str(store.absolute()), str(memory_bytes))
     try:
         assert process.stdout is not None, "it was started with a pipe"
         with contextlib.suppress(OSError):  # a wider pipe only saves turns
@@ -102,9 +104,3 @@ async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Wo
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None, "it was started with pipes"
                 await pipe.aclose()
-
-
-def _import_path() -> str:
-    """Where this process finds modules: the same ``matrix``, and the programs of its user."""
-    home = str(Path(matrix.__file__).parent.parent)
-    return os.pathsep.join(dict.fromkeys([home, *(os.path.abspath(path) for path in sys.path if path)]))

@@ -3,9 +3,9 @@
 // Up and down go from row to row, right unfolds and goes in, left folds and goes out, Enter shows the event's details, Space unfolds.
 
 import { element } from "../dom.js";
-import { durationText } from "../format.js";
+import { countText, durationText } from "../format.js";
 import { dataText } from "../timeline/panel.js";
-import { family } from "../timeline/paint.js";
+import { family } from "../timeline/marks.js";
 import { roundedText } from "../timeline/scale.js";
 import { PAGE } from "./forest.js";
 
@@ -37,7 +37,7 @@ export class Branches {
       if (row.node === forest.root && forest.way.length > 1) made.push(heading(`What led to it · ${steps(forest.way.length - 1)}${forest.isCutOff ? " and more" : ""}`));
       if (row.node === forest.focus && forest.way.length > 1) made.push(heading("The event"));
       made.push(row.gap ? this.#gap(row.gap) : row.more ? this.#more(row) : this.#row(row));
-      if (row.node === forest.focus) made.push(heading(forest.focus.total ? `What it led to · ${forest.focus.total.toLocaleString("en-US")} next` : "It led to nothing further"));
+      if (row.node === forest.focus) made.push(heading(forest.focus.total ? `What it led to · ${countText(forest.focus.total)} next` : "It led to nothing further"));
     }
     this.host.replaceChildren(...made);
     const here = this.host.querySelector(`[data-id="${CSS.escape(this.active)}"]`) ?? this.host.querySelector("[role=treeitem]");
@@ -63,12 +63,12 @@ export class Branches {
       this.isWayFolded = false;
       this.render();
     };
-    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `${count} steps in between`);
+    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `Show ${count} steps in between`);
   }
 
   #more({ more: node, level, indent }) {
     const count = Math.min(PAGE, node.rest);
-    const text = `Show ${count} more${node.rest > count ? ` of ${node.rest.toLocaleString("en-US")}` : ""}`;
+    const text = `Show ${count} more${node.rest > count ? ` of ${countText(node.rest)}` : ""}`;
     const row = element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": level, dataset: { id: `more ${node.event.id}` }, onclick: () => this.#load(node) }, element("span"), element("span"), text);
     row.style.setProperty("--indent", indent);
     row.act = () => this.#load(node);
@@ -108,7 +108,7 @@ export class Branches {
     const isBefore = node.isOnWay && node !== this.forest.focus;
     const others = node.total - (isBefore ? 1 : 0);
     const centre = element("button", { class: "icon-button causes-centre", type: "button", tabindex: "-1", title: "Make this the middle (c)", "aria-label": "Make this event the middle", dataset: { act: "centre" } }, "\u25ce");
-    return element("span", { class: "causes-end" }, (others > 1 || (others > 0 && this.#isOpen(node) === "false")) && element("span", { class: "faint" }, `${others.toLocaleString("en-US")}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
+    return element("span", { class: "causes-end" }, (others > 1 || (others > 0 && this.#isOpen(node) === "false")) && element("span", { class: "faint" }, `${countText(others)}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
   }
 
   #click(event, node) {
@@ -190,5 +190,5 @@ function heading(text) {
 }
 
 function steps(count) {
-  return `${count.toLocaleString("en-US")} step${count === 1 ? "" : "s"}`;
+  return `${countText(count)} step${count === 1 ? "" : "s"}`;
 }

@@ -1,6 +1,7 @@
 // Where to begin: the goals of a simulation that failed, in groups by name and reason, the most frequent first.
 
 import { element } from "../dom.js";
+import { countText } from "../format.js";
 import { quoted } from "../timeline/rows.js";
 import { roundedText } from "../timeline/scale.js";
 
@@ -25,7 +26,7 @@ export class Failures {
     const here = `goals where simulation = ${quoted(simulation)} and status = failed`;
     const rows = await this.asker.rows(`${here} | count by name, reason | sort count desc | limit ${GROUPS_MAX}`);
     const total = rows.reduce((sum, row) => sum + row.count, 0);
-    this.title.textContent = total ? `${total.toLocaleString("en-US")} goals failed` : "No goal failed";
+    this.title.textContent = total ? `${countText(total)} goals failed` : "No goal failed";
     this.groups.replaceChildren(...rows.map((row) => this.#group(row, total, group)));
     const chosen = rows.find((row) => groupName(row) === group);
     const where = chosen ? ` and name = ${quoted(chosen.name)} and ${chosen.reason === null ? "reason missing" : `reason = ${quoted(chosen.reason)}`}` : "";
@@ -39,7 +40,7 @@ export class Failures {
     bar.style.setProperty("--share", row.count / total);
     return element(
       "div", { class: "causes-group", role: "option", tabindex: isChosen || (!group && row.count === total) ? "0" : "-1", "aria-selected": String(isChosen), onclick: () => this.grouped(isChosen ? "" : name) },
-      bar, element("span", { class: "causes-name" }, row.name), element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"), element("span", { class: "causes-number" }, row.count.toLocaleString("en-US")),
+      bar, element("span", { class: "causes-name" }, row.name), element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"), element("span", { class: "causes-number" }, countText(row.count)),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { element } from "../dom.js";
 import { countText } from "../format.js";
+import { LANES_MAX } from "./lanes.js";
 
 const SIMULATIONS_MAX = 1000;
 const ROLES_MAX = 500;
@@ -83,7 +84,7 @@ export class Controls {
     const { source, error } = this.told;
     const { count } = source.lanes;
     const words = count === source.agents || !source.agents ? `${countText(count)} agents` : `${countText(count)} of ${countText(source.agents)} agents`;
-    this.count.textContent = error ? error.message : words;
+    this.count.textContent = error ? error.message : count === LANES_MAX ? `the first ${words}` : words;
     this.count.title = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
     this.count.classList.toggle("timeline-problem", Boolean(error));
   }

@@ -4,7 +4,9 @@
 // makes lanes higher. Dragging moves in both directions; two fingers zoom. A click selects what is under it, or sets the cursor.
 
 import { AXIS } from "./header.js";
-import { GUTTER } from "./paint.js";
+import { element } from "../dom.js";
+import { GUTTER } from "./geometry.js";
+import { wordsFor } from "./words.js";
 
 const CLICK_PIXELS = 4;
 const NEAR = 7;
@@ -49,8 +51,8 @@ export class Hands {
     const [across, down] = [event.deltaX * unit, event.deltaY * unit];
     if (event.altKey) timeline.heighten(timeline.laneHeight * (down < 0 ? 1.25 : 0.8), y);
     else if (x < GUTTER && !event.ctrlKey) return;
-    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.pan((across || down) / timeline.view.scale.width);
-    else timeline.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.view.scale.time(Math.max(x, GUTTER)));
+    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.pan((across || down) / timeline.scale.width);
+    else timeline.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.scale.time(Math.max(x, GUTTER)));
     event.preventDefault();
   }
 
@@ -85,7 +87,7 @@ export class Hands {
     if (!drag.moved && Math.hypot(across, down) < CLICK_PIXELS) return;
     drag.moved = true;
     timeline.lanesHost.classList.add("dragged");
-    const shift = (across / timeline.view.scale.width) * (drag.to - drag.from);
+    const shift = (across / timeline.scale.width) * (drag.to - drag.from);
     if (drag.x >= GUTTER) timeline.look(drag.from - shift, drag.to - shift);
     timeline.lanesHost.scrollTop = drag.top - down;
   }
@@ -94,7 +96,7 @@ export class Hands {
     const { timeline, drag } = this;
     const now = this.#gap();
     if (!now) return;
-    const { left, width } = timeline.view.scale;
+    const { left, width } = timeline.scale;
     const span = (drag.to - drag.from) * (drag.gap.wide / now.wide);
     const time = drag.from + ((drag.gap.middle - left) / width) * (drag.to - drag.from);
     const from = time - ((now.middle - left) / width) * span;
@@ -129,7 +131,7 @@ export class Hands {
       timeline.panel.showCursor(timeline.source, timeline.cursor);
       timeline.select(`event:${timeline.source.simulation}:${found.event.seq}`);
     } else if (found?.goal) timeline.select(`goal:${found.goal.id}`);
-    else timeline.scrub(timeline.view.scale.time(x));
+    else timeline.scrub(timeline.scale.time(x));
   }
 
   /** Twice on a goal: see all of it; on a name: see the agent from its beginning to its end. */
@@ -183,13 +185,13 @@ export class Hands {
   }
 
   #tip(event, found) {
-    const { tip, host } = this.timeline;
-    const words = this.timeline.wordsFor(found);
+    const { tip, main } = this.timeline;
+    const words = wordsFor(found, this.timeline.source);
     tip.hidden = !words;
     if (!words) return;
     const [title, ...lines] = words;
-    tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: title }), ...lines.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
-    const box = host.querySelector(".timeline-main").getBoundingClientRect();
+    tip.replaceChildren(element("strong", {}, title), ...lines.map((text) => element("div", {}, text ?? "")));
+    const box = main.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     tip.style.left = `${Math.min(x + 14, box.width - tip.offsetWidth - 8)}px`;
     tip.style.top = `${y + 18 + tip.offsetHeight > box.height ? y - tip.offsetHeight - 10 : y + 18}px`;
@@ -200,7 +202,7 @@ export class Hands {
     const { timeline } = this;
     if (!timeline.view || event.offsetX < GUTTER) return;
     if (event.type === "pointerdown") timeline.headCanvas.setPointerCapture(event.pointerId);
-    if (event.buttons & 1) timeline.scrub(timeline.view.scale.time(event.offsetX));
+    if (event.buttons & 1) timeline.scrub(timeline.scale.time(event.offsetX));
     const state = event.offsetY > AXIS ? timeline.header.at(event.offsetX) : null;
     this.#tip(event, state ? { state } : null);
   }

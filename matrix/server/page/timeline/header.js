@@ -6,17 +6,12 @@
 import { roundedText } from "./scale.js";
 import { durationText } from "../format.js";
 import { cut, fitted } from "./palette.js";
-import { GUTTER } from "./paint.js";
+import { GUTTER } from "./geometry.js";
+import { dataText } from "./panel.js";
 
 export const AXIS = 24;
 export const BAND = 22;
 const TINTS_MAX = 8;
-
-/** A state on one line: "phase night · day 1". */
-export function stateText(data) {
-  if (data === null || typeof data !== "object") return data === null ? "" : String(data);
-  return Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
-}
 
 export class Header {
   constructor(canvas, palette) {
@@ -80,7 +75,14 @@ export class Header {
     const ordered = [...states.values()].sort((a, b) => a.seq - b.seq);
     for (let i = 0; i < ordered.length; i += 1) this.#piece(view, ordered[i], ordered[i + 1]?.time ?? view.whole);
     for (const tile of tiles) if (tile.counts) this.#changes(view, tile);
+    if (ordered.length === 0 && tiles.length > 0 && tiles.every((tile) => tile.states)) this.#none(view);
     pen.restore();
+  }
+
+  #none(view) {
+    this.pen.fillStyle = this.palette.faint;
+    this.pen.textAlign = "left";
+    this.pen.fillText("none", Math.max(GUTTER, view.scale.x(0)) + 7, AXIS + BAND / 2);
   }
 
   #piece(view, state, until) {
@@ -98,7 +100,7 @@ export class Header {
     pen.fillStyle = palette.text;
     pen.textAlign = "left";
     const left = Math.max(begin, GUTTER) + 7;
-    const shown = cut(pen, stateText(state.data), end - left - 4);
+    const shown = cut(pen, dataText(state.data), end - left - 4);
     if (shown) pen.fillText(shown, left, AXIS + BAND / 2);
     this.drawn.push({ state, begin, end });
   }

@@ -1,7 +1,8 @@
 // Beside the lanes: what is selected, and what is at the cursor: the state then, and the events around it.
 
 import { element } from "../dom.js";
-import { durationText } from "../format.js";
+import { stringifyExact } from "../exact.js";
+import { countText, durationText } from "../format.js";
 import { tree } from "../tree.js";
 import { OUTCOMES } from "./palette.js";
 import { isEnded, quoted } from "./rows.js";
@@ -10,12 +11,15 @@ import { roundedText } from "./scale.js";
 const AROUND = 7;
 const WAIT_MS = 70;
 
-/** An event on one line of a list. */
+/** A value as it stands in a line: texts bare, all else as JSON. */
+export function valueText(value) {
+  return typeof value === "string" ? value : stringifyExact(value);
+}
+
+/** The data of an event on one line of a list. */
 export function dataText(data, length = 90) {
   if (data === null || data === undefined) return "";
-  const text = typeof data === "object" && !Array.isArray(data)
-    ? Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ")
-    : JSON.stringify(data);
+  const text = typeof data === "object" && !Array.isArray(data) ? Object.entries(data).map(([name, value]) => `${name} ${valueText(value)}`).join(" · ") : valueText(data);
   return text.length > length ? text.slice(0, length - 1) + "…" : text;
 }
 
@@ -42,8 +46,8 @@ export class Panel {
     const link = (view, params, text) => element("a", { href: this.context.link(view, params) }, text);
     const fields = [
       ["name", facts.name], ["status", element("span", { class: `status-${facts.status}` }, facts.status)], ["lasted", durationText(facts.duration ?? 0)],
-      ["events", source.events.toLocaleString("en-US")], ["fork of", facts.parent === null ? null : link("timeline", { simulation: facts.parent }, facts.parent)],
-      ["shares", facts.parent === null || facts.at === null ? null : link("diff", { one: facts.parent, other: simulation }, `${facts.at.toLocaleString("en-US")} events with it`)],
+      ["events", countText(source.events)], ["fork of", facts.parent === null ? null : link("timeline", { simulation: facts.parent }, facts.parent)],
+      ["shares", facts.parent === null || facts.at === null ? null : link("diff", { one: facts.parent, other: simulation }, `${countText(facts.at)} events with it`)],
     ];
     const failed = outcomes.some(({ status }) => status === "failed");
     this.run.hidden = false;
@@ -136,7 +140,7 @@ export class Panel {
   }
 
   #cursor(source, cursor, seq, [state, before], around) {
-    const place = `event ${seq.toLocaleString("en-US")} of ${source.events.toLocaleString("en-US")}`;
+    const place = `event ${countText(seq)} of ${countText(source.events)}`;
     this.cursor.replaceChildren(
       element("header", {}, element("h2", {}, "At"), element("strong", { class: "timeline-now" }, durationText(Math.round(cursor.time))), element("span", { class: "muted" }, place)),
       element("p", { class: "timeline-then" }, ...stateThen(state, before, (id) => this.select(`event:${id}`), source.simulation)),
@@ -168,8 +172,8 @@ function stateThen(state, before, select, simulation) {
   if (!state) return [element("span", { class: "muted" }, "The simulation has no state here.")];
   const data = state.data && typeof state.data === "object" ? state.data : { state: state.data };
   const parts = Object.entries(data).map(([name, value]) => {
-    const changed = JSON.stringify(before?.data?.[name]) !== JSON.stringify(value);
-    return element("span", { class: `timeline-value${changed ? " changed" : ""}` }, element("span", { class: "muted" }, name), ` ${typeof value === "object" ? JSON.stringify(value) : value}`);
+    const changed = stringifyExact(before?.data?.[name]) !== stringifyExact(value);
+    return element("span", { class: `timeline-value${changed ? " changed" : ""}` }, element("span", { class: "muted" }, name), ` ${valueText(value)}`);
   });
   const since = element("button", { class: "timeline-link faint", type: "button", onclick: () => select(`${simulation}:${state.seq}`) }, `since ${durationText(state.time)}`);
   return [...parts, since];
@@ -181,7 +185,7 @@ function outcomeBars(rows) {
   return [...byName].slice(0, 8).map(([name, own]) => {
     const sum = own.reduce((total, row) => total + row.count, 0);
     const ordered = OUTCOMES.flatMap((outcome) => own.filter(({ status }) => status === outcome));
-    const words = ordered.map(({ status, count }) => `${count.toLocaleString("en-US")} ${status}`).join(", ");
+    const words = ordered.map(({ status, count }) => `${countText(count)} ${status}`).join(", ");
     const parts = ordered.map(({ status, count }) => {
       const part = element("span", { dataset: { outcome: status } });
       part.style.flexGrow = count / sum;

@@ -9,6 +9,7 @@ import { Queue, Tiles } from "./tiles.js";
 const EVENTS_MAX = 2000;
 const GOALS_MAX = 4000;
 const STATES_MAX = 500;
+const QUIET_MAX = 120;
 const BUCKETS = 384;
 const SEEN_BUCKETS = 480;
 const EVENT = "seq, time, agent, kind, to, cause";
@@ -24,6 +25,7 @@ export class Source {
     this.roles = [];
     this.events = 0;
     this.agents = 0;
+    this.deepest = 1;
     this.queue = new Queue({ changed, failed });
   }
 
@@ -36,13 +38,11 @@ export class Source {
     return this.facts;
   }
 
-  /** How many events of which kind it has, and how many agents of which role. */
+  /** How many events of which kind it has, and how many agents of which role. One after the other, so that lanes need not wait behind them. */
   async count() {
-    [this.kinds, this.roles] = await Promise.all([
-      this.asker.rows(`events where ${this.here} | count by kind | sort count desc`),
-      this.asker.rows(`agents where ${this.here} | count by role`),
-    ]);
+    this.kinds = await this.asker.rows(`events where ${this.here} | count by kind | sort count desc`);
     this.events = this.kinds.reduce((sum, kind) => sum + kind.count, 0);
+    this.roles = await this.asker.rows(`agents where ${this.here} | count by role`);
     this.agents = this.roles.reduce((sum, role) => sum + role.count, 0);
   }
 
@@ -66,10 +66,8 @@ export class Source {
   /** The whole run at a glance: events for each piece of time, and how many goals ended how. */
   async overview() {
     const step = Math.max(1, Math.ceil(this.whole / SEEN_BUCKETS));
-    const [events, goals] = await Promise.all([
-      this.asker.rows(`events where ${this.here} | count per ${step}us`),
-      this.asker.rows(`events ${ENDS} where ${this.here} | count by kind per ${step}us`),
-    ]);
+    const events = await this.asker.rows(`events where ${this.here} | count per ${step}us`);
+    const goals = await this.asker.rows(`events ${ENDS} where ${this.here} | count by kind per ${step}us`);
     return { step, events, goals };
   }
 
@@ -85,24 +83,27 @@ export class Source {
   async #acts(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
     const where = `events where ${this.here} and agent in $ids and time in ${at(from)}..${at(to)}`;
+    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents, this.lanes.count);
+    if (expected > 2 * EVENTS_MAX) return this.#busy(where, ids, from, to, signal);
     const events = await this.asker.rows(`${where} | limit ${EVENTS_MAX + 1} | select ${EVENT}`, { ids }, signal);
     if (events.length <= EVENTS_MAX) return { whole: true, events: placed(events, this.lanes) };
     return this.#busy(where, ids, from, to, signal);
   }
 
-  /** More than can be drawn one by one: of the busiest agents counts, of the others their events. */
+  /** More than can be drawn one by one: of busy agents counts, of the others their events. */
   async #busy(where, ids, from, to, signal) {
     const step = Math.max(1, Math.ceil((to - from) / BUCKETS));
     const all = await this.asker.rows(`${where} | count by agent per ${step}us`, { ids }, signal);
     const sums = new Map();
     for (const { agent, count } of all) sums.set(agent, (sums.get(agent) ?? 0) + count);
-    let room = EVENTS_MAX;
-    const quiet = [...sums].sort((a, b) => a[1] - b[1]).filter(([, count]) => (room -= count) >= 0).map(([agent]) => agent);
-    const events = quiet.length ? await this.asker.rows(`${where} | select ${EVENT}`, { ids: quiet }, signal) : [];
-    const few = new Set(quiet);
-    const counts = all.filter(({ agent }) => !few.has(agent));
+    const room = Math.max(QUIET_MAX, EVENTS_MAX / ids.length);
+    const total = [...sums.values()].reduce((sum, count) => sum + count, 0);
+    const quiet = new Set([...sums].filter(([, count]) => total <= EVENTS_MAX || count <= room).map(([agent]) => agent));
+    const few = [...quiet];
+    const events = few.length ? await this.asker.rows(`${where} | limit ${ids.length * QUIET_MAX} | select ${EVENT}`, { ids: few }, signal) : [];
+    const counts = all.filter(({ agent }) => !quiet.has(agent));
     for (const row of counts) row.lane = this.lanes.index.get(row.agent);
-    return { whole: false, step, counts, events: placed(events, this.lanes) };
+    return { whole: counts.length === 0, step, counts, events: placed(events, this.lanes) };
   }
 
   /** Messages to these lanes from agents of other lanes; those among themselves are known already. */
@@ -117,10 +118,8 @@ export class Source {
 
   async #states(_, from, to, signal) {
     const where = `events state.changed where ${this.here} and agent missing and`;
-    const [before, inside] = await Promise.all([
-      this.asker.one(`${where} time < ${at(from)} | sort by seq desc | limit 1 | select seq, time, data`, {}, signal),
-      this.asker.rows(`${where} time in ${at(from)}..${at(to)} | limit ${STATES_MAX + 1} | select seq, time, data`, {}, signal),
-    ]);
+    const inside = await this.asker.rows(`${where} time in ${at(from)}..${at(to)} | limit ${STATES_MAX + 1} | select seq, time, data`, {}, signal);
+    const before = from > 0 ? await this.asker.one(`${where} time < ${at(from)} | sort by seq desc | limit 1 | select seq, time, data`, {}, signal) : null;
     if (inside.length <= STATES_MAX) return { whole: true, states: before ? [before, ...inside] : inside };
     const step = Math.max(1, Math.ceil((to - from) / BUCKETS));
     return { whole: false, step, counts: await this.asker.rows(`${where} time in ${at(from)}..${at(to)} | count per ${step}us`, {}, signal) };
@@ -176,6 +175,11 @@ export class Source {
       tiles.kept.clear();
     }
     return this.whole - before;
+  }
+
+  /** What could not be loaded may be asked for again. */
+  retry() {
+    for (const tiles of [this.goals, this.acts, this.got, this.states]) tiles.retry();
   }
 
   close() {
