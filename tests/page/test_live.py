@@ -241,3 +241,29 @@ def test_who_falls_behind_a_flood_begins_again_at_what_is_new_and_says_so(page_a
     assert page.evaluate(BEHIND, [5_000, 1_000]) == {"asked": ["now", "now"], "isSample": True}
     assert page.evaluate(BEHIND, [100, 1_000]) == {"asked": ["now"], "isSample": False}
     assert page.evaluate(BEHIND, [5_000, 3]) == {"asked": ["now"], "isSample": False}, "few old rows are no flood"
+
+
+PAUSED = """async () => {
+  const { Feed } = await import('/live/feed.js');
+  const connection = {
+    async watch(text, { after, onSchema, onBatch }) {
+      onSchema([{ name: "number", type: "integer" }]);
+      const first = Number(after ?? 0);
+      // Batches that the connection has in hand are handed over one by one, also when the watch was given up meanwhile.
+      for (let number = first + 1; number <= first + 5; number += 1) await onBatch([[number]], { position: String(number) });
+    },
+  };
+  const feed = new Feed(connection, "watch events", { onChange: () => {} });
+  feed.start();
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  feed.pause();
+  feed.resume();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  return feed.rows.map(([number]) => number);
+}"""
+
+
+def test_batches_in_hand_at_a_pause_come_once(page_at: Open, office: Path) -> None:
+    page = page_at(office, view="query")
+    shown = page.evaluate(PAUSED)
+    assert shown == list(range(1, len(shown) + 1)) and len(shown) > 5

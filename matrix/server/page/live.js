@@ -117,7 +117,7 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onSchema: () => simulation && this.#history(simulation) });
+    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onBegun: () => simulation && this.#history(simulation) });
     this.counts = this.isOwn
       ? new RowCounts(this.feed, { onChange: () => this.#soon() })
       : new Counts(connection, simulation, { onChange: () => this.#soon() });

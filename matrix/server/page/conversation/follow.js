@@ -15,9 +15,11 @@ export class Follow {
         ? "events where simulation = $simulation and (agent = $agent or to = $agent)"
         : "events where simulation = $simulation";
     const given = Object.fromEntries(Object.entries(params).filter(([name, value]) => value && where.includes(`$${name}`)));
-    connection.watch(`${where} | select id`, { params: given, signal, onBatch: () => this.#came() }).catch((error) => {
-      if (!signal.aborted) console.warn(error);
-    });
+    connection
+      .watch(`${where} | select id`, { params: given, signal, onBatch: () => this.#came(), onPosition: () => this.#begun() })
+      .catch((error) => {
+        if (!signal.aborted) console.warn(error);
+      });
   }
 
   stop() {
@@ -25,8 +27,16 @@ export class Follow {
     clearTimeout(this.timer);
   }
 
+  /** What was written between the answer that is shown and the begin of the watch is news too. */
+  #begun() {
+    if (this.isBegun) return;
+    this.isBegun = true;
+    this.onNews();
+  }
+
   /** Batches are granted as they are told of, so a flood of events costs a batch a second. */
   #came() {
+    this.isBegun = true;
     return new Promise((resolve) => {
       this.timer = setTimeout(() => {
         resolve();
