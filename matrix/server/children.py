@@ -41,9 +41,15 @@ class Child:
         self._received: list[Message] = []  # last first
 
     @classmethod
-    async def start(cls, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> Child:
+    async def start(
+        cls,
+        module: str,
+        *arguments: str,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start ``module`` with these arguments; what it prints goes to the server's standard error."""
-        return cls(await open_child(module, *arguments, pass_fds=pass_fds))
+        return cls(await open_child(module, *arguments, pass_fds=pass_fds, environment=environment))
 
     @property
     def pid(self) -> int:
