@@ -12,6 +12,7 @@ from tests.page.serving import Server
 from tests.page.talks import Steered
 
 Open = Callable[..., Any]
+Run = tuple[Path, Steered]
 START_MS = 30_000
 
 
@@ -50,7 +51,7 @@ def wait_for_count(page: Any, kind: str, count: int) -> None:
     page.locator(".bar-row", has_text=kind).get_by_text(f"{count:,}", exact=True).wait_for()
 
 
-def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: tuple[Path, Steered], shoot: Any) -> None:
+def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: Run, shoot: Any) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -66,7 +67,7 @@ def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: t
     shoot(page, "live")
 
 
-def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_the_end_is_told_with_its_outcome(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -81,7 +82,7 @@ def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, 
     page.wait_for_function("() => location.hash.includes('view=timeline')")
 
 
-def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_pause_loses_nothing(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     page.locator(".live-row", has_text="number 3").wait_for()
@@ -99,7 +100,7 @@ def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -
     page.locator(".live-state", has_text="Live").wait_for()
 
 
-def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple[Path, Steered], complaints: Any) -> None:
+def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: Run, complaints: Any) -> None:
     complaints.expect("WebSocket connection to .* failed")
     store, steered = running
     with Server(store) as server:
@@ -118,7 +119,7 @@ def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple
         page.locator(".live-row", has_text="number 10").wait_for()
 
 
-def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="query")
     line = page.get_by_label("Query", exact=True)
@@ -135,7 +136,7 @@ def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, runni
     page.locator(".tile", has_text="rows").get_by_text("2", exact=True).wait_for()
 
 
-def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", q="watch events tick | count per 1s of wall")
     page.locator(".live-state", has_text="Live").wait_for()
@@ -166,7 +167,7 @@ def test_the_whole_store_lists_its_simulations(page_at: Open, village: Path) -> 
     assert page.get_by_role("link", name="Compare with its parent").count() == 1
 
 
-def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: Run) -> None:
     store, steered = running
     steered.tick(100)
     page = live_page(store, view="live", simulation="1-1")
@@ -240,3 +241,29 @@ def test_who_falls_behind_a_flood_begins_again_at_what_is_new_and_says_so(page_a
     assert page.evaluate(BEHIND, [5_000, 1_000]) == {"asked": ["now", "now"], "isSample": True}
     assert page.evaluate(BEHIND, [100, 1_000]) == {"asked": ["now"], "isSample": False}
     assert page.evaluate(BEHIND, [5_000, 3]) == {"asked": ["now"], "isSample": False}, "few old rows are no flood"
+
+
+PAUSED = """async () => {
+  const { Feed } = await import('/live/feed.js');
+  const connection = {
+    async watch(text, { after, onSchema, onBatch }) {
+      onSchema([{ name: "number", type: "integer" }]);
+      const first = Number(after ?? 0);
+      // Batches that the connection has in hand are handed over one by one, also when the watch was given up meanwhile.
+      for (let number = first + 1; number <= first + 5; number += 1) await onBatch([[number]], { position: String(number) });
+    },
+  };
+  const feed = new Feed(connection, "watch events", { onChange: () => {} });
+  feed.start();
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  feed.pause();
+  feed.resume();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  return feed.rows.map(([number]) => number);
+}"""
+
+
+def test_batches_in_hand_at_a_pause_come_once(page_at: Open, office: Path) -> None:
+    page = page_at(office, view="query")
+    shown = page.evaluate(PAUSED)
+    assert shown == list(range(1, len(shown) + 1)) and len(shown) > 5

@@ -70,7 +70,11 @@ export class Counts {
     const runs = simulation ? "simulations where id = $simulation" : "simulations | sort start desc | limit 12";
     // How it stands is asked first: what is counted after the end is complete.
     this.runs = (await this.connection.query(runs, options)).rows();
-    const [kinds, goals, agents] = await Promise.all([`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map((text) => this.connection.query(text, options)));
+    const [kinds, goals, agents] = await Promise.all(
+      [`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map((text) =>
+        this.connection.query(text, options),
+      ),
+    );
     this.kinds = kinds.rows().sort((a, b) => b.count - a.count);
     this.goals = Object.fromEntries(goals.rows().map(({ status, count }) => [status, count]));
     this.agents = Object.fromEntries(agents.rows().map(({ status, count }) => [status, count]));
