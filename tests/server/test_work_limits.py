@@ -39,7 +39,7 @@ async def test_a_query_that_runs_too_long_is_stopped_within_100_ms_and_the_next_
 
 
 async def test_with_more_time_the_same_query_goes_on(big_store):
-    async with working(big_store, seconds=60.0) as workers:
+    async with working(big_store, seconds=60.0, progress_interval=0.5) as workers:
         with trio.move_on_after(2.5) as scope:
             await workers.answer(asked(SLOW), "ann", got := Client())
         assert scope.cancelled_caught, "it was at work when it was cancelled"
@@ -102,7 +102,7 @@ async def test_what_does_not_fit_in_files_is_refused(big_store):
 
 
 async def test_two_of_one_client_and_four_in_all_are_at_work_and_the_others_wait(big_store):
-    async with working(big_store, long_after=60.0) as workers, trio.open_nursery() as nursery:
+    async with working(big_store, long_after=60.0, progress_interval=0.5) as workers, trio.open_nursery() as nursery:
         clients = [Client() for _ in range(4)]
         for got in clients:
             nursery.start_soon(outcome, workers, asked(SLOW), "ann", got)

@@ -61,7 +61,7 @@ class Client(Outlet):
 
     async def wait_for(self, type: str, count: int = 1) -> None:
         """Wait until so many replies of a type have come."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(self.of(type)) < count:
                 await self._changed.wait()
 
@@ -110,8 +110,8 @@ async def refused(workers: Workers, request: Request, client: object = "ann", **
 
 @asynccontextmanager
 async def working(store: Path, **limits: Any) -> AsyncIterator[Workers]:
-    """Workers for the time of the block; behind it nothing of them is left."""
-    workers = Workers(store, WorkLimits(**limits))
+    """Workers for the time of the block, which tell no progress unless asked to; behind it nothing of them is left."""
+    workers = Workers(store, WorkLimits(**{"progress_interval": 1_000.0, **limits}))
     async with trio.open_nursery() as nursery:
         await nursery.start(workers.run)
         yield workers
@@ -134,7 +134,7 @@ def children() -> set[int]:
     return found
 
 
-async def until(condition: Any, seconds: float = 20) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     """Wait for what other processes do."""
     with trio.fail_after(seconds):
         while not condition():

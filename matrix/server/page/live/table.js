@@ -121,14 +121,10 @@ export class LiveTable {
   #open(row) {
     const id = this.feed.value(row, "id");
     if (this.isOfEvents && id) this.context.openEvent(id);
-    else
-      this.context.openRow?.({
-        title: "Row",
-        entries: this.feed.columns
-          .map(({ name, type }, place) => [name, row[place], type])
-          .filter(([name, value]) => name !== "data" && value !== null),
-        data: this.feed.value(row, "data"),
-      });
+    else {
+      const named = Object.fromEntries(this.feed.columns.map(({ name }, place) => [name, row[place]]));
+      this.context.openRow({ columns: this.feed.columns, row: named, number: this.feed.rows.indexOf(row) });
+    }
   }
 
   #key(event) {

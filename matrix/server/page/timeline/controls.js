@@ -34,11 +34,11 @@ export class Controls {
   }
 
   #zoom() {
-    const middle = () => (this.timeline.range.from + this.timeline.range.to) / 2;
+    const middle = () => this.timeline.sight.middle;
     const button = (text, title, act) => element("button", { class: "icon-button", type: "button", title, "aria-label": title, onclick: () => this.timeline.view && act() }, text);
     return [
-      button("\u2212", "Zoom out (-)", () => this.timeline.zoom(1.6, middle())), button("+", "Zoom in (+)", () => this.timeline.zoom(0.625, middle())),
-      element("button", { class: "button plain", type: "button", title: "The whole run (0)", onclick: () => this.timeline.view && this.timeline.fit() }, "Fit"),
+      button("\u2212", "Zoom out (-)", () => this.timeline.sight.zoom(1.6, middle())), button("+", "Zoom in (+)", () => this.timeline.sight.zoom(0.625, middle())),
+      element("button", { class: "button plain", type: "button", title: "The whole run (0)", onclick: () => this.timeline.view && this.timeline.sight.fit() }, "Fit"),
     ];
   }
 

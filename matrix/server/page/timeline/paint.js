@@ -33,6 +33,7 @@ export class Painter {
     this.#elsewhere(pieces.goals);
     this.#counts(pieces.counts);
     new Marks(pen, this.palette, view, this.drawn).paint(pieces.events);
+    if (view.isLoaded) this.#nothing();
     this.#cursor();
     pen.restore();
     this.#gutter();
@@ -142,6 +143,15 @@ export class Painter {
     }
   }
 
+  /** An empty place is said to be one, since it might as well be still to come. */
+  #nothing() {
+    const { pen, palette, view, drawn } = this;
+    if (drawn.goals.length || drawn.marks.length || drawn.isCounted) return;
+    pen.fillStyle = palette.faint;
+    pen.textAlign = "center";
+    pen.fillText("Nothing of these agents in this time", (GUTTER + view.width) / 2, view.height / 2);
+  }
+
   /** Too many events to draw each: how many there are in each piece of time, as the height of a bar. */
   #counts(pieces) {
     const { pen, palette, view } = this;
@@ -154,6 +164,7 @@ export class Painter {
         const x = view.scale.x(row.time);
         const width = Math.max(1, step * view.scale.pixels);
         if (x + width < GUTTER || x > view.width) continue;
+        this.drawn.isCounted = true;
         const tall = view.laneHeight >= 18 ? 11 : Math.max(2, view.laneHeight - 2);
         const bottom = laneTop(row.lane, view) + view.laneHeight - 2;
         pen.globalAlpha = 0.25 + 0.5 * (Math.log1p(row.count) / Math.log1p(most));
