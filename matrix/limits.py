@@ -114,9 +114,6 @@ WATCH_LOOK_QUICK_US = 5_000  # of a core's time: a look that takes no more is qu
 WATCH_LOOK_EVENTS_MAX = 262_144  # events that a watch of events goes further in one look; then there is another
 WATCH_LOOKS_BEHIND = 8  # or it goes this part of the way, where each look has to read whole runs
 
-# -- the server's processes ----------------------------------------------------------------------
-CHILD_MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # from one of them to another
-
 # -- watches that are served ---------------------------------------------------------------------
 SERVED_WATCHES_MAX = 1_024  # watches at once, of all connections
 SERVED_WATCH_ROWS_MAX = 1_024  # rows that wait for one client; the others wait in the log

@@ -38,9 +38,11 @@ def test_the_wheel_holds_the_grammar_its_tables_and_the_examples(wheel: Path) ->
         "matrix/grammar/README.md",
         *(f"matrix/examples/{name}.py" for name in ("negotiation", "market", "debate", "werewolf")),
         "matrix/log/FORMAT.md",
+        "matrix/server/PROTOCOL.md",
+        *(f"matrix/server/page/{name}" for name in ("index.html", "app.js", "style.css")),
         "matrix/py.typed",
     } <= names
-    assert not [name for name in names if "test_" in name or "__pycache__" in name]
+    assert not [name for name in names if "test_" in name or "__pycache__" in name or "/screenshots/" in name]
 
 
 def test_the_wheel_runs_its_demo_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:

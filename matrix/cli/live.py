@@ -26,7 +26,7 @@ def serve_days(program: Program, store: str, port: int) -> None:
     from matrix.server.blocking import serve_until_stopped
 
     def begun(serving: Serving) -> None:
-        tell(serving, store)
+        tell(serving, store, view="live")
         _say("\nOpen the page. Buyers and sellers haggle over lamps meanwhile, day after day:", bold=True)
 
     async def live(runtime: Runtime) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     "serve",
     epilog="\b\nExamples:\n  matrix serve runs\n"
     "  matrix serve runs --port 0 --timeout 120\n"
-    "  matrix serve runs --host 192.168.1.20 --origin http://localhost:5173\n\n"
-    "\b\nFrom another terminal of the same user:\n  matrix query ws://127.0.0.1:8765 'agents | count by role'",
+    "  matrix serve runs --host 192.168.1.20 --origin http://localhost:5173\n"
+    "  matrix query ws://127.0.0.1:8765 'agents | count by role'   # from another terminal of the same user",
 )
 @click.argument("store")
 @click.option("--host", metavar="NAME", help="Listen there too, not only on this machine; 0.0.0.0 is everywhere.")
@@ -69,10 +69,13 @@ def command(
     )
 
 
-def tell(serving: Serving, store: str) -> None:
-    """Say where it is, and what to do with that; a program that reads our stdout sees it at once."""
+def tell(serving: Serving, store: str, *, view: str = "") -> None:
+    """Say where it is, and what to do with that; a program that reads our stdout sees it at once.
+
+    ``view`` is what the page opens with.
+    """
     lines = (
-        ("page", serving.link, ""),
+        ("page", serving.link + (f"&view={view}" if view else ""), ""),
         ("control", serving.control_link, "this one may run programs too"),
         ("ask", f"matrix query {serving.url.rstrip('/')} 'simulations'", ""),
     )

@@ -52,6 +52,7 @@ class Connection:
         self._frames = FrameReader(encoding)
         self._calls: dict[int, Call] = {}
         self._newest = 0
+        self._is_closing = False
         self._outbox: deque[Frame] = deque()
         self._lot = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
@@ -102,6 +103,8 @@ class Connection:
         """Part in good order, as far as the other side does."""
         if self._socket is not None and self.trouble is None:
             self._lose(ConnectionLost(f"{self.address}: the connection is closed"))
+            self._outbox.clear()
+            self._is_closing = True
             with trio.move_on_after(CLIENT_CLOSE_S):
                 await self._socket.aclose()
         self._scope.cancel()
@@ -135,7 +138,13 @@ class Connection:
 
     async def _read(self, socket: trio_websocket.WebSocketConnection) -> None:
         while True:
-            message = self._frames.read(await socket.get_message())
+            try:
+                frame = await socket.get_message()
+            except trio_websocket.ConnectionClosed:
+                if self._is_closing:  # the other side is still to answer the goodbye: leave that to the library
+                    return
+                raise
+            message = self._frames.read(frame)
             if message is not None:
                 self._deliver(message)
 

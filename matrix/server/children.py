@@ -41,17 +41,15 @@ class Child:
         self._received: list[Message] = []  # last first
 
     @classmethod
-    async def start(cls, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> Child:
-        """Start ``module`` as a program with these arguments; what it prints goes to the server's standard error."""
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-P", "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(os.environ),
-            start_new_session=True,  # a Ctrl-C at the terminal is for the server alone, which then ends its children
-            pass_fds=tuple(pass_fds),
-        )
-        return cls(process)
+    async def start(
+        cls,
+        module: str,
+        *arguments: str,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
+        """Start ``module`` with these arguments; what it prints goes to the server's standard error."""
+        return cls(await open_child(module, *arguments, pass_fds=pass_fds, environment=environment))
 
     @property
     def pid(self) -> int:
@@ -95,7 +93,21 @@ class Child:
         return code
 
 
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """The same, with the folder of this Matrix before all others that Python looks through."""
-    root = str(Path(matrix.__file__).parents[1])
-    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, (root, ours.get("PYTHONPATH", ""))))}
+async def open_child(
+    module: str, *arguments: str, pass_fds: Sequence[int] = (), environment: Mapping[str, str] | None = None
+) -> trio.Process:
+    """Run ``module`` as a program with these arguments, with pipes to it and from it, and more in its environment."""
+    return await trio.lowlevel.open_process(
+        [sys.executable, "-P", "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **(environment or {}), "PYTHONPATH": _import_path()},
+        process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
+        pass_fds=tuple(pass_fds),
+    )
+
+
+def _import_path() -> str:
+    """Where this process finds modules: the same ``matrix``, and the programs of its user."""
+    home = str(Path(matrix.__file__).parent.parent)
+    return os.pathsep.join(dict.fromkeys([home, *(os.path.abspath(path) for path in sys.path if path)]))

@@ -35,12 +35,12 @@ _TYPES = {
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 
 
-async def page_file(head: Head, folder: Path = PAGE) -> Answer:
+async def page_file(head: Head, folder: Path, threads: trio.CapacityLimiter) -> Answer:
     """The file that a request asks for; 404 when there is none, 304 when the browser has it already."""
     path = "/index.html" if head.path == "/" else head.path
     if not _PLAIN_PATH.fullmatch(path):
         return refusal(404, "there is no such page")
-    body = await trio.to_thread.run_sync(_read, folder, path[1:])
+    body = await trio.to_thread.run_sync(_read, folder, path[1:], limiter=threads)
     if body is None:
         return _missing(head.path)
     tag = f'"{sha256(body).hexdigest()[:32]}"'

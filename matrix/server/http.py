@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -20,6 +21,7 @@ import trio
 _CHUNK_BYTES = 4_096
 _KEY_BYTES = 16
 _VERSION = "13"
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")  # what a policy can name; also in an answer that refuses a Host
 
 _NOTHING_ELSE = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -179,7 +181,7 @@ def _phrase(status: int) -> str:
 def _own_socket(head: Head | None) -> str:
     """This server's WebSocket, as a page that came from there calls it: not every browser counts it to 'self'."""
     host = head.headers.get("host", ("",))[0] if head is not None else ""
-    return f"ws://{host}" if host else ""
+    return f"ws://{host}" if _HOST.fullmatch(host) else ""
 
 
 def _not_read(error: h11.RemoteProtocolError, head_bytes_max: int) -> Answer:

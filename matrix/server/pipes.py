@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from matrix.limits import CHILD_MESSAGE_BYTES_MAX
+from matrix.limits import WORK_MESSAGE_BYTES_MAX
 
 _HEAD = struct.Struct(">4sBI")
 _MARK = b"mtx\x01"
@@ -35,7 +35,7 @@ class Garbled(Exception):
 
 def packed(kind: int, body: bytes) -> bytes:
     """A message, ready to be written."""
-    assert len(body) <= CHILD_MESSAGE_BYTES_MAX, "the other side would refuse it"
+    assert len(body) <= WORK_MESSAGE_BYTES_MAX, "the other side would refuse it"
     return _HEAD.pack(_MARK, kind, len(body)) + body
 
 
@@ -55,7 +55,7 @@ class Inbox:
         self._bytes += data
         while len(self._bytes) >= _HEAD.size:
             mark, kind, size = _HEAD.unpack_from(self._bytes)
-            if mark != _MARK or size > CHILD_MESSAGE_BYTES_MAX:
+            if mark != _MARK or size > WORK_MESSAGE_BYTES_MAX:
                 raise Garbled("no message begins here")
             end = _HEAD.size + size
             if len(self._bytes) < end:
@@ -64,6 +64,24 @@ class Inbox:
                 body = bytes(view[_HEAD.size : end])
             del self._bytes[:end]
             yield Message(kind, body)
+
+
+def take_pipes() -> tuple[int, int]:
+    """The two pipes of a child under other numbers; in their place stdin is empty, and stdout is stderr."""
+    reading, writing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return reading, writing
+
+
+def write_all(writing: int, data: bytes | bytearray) -> None:
+    """Write all of it; waits while a pipe is full."""
+    place = 0
+    with memoryview(data) as view:
+        while place < len(view):
+            place += os.write(writing, view[place:])
 
 
 class ServerGone(Exception):
@@ -75,11 +93,7 @@ class Pipes:
 
     def __init__(self) -> None:
         """Take them: nothing else of this process reads the one or writes to the other from here on."""
-        self._reading, self._writing = os.dup(0), os.dup(1)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        os.dup2(2, 1)
+        self._reading, self._writing = take_pipes()
         self._inbox = Inbox()
         self._received: list[Message] = []
         self._sending = threading.Lock()
@@ -109,11 +123,9 @@ class Pipes:
 
     def send(self, kind: int, body: bytes = b"") -> None:
         """Say something; waits while the pipe is full. Any thread may."""
-        said = memoryview(packed(kind, body))
         with self._sending:
             try:
-                while said:
-                    said = said[os.write(self._writing, said) :]
+                write_all(self._writing, packed(kind, body))
             except BrokenPipeError:
                 raise ServerGone from None
 

@@ -16,6 +16,7 @@ from matrix.server.talk import Common, admitted, bearer
 from matrix.store import LOG_FOLDER
 
 _LOOKED_AT_S = 1.0  # how long what was seen of the store is told again
+_THREADS_MAX = 4  # that read files
 _JSON = "application/json"
 
 
@@ -26,6 +27,8 @@ class Desk:
         """``more`` is what others have to say in ``/metrics``."""
         self._store, self._common, self._more, self._page = store, common, more, page
         self._looked_at = -_LOOKED_AT_S
+        # Of its own: a simulation beside us may keep all others busy.
+        self._threads = trio.CapacityLimiter(_THREADS_MAX)
         self._looking = trio.Lock()
         self._log_bytes: int | None = None  # None: the store cannot be read
 
@@ -35,7 +38,7 @@ class Desk:
             return await self._health()
         if head.path == "/metrics":
             return await self._metrics(head, peer)
-        return await page_file(head, self._page)
+        return await page_file(head, self._page, self._threads)
 
     async def _health(self) -> Answer:
         if await self._seen_log_bytes() is None:
@@ -55,7 +58,7 @@ class Desk:
         """How long the log is; None when it cannot be read. Many who ask at once cost one look."""
         async with self._looking:
             if trio.current_time() - self._looked_at >= _LOOKED_AT_S:
-                self._log_bytes = await trio.to_thread.run_sync(_log_bytes, self._store)
+                self._log_bytes = await trio.to_thread.run_sync(_log_bytes, self._store, limiter=self._threads)
                 self._looked_at = trio.current_time()
         return self._log_bytes
 

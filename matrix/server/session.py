@@ -182,12 +182,11 @@ class Session:
 
     async def _answer(self, running: _Running) -> None:
         """Have one request answered; its last reply is sent here when it is an error."""
-        request, outcome = running.request, "done"
+        request, outcome = running.request, "gone"  # as it is when the connection ends first
         try:
             with running.scope:
                 error = await self._answered(running)
-                if error is not None:
-                    outcome = error["code"]
+                outcome = "done" if error is None else error["code"]
             if running.scope.cancelled_caught:
                 outcome = "cancelled" if running.is_cancelled else "gone"
                 error = {"code": "cancelled", "message": "cancelled, as asked", "hint": "", "fix": ""}

@@ -109,7 +109,7 @@ def open_page(browser: Any, complaints: Complaints) -> Iterator[Callable[..., An
     def open_link(link: str, *, dark: bool = False, size: dict[str, int] = SIZE, **options: Any) -> Any:
         context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", **options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         complaints.listen(page)
         page.goto(link)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -132,6 +134,7 @@ class Steered:
     """A simulation in another process that emits as many events as it is told, when it is told."""
 
     def __init__(self, store: Path) -> None:
+        self._store = store
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -141,6 +144,15 @@ class Steered:
     def tick(self, count: int) -> None:
         """Emit ``count`` events under a goal; of a single one the goal fails."""
         self._say(str(count))
+
+    def wait(self, count: int) -> None:
+        """Until so many ticks are in the store."""
+        for _ in range(1_000):
+            with suppress(matrix.MatrixError), matrix.open(self._store) as store:
+                if store.query("events tick | count").rows()[0]["count"] >= count:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"{count} ticks never came")
 
     def end(self) -> None:
         """Come to the end, and wait for it."""

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Open = Callable[..., Any]
+SLOW_MS = 30_000  # the first questions to a server start its workers
 
 
 def ready(page: Any) -> Any:
-    page.wait_for_selector(".causes-tree [role=treeitem]")
+    page.wait_for_selector(".causes-tree [role=treeitem]", timeout=SLOW_MS)
     return page
 
 
@@ -26,7 +27,7 @@ def fragment(page: Any) -> dict[str, str]:
 
 def test_goals_that_failed_are_grouped_and_one_of_them_is_explained(page_at: Open, village: Path, shoot: Any) -> None:
     page = page_at(village, view="causes", simulation="1-1")
-    page.wait_for_selector(".causes-goals button")
+    page.wait_for_selector(".causes-goals button", timeout=SLOW_MS)
     assert page.inner_text(".causes-side h2").upper() == "9 GOALS FAILED"
     assert page.locator(".causes-group").first.inner_text().split() == ["survive", "hanged", "3"]
     page.locator(".causes-group").first.click()
@@ -73,7 +74,6 @@ def test_arrow_keys_walk_unfold_and_fold(page_at: Open, village: Path) -> None:
 
 def test_an_event_that_led_to_many_shows_a_part_and_the_rest_when_asked(page_at: Open, million: Path) -> None:
     page = page_at(million, view="causes", id="1-1:1")
-    page.set_default_timeout(30_000)
     ready(page)
     assert page.locator("[role=treeitem]").count() == 52, "the event, fifty of its effects, and the offer of more"
     assert page.inner_text(".causes-more") == "Show 50 more of 1,950"

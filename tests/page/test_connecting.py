@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.page.serving import Server
+from tests.page.stores import make_office
 
 
 def test_the_link_opens_the_store_and_the_token_leaves_the_address(
@@ -51,6 +52,25 @@ def test_a_page_without_a_token_asks_for_one(
     page = open_page(served(village).url)
     page.get_by_role("heading", name="This store asks for a token").wait_for()
     assert page.locator("#gate .problem").count() == 0
+
+
+def test_a_link_opened_in_a_new_tab_has_the_token_of_the_other(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q="agents")
+    page.locator(".answer-state", has_text="36 rows in").wait_for()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Matrix").click(modifiers=["ControlOrMeta"])
+    opened.value.get_by_text("Connected", exact=True).wait_for()
+    opened.value.get_by_role("button", name="Simulations 4").wait_for()
+
+
+def test_the_overview_grows_with_the_store(open_page: Callable[..., Any], tmp_path: Path, complaints: Any) -> None:
+    store = make_office(tmp_path / "office")
+    with Server(store) as server:
+        page = open_page(server.link())
+        page.get_by_role("button", name="Simulations 1 1 finished").wait_for()
+        make_office(store)
+        page.get_by_role("button", name="Simulations 2 2 finished").wait_for()
+        page.close()
 
 
 def test_a_server_that_comes_back_is_found_again(

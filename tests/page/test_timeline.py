@@ -15,18 +15,20 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import matrix
+from tests.page.serving import Server
 
 GUTTER = 176
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
+SLOW_MS = 30_000  # the first questions to a server start its workers
 
 Open = Callable[..., Any]
 
 
 def at_rest(page: Any) -> Any:
     """The page, when everything it asked for is there."""
-    page.wait_for_selector(".timeline-run h2")
-    page.wait_for_selector(".timeline-wait", state="hidden")
+    page.wait_for_selector(".timeline-run h2", timeout=SLOW_MS)
+    page.wait_for_selector(".timeline-wait", state="hidden", timeout=SLOW_MS)
     return page
 
 
@@ -47,7 +49,7 @@ def place_of(page: Any, time: float, *, lane: int = 0, lanes: int = 9, low: bool
     whole = DAY + 36 * 60_000_000
     width = page.locator(".timeline-canvas").bounding_box()["width"] - GUTTER
     x = box["x"] + GUTTER + (time + 0.015 * whole) / (1.03 * whole) * width
-    height = min(64, max(26, int(box["height"] // lanes)))
+    height = min(88, max(53, int(box["height"] // lanes)))
     return x, box["y"] + lane * height + (height - 7.5 if low else 10)
 
 
@@ -148,7 +150,8 @@ def test_two_fingers_zoom(page_at: Open, village: Path) -> None:
 def test_the_cursor_steps_from_event_to_event_and_tells_the_state_then(
     page_at: Open, village: Path, shoot: Any
 ) -> None:
-    page = at_rest(page_at(village, view="timeline", simulation="1-1", at=8 * HOUR, seq=36))
+    seen = {"from": 7 * HOUR + HOUR // 2, "to": 8 * HOUR + HOUR // 2}
+    page = at_rest(page_at(village, view="timeline", simulation="1-1", at=8 * HOUR, seq=36, **seen))
     head = page.locator(".timeline-cursor header")
     page.wait_for_function("() => document.querySelector('.timeline-now')")
     assert head.inner_text().split("\n") == ["AT", "8h", "event 36 of 201"]
@@ -161,9 +164,11 @@ def test_the_cursor_steps_from_event_to_event_and_tells_the_state_then(
     page.keyboard.press(".")
     page.wait_for_function("() => document.querySelector('.timeline-now').textContent === '8h'")
     assert page.locator(".visually-hidden[role=status]").inner_text() == "8h, event 36 of 201, phase talk · day 1"
+    for key in "...,,,":
+        page.keyboard.press(key)
     page.keyboard.press("Enter")
     page.wait_for_selector(".timeline-selection .timeline-title:text-is('state.changed')")
-    assert fragment(page)["selected"] == "event:1-1:36"
+    page.wait_for_function("() => location.hash.includes('selected=event%3A1-1%3A36')")
     shoot(page, "timeline-cursor")
 
 
@@ -246,7 +251,6 @@ def test_the_way_to_an_event_is_drawn_and_can_stand_alone(page_at: Open, village
     page = at_rest(page_at(village, view="timeline", simulation="1-1", path="1-1:51"))
     shoot(page, "timeline-path")
     before = page.locator(".timeline-canvas").screenshot()
-    assert float(fragment(page).get("from", "0")) >= 0
     page.click("text=Only this path")
     page.wait_for_function("() => document.querySelector('.timeline-count').textContent.includes(' of 9 agents')")
     assert page.locator(".timeline-canvas").screenshot() != before
@@ -288,7 +292,6 @@ def test_of_a_million_events_only_what_is_seen_is_asked_for(
         ),
     )
     page.goto(served(million).link("view=timeline"))
-    page.set_default_timeout(60_000)
     at_rest(page)
     page.mouse.move(600, 400)
     for _ in range(12):
@@ -345,6 +348,24 @@ def test_colours_follow_the_look_of_the_page(page_at: Open, village: Path) -> No
     assert min(page.evaluate(ground)[:3]) > 200
     page.keyboard.press("t")
     page.wait_for_function(f"() => Math.max(...({ground})().slice(0, 3)) < 60")
+
+
+def test_after_a_break_of_the_connection_the_view_goes_on(open_page: Open, village: Path, complaints: Any) -> None:
+    complaints.expect("WebSocket connection")
+    with Server(village) as first:
+        port, token = first.port, first.token
+        page = at_rest(open_page(first.link("view=timeline&simulation=1-1")))
+    page.wait_for_selector("#state[data-state=lost]")
+    page.focus(".timeline-lanes")
+    page.keyboard.press(">")
+    with Server(village, port=port, token=token):
+        page.wait_for_selector("#state[data-state=open]", timeout=SLOW_MS)
+        page.fill(".timeline-filter", "role = wolf")
+        page.wait_for_function("() => document.querySelector('.timeline-count').textContent === '2 of 9 agents'")
+        page.wait_for_selector(".timeline-wait", state="hidden", timeout=SLOW_MS)
+        box = lanes_box(page)
+        page.mouse.move(box["x"] + GUTTER + 60, box["y"] + 12)
+        assert page.wait_for_selector(".timeline-tip:visible").inner_text().startswith("win\ncleo")
 
 
 class Slow(matrix.Agent):

@@ -71,3 +71,23 @@ async def test_a_log_that_lost_events_is_an_alarm_before_the_first_new_one(tmp_p
         care = Caretaker(tmp_path, writer, compact=False)
         with pytest.raises(IndexAhead):
             await care.look()
+
+
+async def test_an_index_that_others_bring_up_is_left_to_them_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[int] = []
+    reader = LogReader(tmp_path / "log")
+    with Writer.open(tmp_path / "log") as writer, Index.open(tmp_path) as other:
+        care = Caretaker(tmp_path, writer, compact=False)
+        monkeypatch.setattr(care, "_follow", lambda: followed.append(writer.last_position))
+        for _ in range(3):
+            append(writer, 10)
+            other.follow(reader)
+            care._follow_unless_others_do()
+        assert followed == []
+        append(writer, 10)
+        care._follow_unless_others_do()  # nobody else has done it since
+        assert followed == [40]
+        await care.close()
+    assert followed == [40, 40]

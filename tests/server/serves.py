@@ -7,7 +7,7 @@ import json
 import os
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,4 +243,8 @@ def descriptors() -> int:
 
 def children() -> set[str]:
     """The processes that this one has started and that are not gone."""
-    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    found: set[str] = set()
+    for thread in Path("/proc/self/task").iterdir():  # a process belongs to the thread that started it
+        with suppress(FileNotFoundError):  # that thread has just ended
+            found.update((thread / "children").read_text().split())
+    return found

@@ -184,6 +184,28 @@ async def test_without_the_gate_the_library_would_keep_a_flood_of_empty_fragment
         assert (await raw.hear())["type"] == "done"  # 20,000 empty fragments, and it would take more
 
 
+async def test_without_the_gate_a_claimed_length_would_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inspector, "feed", lambda *_: None)
+    async with served(tmp_path, bounds=QUICK) as here, await here.session() as raw:
+        await raw.send(frame(BINARY, claimed=2**62) + bytes(100_000))
+        with trio.move_on_after(0.3) as waited:
+            await raw.closed()
+        assert waited.cancelled_caught
+
+
+@pytest.mark.parametrize("data", [frame(TEXT, b"x", reserved=4), frame(TEXT, b"x", is_masked=False), frame(0x7)])
+async def test_without_the_gate_the_library_would_end_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(Inspector, "feed", lambda *_: None)
+    monkeypatch.setattr("matrix.server.talk._code_not_said", lambda _: None)
+    async with served(tmp_path, bounds=QUICK) as here, await here.session() as raw:
+        await raw.send(data)
+        assert await raw.closed() is None
+
+
 async def test_without_the_gate_the_library_would_take_any_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,7 @@ WRONG_HOSTS = [
     "127.0.0.1",
     "127.0.0.1:1",
     "localhost.evil.example:{port}",
+    "x; script-src *",
     "0.0.0.0:{port}",
 ]
 
@@ -313,7 +314,9 @@ async def test_a_name_of_this_machine_is_a_right_host(tmp_path: Path, host: str)
 async def test_another_name_is_refused_before_the_upgrade_and_for_plain_requests(tmp_path: Path, host: str) -> None:
     async with served(tmp_path) as here, await here.connected() as raw:
         given = host.format(port=here.port)
-        assert (await raw.ask("/health", Host=given))[0] == 403
+        status, headers, _ = await raw.ask("/health", Host=given)
+        assert status == 403
+        assert headers["content-security-policy"].count(";") == 6, "nobody adds to the policy"
         assert (await raw.upgrade(Host=given, Authorization=f"Bearer {here.serving.token}"))[0] == 403
         assert here.refused("host") == 2
 

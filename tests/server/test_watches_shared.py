@@ -86,7 +86,7 @@ async def test_watches_that_catch_up_from_anywhere_become_one_with_those_at_the_
         late = [served.watch(OFFERS, after="start", page=1_000) for _ in range(3)]
         for reading in late:
             await reading.until_rows(10)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while served.watches.statistics().groups > 1:
                 writer.offers(1)
                 await trio.sleep(0.05)
@@ -110,7 +110,7 @@ async def test_one_that_takes_nothing_falls_behind_alone_and_comes_back_without_
         assert slow.rows == []
         await slow.read_again()
         await slow.until_rows(3_000)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while served.watches.statistics().groups > 1:
                 await trio.sleep(0.05)
         writer.offers(1)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.errors import LogCorrupt, NotAStore, QueryError, UsageError
+from matrix.server.pipes import Garbled, Inbox, packed
 from matrix.server.work.refusal import Refused, refusal, without_paths
-from matrix.server.work.wire import Garbled, Inbox, Kind, Message, message_of, pack_frames, packed, packed_fields
+from matrix.server.work.wire import Kind, Message, message_of, pack_frames, packed_fields
 
 STORE = Path("/srv/data/runs")
 

@@ -93,7 +93,7 @@ class Reading(Outlet):
         position: str = next(reply["position"] for reply in reversed(self.replies) if "position" in reply)
         return position
 
-    async def until(self, holds: Callable[[], object], seconds: float = 20) -> None:
+    async def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
         """Wait until something holds of what was read."""
         with trio.fail_after(seconds):
             while not holds():

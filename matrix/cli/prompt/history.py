@@ -12,13 +12,12 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from matrix.limits import PROMPT_HISTORY_BYTES_MAX, PROMPT_HISTORY_ENTRIES_KEPT
+from matrix.tokens import state_folder
 
 
 def history_file() -> Path:
     """Where the history of this user is."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
-    return folder / "matrix" / "history"
+    return state_folder() / "history"
 
 
 def open_history(path: Path | None) -> tuple[History, str]:

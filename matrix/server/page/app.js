@@ -17,11 +17,10 @@ const byId = (id) => document.getElementById(id);
 const STATES = { open: "Connected", connecting: "Connecting", lost: "Disconnected", refused: "No access" };
 
 class App {
-  constructor() {
+  constructor(token) {
     this.main = byId("main");
     this.current = { name: "", view: undefined };
     this.shown = 0;
-    const token = location.takeToken();
     const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
     this.connection = new Connection(`${scheme}//${window.location.host}/`, token);
     this.context = {
@@ -85,6 +84,7 @@ class App {
     const View = await load(name);
     if (turn !== this.shown) return;
     this.current.view?.destroy();
+    this.details.viewChanged();
     const host = element("section", { class: `view view-${name}` });
     this.main.replaceChildren(host);
     this.current = { name, view: new View(host, this.context) };
@@ -97,7 +97,13 @@ class App {
     const again = element("button", { class: "button", type: "button", onclick: () => this.route() }, "Try again");
     const words = error.fields ? error.message : `The view did not load (${error.message}). Is the server still there?`;
     this.main.replaceChildren(
-      element("div", { class: "empty", role: "alert" }, element("strong", {}, `${VIEWS[name].title} cannot be shown`), words, again),
+      element(
+        "div",
+        { class: "empty", role: "alert" },
+        element("strong", {}, `${VIEWS[name].title} cannot be shown`),
+        words,
+        again,
+      ),
     );
   }
 
@@ -144,5 +150,11 @@ function toast(text) {
   setTimeout(() => shown.remove(), 4000);
 }
 
-const app = new App();
-app.start();
+/** The token of the link or of this tab, else of another tab; without any the page asks for one. */
+async function tokenToUse() {
+  const token = location.takeToken() || (await location.tokenOfOtherTab());
+  if (token) location.keepToken(token);
+  return token;
+}
+
+new App(await tokenToUse()).start();

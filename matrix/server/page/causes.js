@@ -8,6 +8,8 @@ import { countText, durationText } from "./format.js";
 import { Asker, isEnded, quoted, simulationOf } from "./timeline/rows.js";
 
 const SIMULATIONS_MAX = 1000;
+const GOAL_OF = "events where id = $id | select goal.name as name, goal.reason as reason, goal.duration as duration";
+const FAILURES_SHOWN = 8;
 
 export class CausesView {
   constructor(host, context) {
@@ -37,12 +39,14 @@ export class CausesView {
   /** #view=causes&id=EVENT, or &simulation=…&group=… to begin with what failed. */
   async show(params) {
     this.params = { ...params };
+    const mine = this.params;
+    this.id.value = params.id ?? ""; // before anything is waited for: somebody may type by then
     const known = await this.#simulations();
+    if (mine !== this.params) return undefined;
     const simulation = params.id ? simulationOf(params.id) : params.simulation || known[0]?.id;
     if (!simulation) return this.#empty("There is no simulation in this store", "Run a program into it, and ask again.");
     this.params.simulation = simulation;
     this.simulation.value = simulation;
-    this.id.value = params.id ?? "";
     this.failures.mark(params.goal);
     const left = this.failures.show(simulation, params.group ?? "").catch((error) => this.#failed(error));
     if (params.id) await this.#event(params.id);
@@ -85,7 +89,7 @@ export class CausesView {
   async #title(forest) {
     const { event } = forest.focus;
     const simulation = simulationOf(event.id);
-    const goal = event.kind.startsWith("goal.") ? await this.asker.one("events where id = $id | select goal.id as id, goal.name as name, goal.reason as reason, goal.duration as duration", { id: event.id }) : null;
+    const goal = event.kind.startsWith("goal.") ? await this.asker.one(GOAL_OF, { id: event.id }) : null;
     const title = event.kind === "goal.failed" && goal?.name ? `Why did ${goal.name} of ${event.agent} fail?` : `${event.kind}${event.agent ? ` by ${event.agent}` : ""}`;
     const remarks = [`${event.id}`, `at ${durationText(event.time)}`];
     if (goal?.duration) remarks.push(`after ${durationText(goal.duration)}`);
@@ -105,18 +109,24 @@ export class CausesView {
     if (forest.focus.total === 0) return;
     const { count, failures } = await forest.effects();
     if (forest !== this.forest) return;
-    const buttons = failures.slice(0, 8).map(({ id, kind, agent, time }) => element(
-      "button", { class: "chip bad", type: "button", title: `${id} at ${durationText(time)}`, onclick: () => this.#go({ ...this.params, id }) }, `${kind}${agent ? ` ${agent}` : ""}`));
-    const rest = failures.length > 8 && element("a", { href: this.context.link("query", { q: `events goal.failed where caused by event ${quoted(forest.id)}` }) }, failures.length > 50 ? "more than 50 in all" : `${failures.length} in all`);
-    this.led.replaceChildren(element("span", { class: "muted" }, `${countText(count)} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`), ...buttons, rest || "");
+    const buttons = failures.slice(0, FAILURES_SHOWN).map(({ id, kind, agent, time }) => {
+      const go = () => this.#go({ ...this.params, id });
+      return element("button", { class: "chip bad", type: "button", title: `${id} at ${durationText(time)}`, onclick: go }, [kind, agent].filter(Boolean).join(" "));
+    });
+    const words = `${countText(count)} event${count === 1 ? "" : "s"} came of it${buttons.length ? ", failures among them:" : ", no failure among them."}`;
+    this.led.replaceChildren(element("span", { class: "muted" }, words), ...buttons);
+    if (failures.length <= FAILURES_SHOWN) return;
+    const q = `events goal.failed where caused by event ${quoted(forest.id)}`;
+    this.led.append(element("a", { href: this.context.link("query", { q }) }, failures.length > 50 ? "more than 50 in all" : `${failures.length} in all`));
   }
 
   #go(params) {
     this.context.navigate("causes", params);
   }
 
-  #typed(event) {
+  async #typed(event) {
     event.preventDefault();
+    await this.#simulations();
     const id = this.id.value.trim();
     if (id) this.#go({ ...this.params, id: id.includes(":") ? id : `${this.simulation.value}:${id}`, goal: "" });
     else this.#go({ simulation: this.simulation.value });

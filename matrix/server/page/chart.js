@@ -9,7 +9,12 @@ import { countText } from "./format.js";
 export { shapeOf };
 
 const OUTCOMES = {
-  succeeded: "--good", finished: "--good", failed: "--bad", cancelled: "--cancelled", stopped: "--cancelled", running: "--running",
+  succeeded: "--good",
+  finished: "--good",
+  failed: "--bad",
+  cancelled: "--cancelled",
+  stopped: "--cancelled",
+  running: "--running",
 };
 
 /** Draws results of one shape. `onValue(name)` when another column is chosen. */
@@ -55,8 +60,18 @@ export class Chart {
     this.controls.replaceChildren();
     this.picture.replaceChildren(
       element(
-        "div", { class: "empty" }, element("strong", {}, "Nothing to draw"),
-        element("span", {}, "A chart needs groups and numbers, such as ", element("code", {}, "| count by role"), " or ", element("code", {}, "| count per 1m"), "."),
+        "div",
+        { class: "empty" },
+        element("strong", {}, "Nothing to draw"),
+        element(
+          "span",
+          {},
+          "A chart needs groups and numbers, such as ",
+          element("code", {}, "| count by role"),
+          " or ",
+          element("code", {}, "| count per 1m"),
+          ".",
+        ),
       ),
     );
   }
@@ -71,38 +86,57 @@ export class Chart {
     const shown = (each) => !this.hidden.has(isLine ? each.name : each);
     const kept = { ...data, series: data.series.filter(shown) };
     const options = {
-      width, type, label: `${name} ${isLine ? "over time" : `by ${result.columns[shape.keys[0]].name}`}`,
-      color: (series) => this.#color(series), tell: (told, event, title) => this.#tell(told, event, title),
+      width,
+      type,
+      label: `${name} ${isLine ? "over time" : `by ${result.columns[shape.keys[0]].name}`}`,
+      color: (series) => this.#color(series),
+      tell: (told, event, title) => this.#tell(told, event, title),
     };
     this.#controls(names, data.left);
     this.picture.classList.toggle("is-line", isLine);
-    if (isLine) this.picture.replaceChildren(lines(kept, { ...options, height: Math.max(180, this.height), xType: result.columns[shape.x].type }));
+    if (isLine)
+      this.picture.replaceChildren(
+        lines(kept, { ...options, height: Math.max(180, this.height), xType: result.columns[shape.x].type }),
+      );
     else this.picture.replaceChildren(bars(kept, { ...options, isStacked: isAdditive(name) }));
   }
 
   #color(name) {
     const last = name.split(" \u00b7 ").at(-1);
     const all = this.names.every((each) => each.split(" \u00b7 ").at(-1) in OUTCOMES);
-    if (all && new Set(this.names.map((each) => OUTCOMES[each.split(" \u00b7 ").at(-1)])).size === this.names.length) return `var(${OUTCOMES[last]})`;
+    if (all && new Set(this.names.map((each) => OUTCOMES[each.split(" \u00b7 ").at(-1)])).size === this.names.length)
+      return `var(${OUTCOMES[last]})`;
     return `var(--category-${(this.names.indexOf(name) % 8) + 1})`;
   }
 
   #controls(names, left) {
     const { columns } = this.result;
     const choose = element(
-      "select", { class: "field", "aria-label": "Value", onchange: (event) => this.#choose(event.target.value) },
-      this.shape.values.map((place) => element("option", { value: columns[place].name, selected: place === this.value }, columns[place].name)),
+      "select",
+      { class: "field", "aria-label": "Value", onchange: (event) => this.#choose(event.target.value) },
+      this.shape.values.map((place) =>
+        element("option", { value: columns[place].name, selected: place === this.value }, columns[place].name),
+      ),
     );
     const legend = names.map((name) =>
       element(
-        "button", { class: "legend", type: "button", "aria-pressed": String(!this.hidden.has(name)), onclick: () => this.#toggle(name) },
-        element("span", { class: "swatch", style: { background: this.#color(name) } }), name,
+        "button",
+        {
+          class: "legend",
+          type: "button",
+          "aria-pressed": String(!this.hidden.has(name)),
+          onclick: () => this.#toggle(name),
+        },
+        element("span", { class: "swatch", style: { background: this.#color(name) } }),
+        name,
       ),
     );
     this.controls.replaceChildren(
       ...(this.shape.values.length > 1 ? [choose] : [element("strong", {}, columns[this.value].name)]),
       ...(names.length > 1 || this.shape.keys.length > (this.shape.x === undefined ? 1 : 0) ? legend : []),
-      ...(left > 0 ? [element("span", { class: "faint" }, `the ${names.length} largest of ${countText(names.length + left)}`)] : []),
+      ...(left > 0
+        ? [element("span", { class: "faint" }, `the ${names.length} largest of ${countText(names.length + left)}`)]
+        : []),
     );
   }
 
@@ -121,8 +155,18 @@ export class Chart {
   #tell(told, event, title) {
     this.tip.hidden = told === "" || told.length === 0;
     if (this.tip.hidden) return;
-    const rows = typeof told === "string" ? [told] : told.map(([name, text, color]) =>
-      element("div", { class: "tip-row" }, element("span", { class: "swatch", style: { background: color } }), element("span", {}, name), element("strong", {}, text)));
+    const rows =
+      typeof told === "string"
+        ? [told]
+        : told.map(([name, text, color]) =>
+            element(
+              "div",
+              { class: "tip-row" },
+              element("span", { class: "swatch", style: { background: color } }),
+              element("span", {}, name),
+              element("strong", {}, text),
+            ),
+          );
     this.tip.replaceChildren(...(title ? [element("div", { class: "faint" }, title)] : []), ...rows);
     const box = this.box.getBoundingClientRect();
     const x = Math.min(event.clientX - box.left + 14, box.width - this.tip.offsetWidth - 8);

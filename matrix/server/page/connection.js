@@ -56,8 +56,8 @@ export class Connection extends EventTarget {
     this.state = "connecting";
     this.welcome = undefined;
     this.problem = "";
-    this.retryAt = 0;
-    this.#open();
+    if (token) this.#open();
+    else this.state = "refused";
   }
 
   /** Rows of a query, as a Result. `onSchema(result)`, then `onBatch(result, chunk)` whenever rows have come. */
@@ -182,7 +182,17 @@ export class Connection extends EventTarget {
       }
       const id = this.#next;
       this.#next += 1;
-      const request = { id, message: { ...message, id }, handlers, resolve, reject, isSent: false, isAnswered: false, busy: Promise.resolve() };
+      const request = {
+        id,
+        message: { ...message, id },
+        handlers,
+        resolve,
+        reject,
+        isSent: false,
+        isAnswered: false,
+        taken: 0,
+        busy: Promise.resolve(),
+      };
       request.abort = () => this.#cancel(request);
       handlers.signal?.addEventListener("abort", request.abort, { once: true });
       this.#requests.set(id, request);
@@ -192,6 +202,7 @@ export class Connection extends EventTarget {
 
   #start(request) {
     request.isSent = true;
+    request.taken = 0;
     this.#send(request.message);
   }
 
@@ -238,7 +249,6 @@ export class Connection extends EventTarget {
     this.#lose();
     const wait = WAITS_MS[Math.min(this.#attempt, WAITS_MS.length - 1)];
     this.#attempt += 1;
-    this.retryAt = Date.now() + wait;
     this.#timer = setTimeout(() => this.#open(), wait);
     this.#become("lost", "The server does not answer.");
   }
@@ -284,12 +294,20 @@ export class Connection extends EventTarget {
     request.busy = request.busy
       .then(() => request.handlers.batch?.(message, bytes))
       .then(() => {
-        if (this.#requests.has(id) && this.state === "open") this.#send({ type: "grant", id, credit: 1 });
+        request.taken += 1;
+        if (request.taken >= CREDIT / 2) this.#grant(request);
       });
     request.busy.catch((error) => {
       if (this.state === "open") this.#send({ type: "cancel", id });
       this.#end(request, error);
     });
+  }
+
+  /** As many batches may come as were taken; told in few messages, for the server bounds those too. */
+  #grant(request) {
+    if (!this.#requests.has(request.id) || !request.isSent) return;
+    this.#send({ type: "grant", id: request.id, credit: request.taken });
+    request.taken = 0;
   }
 
   #failed(request, message) {

@@ -19,7 +19,8 @@ function fill(made, attributes, children) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (key === "dataset") Object.assign(made.dataset, value);
-    else if (key === "style") for (const [property, text] of Object.entries(value)) made.style.setProperty(property, text);
+    else if (key === "style")
+      for (const [property, text] of Object.entries(value)) made.style.setProperty(property, text);
     else made.setAttribute(key, value === true ? "" : value);
   }
   made.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));

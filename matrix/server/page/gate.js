@@ -2,6 +2,7 @@
 // something is shown already it stays readable, under a strip that says so.
 
 import { element } from "./dom.js";
+import { keepToken } from "./location.js";
 
 /** Shown while the connection is refused, or lost before it ever stood; hides itself. */
 export class Gate {
@@ -34,37 +35,72 @@ export class Gate {
 
   #askToken() {
     const field = element("input", {
-      class: "field mono", type: "password", name: "token", autocomplete: "off", spellcheck: "false", "aria-label": "Token", required: true,
+      class: "field mono",
+      type: "password",
+      name: "token",
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-label": "Token",
+      required: true,
     });
     const submit = (event) => {
       event.preventDefault();
       const token = tokenOf(field.value);
-      sessionStorage.setItem("matrix.token", token);
+      keepToken(token);
       this.connection.reconnect(token);
     };
     return element(
-      "div", { class: "card", role: "dialog", "aria-labelledby": "gate-title" },
+      "div",
+      { class: "card", role: "dialog", "aria-labelledby": "gate-title" },
       element("h1", { id: "gate-title" }, "This store asks for a token"),
-      element("p", { class: "muted" }, "It stands in the link that the server printed when it started. Paste the link, or the token alone."),
-      element("form", { onsubmit: submit }, field, element("button", { class: "button primary", type: "submit" }, "Connect")),
-      this.connection.token && element("p", { class: "problem", role: "alert" }, `Not accepted: ${this.connection.problem}.`),
+      element(
+        "p",
+        { class: "muted" },
+        "It stands in the link that the server printed when it started. Paste the link, or the token alone.",
+      ),
+      element(
+        "form",
+        { onsubmit: submit },
+        field,
+        element("button", { class: "button primary", type: "submit" }, "Connect"),
+      ),
+      this.connection.token &&
+        element("p", { class: "problem", role: "alert" }, `Not accepted: ${this.connection.problem}.`),
     );
   }
 
   #strip() {
-    const again = element("button", { class: "button", type: "button", onclick: () => this.connection.reconnect() }, "Try now");
+    const again = element(
+      "button",
+      { class: "button", type: "button", onclick: () => this.connection.reconnect() },
+      "Try now",
+    );
     return element(
-      "div", { class: "strip", role: "alert" }, element("strong", {}, "The server does not answer."),
-      element("span", {}, "What is shown stays; the page connects again by itself, and goes on where it was."), element("span", { class: "spring" }), again,
+      "div",
+      { class: "strip", role: "alert" },
+      element("strong", {}, "The server does not answer."),
+      element("span", {}, "What is shown stays; the page connects again by itself, and goes on where it was."),
+      element("span", { class: "spring" }),
+      again,
     );
   }
 
   #lost() {
-    const again = element("button", { class: "button primary", type: "button", onclick: () => this.connection.reconnect() }, "Try now");
+    const again = element(
+      "button",
+      { class: "button primary", type: "button", onclick: () => this.connection.reconnect() },
+      "Try now",
+    );
     return element(
-      "div", { class: "card", role: "alert" },
+      "div",
+      { class: "card", role: "alert" },
       element("h1", {}, "The server does not answer"),
-      element("p", { class: "muted" }, "The page connects again by itself, and goes on where it was. If the server has ended, start it anew with: ", element("code", {}, "matrix serve STORE")),
+      element(
+        "p",
+        { class: "muted" },
+        "The page connects again by itself, and goes on where it was. If the server has ended, start it anew with: ",
+        element("code", {}, "matrix serve STORE"),
+      ),
       element("form", { onsubmit: (event) => event.preventDefault() }, again),
     );
   }

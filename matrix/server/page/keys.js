@@ -34,7 +34,8 @@ export class Keys {
       before?.focus();
     };
     const card = element(
-      "div", { class: "card", role: "dialog", "aria-modal": "true", "aria-labelledby": "keys-title", tabindex: "-1" },
+      "div",
+      { class: "card", role: "dialog", "aria-modal": "true", "aria-labelledby": "keys-title", tabindex: "-1" },
       element("h1", { id: "keys-title" }, "Keyboard"),
       this.#sections().map(([title, entries]) => section(title, entries)),
     );
@@ -50,7 +51,12 @@ export class Keys {
 
   #sections() {
     const views = Object.entries(VIEWS).map(([, { title }], place) => [`g ${place + 1}`, title]);
-    const everywhere = [["/", "to the query line"], ["t", "light or dark"], ["Esc", "close what is open"], ["?", "this card"]];
+    const everywhere = [
+      ["/", "to the query line"],
+      ["t", "light or dark"],
+      ["Esc", "close what is open"],
+      ["?", "this card"],
+    ];
     const added = [...this.added].map(([title, entries]) => [title, entries.map(({ keys, label }) => [keys, label])]);
     return [["Everywhere", everywhere], ...added, ["Views", views]];
   }
@@ -100,10 +106,19 @@ export class Keys {
 
 const section = (title, entries) =>
   element(
-    "section", { class: "keys" },
+    "section",
+    { class: "keys" },
     element("h2", {}, title),
-    element("dl", {}, entries.flatMap(([keys, label]) => [
-      element("dt", {}, keys.split(" ").map((key) => element("kbd", {}, key))),
-      element("dd", {}, label),
-    ])),
+    element(
+      "dl",
+      {},
+      entries.flatMap(([keys, label]) => [
+        element(
+          "dt",
+          {},
+          keys.split(" ").map((key) => element("kbd", {}, key)),
+        ),
+        element("dd", {}, label),
+      ]),
+    ),
   );

@@ -1,9 +1,12 @@
 // The first view: the query line, and beneath it the answer; without a query, what is in the store.
 
 import { element } from "./dom.js";
-import { Editor } from "./query/editor.js";
+import { countText } from "./format.js";
 import { Overview } from "./overview.js";
+import { Editor } from "./query/editor.js";
 import { Results } from "./query/results.js";
+
+const BYTES_MAX = 1_000_000_000;
 
 /** #view=query&q=…&tab=…&row=…&value=… */
 export class QueryView {
@@ -74,7 +77,7 @@ export class QueryView {
       const result = await this.context.connection.query(text, {
         signal,
         onSchema: (shown) => this.results.schema(shown),
-        onBatch: (shown) => this.results.batch(shown),
+        onBatch: (shown) => this.#batch(shown),
         onProgress: (progress) => this.results.progress(progress),
       });
       this.editor.remember(text.trim());
@@ -84,6 +87,18 @@ export class QueryView {
     } finally {
       if (this.running.signal === signal) this.#isRunning(false);
     }
+  }
+
+  /** More than a browser can hold is cut; saved as a file it is whole. */
+  #batch(result) {
+    this.results.batch(result);
+    if (result.bytes < BYTES_MAX) return;
+    this.running.abort();
+    this.#isRunning(false);
+    this.results.stopped();
+    this.context.toast(
+      `The first ${countText(result.length)} rows; the browser holds no more. Narrow the query, or save it as a file.`,
+    );
   }
 
   #isRunning(is) {
@@ -141,8 +156,10 @@ export class QueryView {
     const { line, column, fix } = error;
     const at = line === undefined ? "" : `${line}:${column}`;
     const words = element(
-      "div", { class: "problem-words", role: "alert" },
-      at && element("span", { class: "mono faint" }, at, " "), element("strong", {}, error.message),
+      "div",
+      { class: "problem-words", role: "alert" },
+      at && element("span", { class: "mono faint" }, at, " "),
+      element("strong", {}, error.message),
       error.hint && element("span", { class: "muted" }, ` ${error.hint}`),
     );
     this.problem.replaceChildren(words, ...(fix ? [this.#fixButton(fix)] : []));
@@ -162,8 +179,11 @@ export class QueryView {
       this.run(fix);
     };
     return element(
-      "button", { class: "button fix", type: "button", onclick: this.repair, title: "Write it so and run (Alt+Enter)" },
-      "Fix", element("code", {}, fix.slice(0, start), element("b", {}, fix.slice(start, end)), fix.slice(end)), element("kbd", {}, "Alt \u21b5"),
+      "button",
+      { class: "button fix", type: "button", onclick: this.repair, title: "Write it so and run (Alt+Enter)" },
+      "Fix",
+      element("code", {}, fix.slice(0, start), element("b", {}, fix.slice(start, end)), fix.slice(end)),
+      element("kbd", {}, "Alt \u21b5"),
     );
   }
 }

@@ -12,7 +12,11 @@ const HEIGHT_MAX = 12_000_000;
 const TEXT_MAX = 400;
 const WIDTH = { min: 48, start: 320, json: 420, most: 1400 };
 const SAMPLE = 200;
+const NEWEST = 40;
+const LETTER = 7.3;
 let made = 0;
+
+const widthOf = (text, most) => Math.max(WIDTH.min, Math.min(most, Math.ceil(text.length * LETTER) + 22));
 
 /** `onOpen(row)` when a row is opened, `onSelect(row, column)` when the cell that is chosen changes. */
 export class Table {
@@ -52,6 +56,8 @@ export class Table {
     this.offset = 0;
     this.active = { row: 0, column: 0 };
     this.widths = undefined;
+    this.looked = 0;
+    this.chosen = new Set();
     this.pool = [];
     this.rows.replaceChildren();
     this.box.scrollTo(0, 0);
@@ -61,18 +67,29 @@ export class Table {
   /** More rows have come. */
   grown() {
     const { length, columns } = this.result;
-    if (this.widths === undefined && (length > 0 || columns.length > 0)) {
-      this.isMeasured = length > 0;
-      this.widths = columns.map((column, place) => this.#width(column, place));
-      this.#header();
-    } else if (!this.isMeasured && length > 0) {
-      this.isMeasured = true;
+    if (this.widths === undefined || (this.isEmpty && length > 0)) {
+      this.isEmpty = length === 0;
       this.widths = columns.map((column, place) => this.#width(column, place));
       this.#header();
     }
+    this.#widen(length);
     this.box.setAttribute("aria-rowcount", String(length + 1));
+    this.box.setAttribute("aria-colcount", String(columns.length));
     this.#resize();
     this.#draw();
+  }
+
+  /** Later rows may be longer, as numbers that grow are: the newest are looked at, and a column only becomes wider. */
+  #widen(length) {
+    const from = Math.max(this.looked ?? 0, length - NEWEST);
+    this.looked = length;
+    this.result.columns.forEach(({ type }, place) => {
+      if (this.chosen.has(place)) return;
+      const most = type === "json" ? WIDTH.json : WIDTH.start;
+      let wide = this.widths[place];
+      for (let row = from; row < length; row += 1) wide = Math.max(wide, widthOf(this.text(row, place), most));
+      if (wide > this.widths[place]) this.#setWidth(place, wide);
+    });
   }
 
   /** Choose a cell and bring it into sight. */
@@ -164,7 +181,12 @@ export class Table {
   #line() {
     const place = this.pool.length;
     const cells = this.result.columns.map(({ type }, column) =>
-      element("div", { class: isRightAligned(type) ? "cell numeric" : "cell", role: "gridcell", id: `${this.name}-${place}-${column}`, "aria-colindex": column + 1 }),
+      element("div", {
+        class: isRightAligned(type) ? "cell numeric" : "cell",
+        role: "gridcell",
+        id: `${this.name}-${place}-${column}`,
+        "aria-colindex": column + 1,
+      }),
     );
     const line = element("div", { class: "table-row", role: "row" }, cells);
     cells.forEach((cell, column) => cell.style.setProperty("width", `${this.widths[column]}px`));
@@ -216,25 +238,34 @@ export class Table {
   }
 
   #width(column, place) {
-    let longest = column.name.length + 2;
+    let longest = column.name.length + 1;
     const step = Math.max(1, Math.floor(Math.min(this.result.length, SAMPLE * 10) / SAMPLE));
     for (let row = 0; row < this.result.length && row < SAMPLE * step; row += step) {
       longest = Math.max(longest, this.text(row, place).length);
     }
-    const most = column.type === "json" ? WIDTH.json : WIDTH.start;
-    return Math.max(WIDTH.min, Math.min(most, Math.ceil(longest * 7.3) + 22));
+    return widthOf("x".repeat(longest), column.type === "json" ? WIDTH.json : WIDTH.start);
   }
 
   #header() {
-    this.head.replaceChildren(...this.result.columns.map(({ name, type }, place) => {
-      const cell = element(
-        "div", { class: isRightAligned(type) ? "cell numeric" : "cell", role: "columnheader", "aria-colindex": place + 1, title: `${name}: ${type}` },
-        element("span", {}, name), element("span", { class: "grip", onpointerdown: (event) => this.#grip(event, place) }),
-      );
-      cell.style.setProperty("width", `${this.widths[place]}px`);
-      return cell;
-    }));
-    for (const slot of this.pool) slot.cells.forEach((cell, place) => cell.style.setProperty("width", `${this.widths[place]}px`));
+    this.head.replaceChildren(
+      ...this.result.columns.map(({ name, type }, place) => {
+        const cell = element(
+          "div",
+          {
+            class: isRightAligned(type) ? "cell numeric" : "cell",
+            role: "columnheader",
+            "aria-colindex": place + 1,
+            title: `${name}: ${type}`,
+          },
+          element("span", {}, name),
+          element("span", { class: "grip", onpointerdown: (event) => this.#grip(event, place) }),
+        );
+        cell.style.setProperty("width", `${this.widths[place]}px`);
+        return cell;
+      }),
+    );
+    for (const slot of this.pool)
+      slot.cells.forEach((cell, place) => cell.style.setProperty("width", `${this.widths[place]}px`));
   }
 
   #grip(event, place) {
@@ -248,11 +279,16 @@ export class Table {
 
   /** Set a column's width in pixels. */
   widen(place, width) {
-    this.widths[place] = Math.round(Math.max(WIDTH.min, Math.min(WIDTH.most, width)));
-    for (const cells of [this.head.children, ...this.pool.map((slot) => slot.cells)]) {
-      cells[place].style.setProperty("width", `${this.widths[place]}px`);
-    }
+    this.chosen.add(place);
+    this.#setWidth(place, Math.round(Math.max(WIDTH.min, Math.min(WIDTH.most, width))));
     this.#resize();
+  }
+
+  #setWidth(place, width) {
+    this.widths[place] = width;
+    for (const cells of [this.head.children, ...this.pool.map((slot) => slot.cells)]) {
+      cells[place].style.setProperty("width", `${width}px`);
+    }
   }
 
   #click(event) {
@@ -292,10 +328,17 @@ export class Table {
 
   #move(key, row, column, page) {
     const places = {
-      ArrowDown: [row + 1, column], j: [row + 1, column], ArrowUp: [row - 1, column], k: [row - 1, column],
-      ArrowRight: [row, column + 1], ArrowLeft: [row, column - 1],
-      PageDown: [row + page, column], PageUp: [row - page, column],
-      Home: [row, 0], End: [row, this.result.columns.length - 1], G: [this.result.length - 1, column],
+      ArrowDown: [row + 1, column],
+      j: [row + 1, column],
+      ArrowUp: [row - 1, column],
+      k: [row - 1, column],
+      ArrowRight: [row, column + 1],
+      ArrowLeft: [row, column - 1],
+      PageDown: [row + page, column],
+      PageUp: [row - page, column],
+      Home: [row, 0],
+      End: [row, this.result.columns.length - 1],
+      G: [this.result.length - 1, column],
     };
     if (key in places) this.select(...places[key]);
     else if (key === "Enter") this.onOpen?.(row);

@@ -4,27 +4,30 @@
 // rest. All of it stands in the URL. Virtual times are microseconds.
 
 import { element } from "./dom.js";
-import { durationText } from "./format.js";
+import { read } from "./location.js";
 import { Controls } from "./timeline/controls.js";
 import { Header } from "./timeline/header.js";
 import { Hands } from "./timeline/hands.js";
-import { CHUNK } from "./timeline/lanes.js";
+import { layout } from "./timeline/layout.js";
 import { Legend } from "./timeline/legend.js";
 import { Minimap } from "./timeline/minimap.js";
-import { GUTTER, Painter } from "./timeline/paint.js";
+import { GUTTER } from "./timeline/geometry.js";
+import { Painter } from "./timeline/paint.js";
 import { Palette } from "./timeline/palette.js";
-import { Panel, dataText } from "./timeline/panel.js";
+import { Panel } from "./timeline/panel.js";
+import { Pieces } from "./timeline/pieces.js";
 import { Asker, isEnded } from "./timeline/rows.js";
-import { Scale, inside, ticks, zoomed } from "./timeline/scale.js";
+import { inside, ticks } from "./timeline/scale.js";
+import { Sight, clamped } from "./timeline/sight.js";
 import { Source } from "./timeline/source.js";
 import { levelOf } from "./timeline/tiles.js";
 
 const URL_MS = 300;
 const LIVE_MS = 2000;
-const EDGE = 0.015;
+const STEPS_MAX = 20;
+const COMPLAINT_MS = 5000;
 const STILL_MS = 110;
 const MOVING_MS = 500;
-const GOT_LEVEL_EVENTS = 60_000;
 
 export class TimelineView {
   constructor(host, context) {
@@ -33,39 +36,31 @@ export class TimelineView {
     this.asker = new Asker(context.connection);
     this.params = {};
     this.pending = false;
-    this.movedAt = this.loadedAt = 0;
+    this.movedAt = this.movingSince = this.loadedAt = 0;
+    this.steps = 0;
+    this.turn = 0;
+    this.stepping = Promise.resolve();
     this.#build();
     this.observer = new ResizeObserver(() => this.#resized());
     this.observer.observe(this.lanesHost);
     this.themed = () => this.#recolour();
+    this.connected = () => this.#again();
+    context.connection.addEventListener("state", this.connected);
     context.theme.addEventListener?.("change", this.themed);
     context.keys?.add("Time line", Hands.KEYS);
   }
 
   #build() {
     this.controls = new Controls(this);
-    this.mapCanvas = element("canvas", { class: "timeline-map", "aria-hidden": "true" });
-    this.headCanvas = element("canvas", { class: "timeline-head", "aria-hidden": "true" });
-    this.canvas = element("canvas", { class: "timeline-canvas" });
-    this.spacer = element("div", { class: "timeline-spacer" });
-    this.lanesHost = element("div", {
-      class: "timeline-lanes", tabindex: "0", role: "application", "aria-roledescription": "time line",
-      "aria-label": "Lanes of agents. Arrow keys move, plus and minus zoom, comma and full stop step from event to event.",
-    }, this.canvas, this.spacer);
-    this.message = element("div", { class: "timeline-message", hidden: true });
-    this.tip = element("div", { class: "timeline-tip", hidden: true, role: "tooltip" });
-    this.told = element("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-    this.side = element("aside", { class: "timeline-side", "aria-label": "What is selected, and what is at the cursor" });
-    this.foot = element("footer", { class: "timeline-foot" });
-    this.wait = element("div", { class: "loading timeline-wait" });
-    const main = element("div", { class: "timeline-main" }, this.mapCanvas, this.headCanvas, this.lanesHost, this.message, this.wait, this.tip);
-    this.host.append(this.controls.element, element("div", { class: "timeline-body" }, main, this.side), this.foot, this.told);
+    Object.assign(this, layout(this.host, this.controls.element));
+    this.sight = new Sight(this.lanesHost, this.spacer, () => this.changed());
     this.palette = new Palette(this.host);
     this.painter = new Painter(this.canvas, this.palette);
     this.header = new Header(this.headCanvas, this.palette);
-    this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.look(from, to) });
+    this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.sight.look(from, to) });
     this.legend = new Legend(this.foot, this.palette);
-    this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select: (id, go) => this.select(id, go), seek: (event) => this.seek(event) });
+    const [select, seek] = [(id, go) => this.select(id, go), (event) => this.seek(event)];
+    this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select, seek });
     this.side.addEventListener("told", ({ detail }) => { this.told.textContent = detail; });
     this.hands = new Hands(this);
     this.lanesHost.addEventListener("scroll", () => this.#scrolled());
@@ -74,27 +69,32 @@ export class TimelineView {
   // What the URL says
 
   async show(params) {
+    const turn = (this.turn += 1);
     this.params = { ...params };
     const simulations = await this.controls.simulations();
     const simulation = params.simulation || simulations[0]?.id;
     if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
-    if (this.source?.simulation !== simulation) await this.#open(simulation);
-    if (!this.source?.facts) return undefined;
+    if (turn === this.turn && this.source?.simulation !== simulation) await this.#open(simulation);
+    if (turn !== this.turn || !this.source?.facts) return undefined;
     await this.#filtered(this.controls.fromParams(params), params.path ?? "");
-    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 80);
-    const { bounds } = this;
+    if (turn === this.turn && this.source.lanes) this.#restore(params);
+    return undefined;
+  }
+
+  /** What is seen, selected and pointed at, as the URL has it. */
+  #restore(params) {
+    const { sight } = this;
+    sight.setHeight(Number(params.height) || sight.heightThatFits);
     const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
-    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, bounds) : this.#rangeOfPath();
+    sight.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, sight.bounds) : this.#rangeOfPath();
     this.selected = params.selected ?? "";
     this.focus = this.source.lanes.index.get(params.agent) ?? -1;
     this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
     this.panel.showSelection(this.selected);
     this.panel.showCursor(this.source, this.cursor);
-    this.#spaced();
-    const lane = this.source.lanes.index.get(params.top ?? params.agent);
-    this.lanesHost.scrollTop = lane === undefined ? 0 : params.top ? lane * this.laneHeight : (lane - 3) * this.laneHeight;
+    const lane = this.source.lanes.index.get(params.top ?? params.agent) ?? 0;
+    this.lanesHost.scrollTop = (params.top ? lane : lane - 3) * sight.laneHeight;
     this.draw();
-    return undefined;
   }
 
   async #open(simulation) {
@@ -102,6 +102,8 @@ export class TimelineView {
     clearTimeout(this.living);
     const source = new Source(this.asker, simulation, { changed: () => this.draw(), failed: (error) => this.#failed(error) });
     this.source = source;
+    this.sight.begin(source);
+    this.pieces = new Pieces(source);
     this.path = null;
     this.pathId = "";
     this.minimap.seen = null;
@@ -165,58 +167,15 @@ export class TimelineView {
     }
   }
 
-  get bounds() {
-    const { whole } = this.source;
-    return { from: -whole * EDGE, to: whole * (1 + EDGE) };
-  }
-
   #rangeOfPath() {
-    if (!this.path?.length) return { ...this.bounds };
+    if (!this.path?.length) return { ...this.sight.bounds };
     const times = this.path.map((event) => event.time);
     const [from, to] = [Math.min(...times), Math.max(...times)];
     const margin = Math.max((to - from) * 0.06, 100);
-    return inside({ from: from - margin, to: to + margin }, this.bounds);
-  }
-
-  /** A height at which few agents fill the view and many can still be read. */
-  #heightThatFits() {
-    const room = this.lanesHost.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 26, 64);
+    return inside({ from: from - margin, to: to + margin }, this.sight.bounds);
   }
 
   // What a person does
-
-  /** Where times are now; what was painted last may be a moment older. */
-  get scale() {
-    return new Scale(this.range.from, this.range.to, GUTTER, this.lanesHost.clientWidth - GUTTER);
-  }
-
-  /** See a piece of time. */
-  look(from, to) {
-    const span = Math.max(to - from, 20);
-    this.range = inside({ from, to: from + span }, this.bounds);
-    this.changed();
-  }
-
-  zoom(factor, time) {
-    this.range = zoomed(this.range, factor, time, this.bounds);
-    this.changed();
-  }
-
-  pan(share) {
-    const move = (this.range.to - this.range.from) * share;
-    this.look(this.range.from + move, this.range.to + move);
-  }
-
-  fit() {
-    this.look(this.bounds.from, this.bounds.to);
-  }
-
-  /** See from one time to another, with some room at both ends. */
-  lookAround(from, to) {
-    const margin = Math.max((to - from) * 0.05, 50);
-    this.look(from - margin, to + margin);
-  }
 
   async lookAtAgent(lane) {
     const { source } = this;
@@ -224,27 +183,16 @@ export class TimelineView {
     if (id === undefined) return;
     try {
       const agent = await this.asker.one(`agents where ${source.here} and id = $id | select start, end`, { id });
-      if (agent) this.lookAround(agent.start ?? 0, agent.end ?? source.whole);
+      if (agent) this.sight.lookAround(agent.start ?? 0, agent.end ?? source.whole);
     } catch (error) {
       this.#failed(error);
     }
   }
 
-  /** Make lanes higher or lower around one of them. */
-  heighten(height, y = this.lanesHost.clientHeight / 2) {
-    const lane = (this.lanesHost.scrollTop + y) / this.laneHeight;
-    this.laneHeight = clamped(Math.round(height), 2, 80);
-    this.#spaced();
-    this.lanesHost.scrollTop = lane * this.laneHeight - y;
-    this.changed();
-  }
-
   setFocus(lane) {
     const { lanes } = this.source;
     this.focus = clamped(lane, 0, lanes.count - 1);
-    const [y, room] = [this.focus * this.laneHeight, this.lanesHost.clientHeight];
-    if (y < this.lanesHost.scrollTop) this.lanesHost.scrollTop = y;
-    if (y + this.laneHeight > this.lanesHost.scrollTop + room) this.lanesHost.scrollTop = y + this.laneHeight - room;
+    this.sight.showLane(this.focus);
     this.told.textContent = `${lanes.ids[this.focus]}, ${lanes.roles[this.focus] ?? "no role"}, lane ${this.focus + 1} of ${lanes.count}`;
     this.changed();
   }
@@ -260,32 +208,31 @@ export class TimelineView {
   seek(event) {
     this.cursor = { time: event.time, seq: event.seq };
     this.panel.showCursor(this.source, this.cursor);
-    this.#reveal(event.time, event.agent);
+    this.sight.showTime(event.time);
+    const lane = this.source.lanes.index.get(event.agent);
+    if (lane !== undefined) this.sight.showLane(lane, true);
     this.changed();
   }
 
-  async step(direction, isOwn) {
+  /** To the next event or the one before; keys that come faster than answers wait their turn. */
+  step(direction, isOwn) {
+    if (this.steps >= STEPS_MAX) return;
+    this.steps += 1;
+    this.stepping = this.stepping.then(() => this.#step(direction, isOwn)).finally(() => { this.steps -= 1; });
+  }
+
+  async #step(direction, isOwn) {
     const { source } = this;
     const agent = isOwn && this.focus >= 0 ? source.lanes.ids[this.focus] : null;
     try {
       const last = this.cursor ? this.cursor.seq ?? (await source.lastAt(this.cursor.time)) : 0;
       const event = await source.step(last ?? 0, direction, agent);
+      if (source !== this.source || this.isGone) return;
       if (event) this.seek(event);
       else this.context.toast(direction > 0 ? "That was the last event" : "That was the first event");
     } catch (error) {
       this.#failed(error);
     }
-  }
-
-  #reveal(time, agent) {
-    const { from, to } = this.range;
-    const span = to - from;
-    if (time < from + span * 0.02 || time > to - span * 0.04) this.range = inside({ from: time - span / 2, to: time + span / 2 }, this.bounds);
-    const lane = this.source.lanes.index.get(agent);
-    if (lane === undefined) return;
-    const y = lane * this.laneHeight;
-    const { scrollTop, clientHeight } = this.lanesHost;
-    if (y < scrollTop || y + this.laneHeight > scrollTop + clientHeight) this.lanesHost.scrollTop = y - clientHeight / 2;
   }
 
   /** Select "event:ID" or "goal:ID" (or nothing); with `go` the view moves there. */
@@ -299,11 +246,12 @@ export class TimelineView {
     if (event && this.selected === selected) this.seek(event);
   }
 
-  /** Enter: what is at the cursor is selected. */
+  /** Enter: what is at the cursor is selected, once it has come to where keys sent it. */
   async selectAtCursor() {
+    await this.stepping;
     if (!this.cursor) return;
     const seq = this.cursor.seq ?? (await this.source.lastAt(this.cursor.time));
-    if (seq) this.select(`event:${this.source.simulation}:${seq}`);
+    if (seq) await this.select(`event:${this.source.simulation}:${seq}`);
   }
 
   escape() {
@@ -322,14 +270,16 @@ export class TimelineView {
     await this.#filtered(filter, this.pathId);
     this.focus = this.source.lanes.index.get(agent) ?? -1;
     this.lanesHost.scrollTop = 0;
-    this.#spaced();
+    this.sight.setHeight(this.sight.laneHeight);
     this.changed();
   }
 
   // Painting
 
   changed() {
-    this.movedAt = performance.now();
+    const now = performance.now();
+    if (now - this.movedAt > STILL_MS) this.movingSince = now;
+    this.movedAt = now;
     this.draw();
     clearTimeout(this.writing);
     this.writing = setTimeout(() => this.#write(), URL_MS);
@@ -340,25 +290,28 @@ export class TimelineView {
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      if (this.source?.lanes && this.range && !this.isGone) this.#paint();
+      if (this.source?.lanes && this.sight.range && !this.isGone) this.#paint();
     });
   }
 
   #paint() {
-    const { source, lanesHost, range, laneHeight, scale } = this;
+    const { source, lanesHost } = this;
+    const { range, laneHeight, scale, bounds } = this.sight;
     const [width, height] = [lanesHost.clientWidth, lanesHost.clientHeight];
     if (width < GUTTER + 20 || height < 10) return;
     const top = lanesHost.scrollTop;
     const first = Math.max(0, Math.floor(top / laneHeight));
     const last = Math.min(source.lanes.count - 1, Math.floor((top + height) / laneHeight));
     const axis = ticks(scale, 90);
-    const { cursor, selected, hovered, focus, path, pointed, bounds } = this;
+    const { cursor, selected, hovered, focus, path, pointed } = this;
     const view = {
       width, height, scale, top, laneHeight, first, last, axis, ticks: axis.ticks, cursor, selected, hovered, focus, path, bounds, pointed: pointed ?? -1,
       lanes: source.lanes, whole: source.whole, colours: this.legend.colours, simulation: source.simulation,
     };
     source.queue.clear();
-    const pieces = this.#pieces(view);
+    const pieces = this.pieces.of(view);
+    view.isLoaded = !source.queue.isBusy;
+    this.sight.deepen(pieces.goals);
     this.drawn = this.painter.paint(view, pieces);
     this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
     this.minimap.paint(view);
@@ -370,7 +323,7 @@ export class TimelineView {
   /** Ask for what is missing; while the view moves only now and then, since most of it would be gone when it comes. */
   #load() {
     const now = performance.now();
-    if (now - this.movedAt < STILL_MS && now - this.loadedAt < MOVING_MS) {
+    if (now - this.movedAt < STILL_MS && now - Math.max(this.loadedAt, this.movingSince) < MOVING_MS) {
       clearTimeout(this.still);
       this.still = setTimeout(() => this.draw(), STILL_MS);
       return;
@@ -379,45 +332,13 @@ export class TimelineView {
     this.source.queue.run();
   }
 
-  /** What is loaded of the view. Tiles that are missing are asked for on the way. */
-  #pieces({ scale, first, last }) {
-    const { source } = this;
-    const level = levelOf(scale.span, source.whole);
-    const tiles = { goals: new Set(), events: new Set() };
-    const isClose = source.events / 2 ** level < GOT_LEVEL_EVENTS && this.laneHeight >= 10;
-    for (let chunk = Math.floor(first / CHUNK); chunk <= Math.floor(last / CHUNK); chunk += 1) {
-      for (const tile of source.goals.cover(chunk, scale.from, scale.to, 0)) tiles.goals.add(tile);
-      for (const tile of source.acts.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
-      if (isClose) for (const tile of source.got.cover(chunk, scale.from, scale.to, level)) tiles.events.add(tile);
-    }
-    const goals = [...tiles.goals].flatMap((tile) => tile.goals);
-    const counts = [...tiles.events].filter((tile) => tile.counts);
-    return { goals, counts, events: this.#merged([...tiles.events].filter((tile) => tile.events), scale) };
-  }
-
-  /** The events of several tiles in their one order, each once. Kept while tiles are the same. */
-  #merged(tiles, { from, to }) {
-    const isSame = this.mergedOf?.length === tiles.length && tiles.every((tile, i) => tile === this.mergedOf[i]);
-    if (!isSame) {
-      const events = new Map();
-      for (const tile of tiles) for (const event of tile.events) if (!events.has(event.seq) || event.lane >= 0) events.set(event.seq, event);
-      this.merged = [...events.values()].sort((a, b) => a.seq - b.seq);
-      this.mergedOf = tiles;
-    }
-    return this.merged.filter((event) => event.time >= from && event.time <= to);
-  }
-
-  #spaced() {
-    this.spacer.style.height = `${(this.source.lanes?.count ?? 0) * this.laneHeight}px`;
-  }
-
   #resized() {
     if (!this.source?.lanes) return;
     this.draw();
   }
 
   #scrolled() {
-    if (this.source?.lanes && this.range) this.changed();
+    if (this.source?.lanes && this.sight.range) this.changed();
   }
 
   #recolour() {
@@ -427,31 +348,18 @@ export class TimelineView {
     this.draw();
   }
 
-  /** Words for what is under the pointer. */
-  wordsFor(found) {
-    if (!found) return null;
-    if (found.goal) {
-      const { goal } = found;
-      const time = goal.end === null ? `since ${durationText(goal.start)}` : `${durationText(goal.start)} to ${durationText(goal.end)} (${durationText(goal.end - goal.start)})`;
-      return [goal.name, `${goal.agent} · ${goal.status}${goal.reason ? ` · ${goal.reason}` : ""}`, time];
-    }
-    if (found.state) return ["State", dataText(found.state.data), `since ${durationText(found.state.time)}`];
-    const { event } = found;
-    return [event.kind, event.to === null ? event.agent : `${event.agent} → ${event.to}`, `${durationText(event.time)} · event ${event.seq}`];
-  }
-
   // The URL, and what comes while one looks
 
   #write() {
-    if (this.isGone || !this.source?.lanes) return;
-    const { from, to } = this.range;
-    const { bounds } = this;
-    const isWhole = to - from >= (bounds.to - bounds.from) * 0.9999;
-    const lane = Math.floor(this.lanesHost.scrollTop / this.laneHeight);
+    // A link may have been followed while this waited.
+    if (this.isGone || !this.source?.lanes || read().view !== "timeline") return;
+    const { sight } = this;
+    const { from, to } = sight.range;
+    const lane = sight.laneAt(0);
     this.params = {
       simulation: this.source.simulation, ...this.controls.toParams(), path: this.pathId,
-      from: isWhole ? "" : Math.round(from), to: isWhole ? "" : Math.round(to),
-      height: this.laneHeight === this.#heightThatFits() ? "" : this.laneHeight, top: lane > 0 ? this.source.lanes.ids[lane] : "",
+      from: sight.isWhole ? "" : Math.round(from), to: sight.isWhole ? "" : Math.round(to),
+      height: sight.laneHeight === sight.heightThatFits ? "" : sight.laneHeight, top: lane > 0 ? this.source.lanes.ids[lane] : "",
       agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "", selected: this.selected,
       at: this.cursor ? Math.round(this.cursor.time) : "", seq: this.cursor?.seq ?? "",
     };
@@ -460,6 +368,7 @@ export class TimelineView {
 
   /** While a run goes on its end moves; who looks at the end goes with it. */
   async #live() {
+    clearTimeout(this.living);
     const { source } = this;
     try {
       const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
@@ -472,13 +381,10 @@ export class TimelineView {
   }
 
   async #grown(source, facts) {
-    const follows = this.range.to >= source.whole;
-    const span = this.range.to - this.range.from;
-    const wasWhole = span >= (this.bounds.to - this.bounds.from) * 0.99;
-    source.grow(facts);
-    await Promise.all([this.#overview(), this.panel.showRun(source)]);
-    if (wasWhole) this.range = { ...this.bounds };
-    else if (follows) this.range = { from: this.bounds.to - span, to: this.bounds.to };
+    this.sight.grown(() => source.grow(facts));
+    await source.count();
+    await this.#overview();
+    await this.panel.showRun(source);
     this.draw();
   }
 
@@ -488,9 +394,22 @@ export class TimelineView {
     this.message.replaceChildren(element("div", { class: "empty" }, element("strong", {}, title), hint));
   }
 
+  /** The connection is back: what could not be asked is asked again. */
+  #again() {
+    if (this.context.connection.state !== "open" || !this.source?.facts) return;
+    this.source.retry();
+    if (!this.minimap.seen) this.#counted(this.source);
+    if (this.source.facts.status === "running") this.#live();
+    this.draw();
+  }
+
+  /** Say what went wrong, once; that the connection is lost the bar says. */
   #failed(error) {
-    if (isEnded(error) || this.isGone) return;
-    this.context.toast(dataText(error.message, 200));
+    if (isEnded(error) || error.code === "lost" || this.isGone) return;
+    const now = performance.now();
+    if (error.message === this.complaint && now - this.complainedAt < COMPLAINT_MS) return;
+    [this.complaint, this.complainedAt] = [error.message, now];
+    this.context.toast(error.message);
   }
 
   destroy() {
@@ -500,13 +419,10 @@ export class TimelineView {
     clearTimeout(this.still);
     this.observer.disconnect();
     this.context.theme.removeEventListener?.("change", this.themed);
+    this.context.connection.removeEventListener("state", this.connected);
     this.context.keys?.remove("Time line");
     this.panel.close();
     this.source?.close();
     this.asker.close();
   }
-}
-
-function clamped(value, low, high) {
-  return Math.min(Math.max(value, low), high);
 }

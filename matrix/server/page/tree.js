@@ -31,7 +31,9 @@ function branches(value, level) {
 function rest(value, entries, level) {
   const more = element("li", { class: "tree-more", role: "none" });
   const show = () => more.replaceWith(...entries.slice(SHOWN_ITEMS).map(([key, child]) => item(key, child, level)));
-  more.append(element("button", { class: "button plain", type: "button", onclick: show }, `${entries.length - SHOWN_ITEMS} more`));
+  more.append(
+    element("button", { class: "button plain", type: "button", onclick: show }, `${entries.length - SHOWN_ITEMS} more`),
+  );
   return more;
 }
 
@@ -39,14 +41,16 @@ function item(key, value, level) {
   const name = key === undefined ? [] : [element("span", { class: "tree-key" }, key), ": "];
   if (!isBranch(value)) {
     return element(
-      "li", { role: "treeitem", tabindex: "-1", "aria-level": level },
+      "li",
+      { role: "treeitem", tabindex: "-1", "aria-level": level },
       element("div", { class: "tree-row" }, ...name, leaf(value)),
     );
   }
   const count = Object.keys(value).length;
   const summary = Array.isArray(value) ? `[${count}]` : `{${count}}`;
   const made = element(
-    "li", { role: "treeitem", tabindex: "-1", "aria-level": level, "aria-expanded": "false" },
+    "li",
+    { role: "treeitem", tabindex: "-1", "aria-level": level, "aria-expanded": "false" },
     element("div", { class: "tree-row" }, ...name, element("span", { class: "faint" }, summary)),
   );
   made.children_ = () => branches(value, level + 1);

@@ -6,7 +6,12 @@ import { element } from "./dom.js";
 export const VIEWS = {
   query: { title: "Query", file: "query.js", className: "QueryView" },
   timeline: { title: "Time line", file: "timeline.js", className: "TimelineView", look: "timeline.css" },
-  conversation: { title: "Conversations", file: "conversation.js", className: "ConversationView", look: "conversation.css" },
+  conversation: {
+    title: "Conversations",
+    file: "conversation.js",
+    className: "ConversationView",
+    look: "conversation.css",
+  },
   causes: { title: "Causes", file: "causes.js", className: "CausesView", look: "causes.css" },
   diff: { title: "Compare", file: "diff.js", className: "DiffView", look: "diff.css" },
   live: { title: "Live", file: "live.js", className: "LiveView", look: "live.css" },
@@ -24,10 +29,13 @@ export async function load(name) {
 function lookOf(file) {
   if (!looks.has(file)) {
     const link = element("link", { rel: "stylesheet", href: file });
-    looks.set(file, new Promise((resolve, reject) => {
-      link.onload = resolve;
-      link.onerror = () => reject(new Error(`${file} does not load`));
-    }));
+    looks.set(
+      file,
+      new Promise((resolve, reject) => {
+        link.onload = resolve;
+        link.onerror = () => reject(new Error(`${file} does not load`));
+      }),
+    );
     document.head.append(link);
   }
   return looks.get(file);

@@ -22,11 +22,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from matrix.query.spare import spare_pandas
+from matrix.server.pipes import Inbox, take_pipes, write_all
 from matrix.server.work import memory
 from matrix.server.work.desk import Desk
 from matrix.server.work.order import Order
 from matrix.server.work.refusal import is_memory, out_of_memory, refusal
-from matrix.server.work.wire import Inbox, Kind, packed_fields
+from matrix.server.work.wire import Kind, packed_fields
 
 if TYPE_CHECKING:
     from matrix.store import Store
@@ -38,19 +39,9 @@ RETIRE_BYTES = 512 * 1024 * 1024  # kept behind an order, beside what it had at 
 
 def main() -> None:
     """Work until stdin ends."""
-    orders_in, said_out = _take_pipes()
+    orders_in, said_out = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     Child(Path(sys.argv[1]), int(sys.argv[2]), orders_in, said_out).work()
-
-
-def _take_pipes() -> tuple[int, int]:
-    """The two pipes under other numbers; in their place stdin is empty, and stdout is stderr."""
-    orders_in, said_out = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return orders_in, said_out
 
 
 class Stopped(BaseException):
@@ -106,10 +97,8 @@ class Child:
             self._flush()
 
     def _flush(self) -> None:
-        with self._undisturbed(), memoryview(self._said) as said:
-            place = 0
-            while place < len(said):
-                place += os.write(self._out, said[place:])
+        with self._undisturbed():
+            write_all(self._out, self._said)
         self._said.clear()
 
     def _may(self, size: int) -> bool:

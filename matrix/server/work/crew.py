@@ -12,11 +12,12 @@ from pathlib import Path
 
 import trio
 
+from matrix.server.pipes import Garbled
 from matrix.server.work.job import Job
 from matrix.server.work.lane import Lane
 from matrix.server.work.limits import WorkLimits
 from matrix.server.work.refusal import NOTED, out_of_memory
-from matrix.server.work.wire import Garbled, Kind
+from matrix.server.work.wire import Kind
 from matrix.server.work.worker import Worker, working_process
 
 LOOK_INTERVAL_S = 0.1  # at what is at work: how long, with how much memory

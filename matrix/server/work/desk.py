@@ -15,9 +15,10 @@ import pyarrow as pa
 from matrix.limits import PAGE_BYTES_MAX
 from matrix.server import encode
 from matrix.server.contract import Frame
+from matrix.server.pipes import packed
 from matrix.server.work.order import Order
 from matrix.server.work.refusal import Refused
-from matrix.server.work.wire import Kind, pack_frames, packed, packed_fields
+from matrix.server.work.wire import Kind, pack_frames, packed_fields
 
 ROOM_BYTES = 16 * 1024 * 1024  # asked for at a time, for a file that grows
 _TOO_LARGE = "select fewer columns, or take it as an export"

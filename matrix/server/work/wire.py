@@ -1,23 +1,20 @@
-"""What goes over the pipes between the server and a process that works for it.
+"""What the server and a process that works for it say to each other, over the pipes of ``matrix.server.pipes``.
 
-Each message is a mark, its kind, its length and that many bytes. What a working process sends is looked at as what
-comes from outside: it may run a user's program, and a message that is none is an error, never taken for one. The
-other way goes pickle: the server is trusted.
+What a working process sends is looked at as what comes from outside: it may run a user's program, and a message that
+is none is an error, never taken for one. The other way goes pickle: the server is trusted.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from matrix.limits import WORK_MESSAGE_BYTES_MAX
 from matrix.server.contract import Frame
+from matrix.server.pipes import Garbled, packed
 
-_HEAD = struct.Struct(">4sBI")
-_MARK = b"mtx\x01"
 _FRAME = struct.Struct(">?I")
 
 
@@ -62,15 +59,6 @@ class Message(NamedTuple):
         return sum(map(len, self.frames))
 
 
-class Garbled(Exception):
-    """Bytes that are no message."""
-
-
-def packed(kind: int, body: bytes) -> bytes:
-    """A message, ready to be written."""
-    return _HEAD.pack(_MARK, kind, len(body)) + body
-
-
 def pack_frames(frames: Sequence[Frame]) -> bytes:
     """Frames as one body; text keeps being text."""
     parts = []
@@ -96,27 +84,6 @@ def unpack_frames(body: bytes) -> list[Frame]:
     except (struct.error, UnicodeDecodeError) as error:
         raise Garbled(str(error)) from None
     return frames
-
-
-class Inbox:
-    """Puts messages together from the bytes of a pipe."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The messages that are whole now; ``Garbled`` as soon as it shows that these are none."""
-        self._bytes += data
-        while len(self._bytes) >= _HEAD.size:
-            mark, kind, size = _HEAD.unpack_from(self._bytes)
-            if mark != _MARK or size > WORK_MESSAGE_BYTES_MAX:
-                raise Garbled("no message begins here")
-            end = _HEAD.size + size
-            if len(self._bytes) < end:
-                return
-            body = bytes(memoryview(self._bytes)[_HEAD.size : end])
-            del self._bytes[:end]
-            yield kind, body
 
 
 def message_of(number: int, body: bytes) -> Message:

@@ -7,18 +7,17 @@ import fcntl
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
-import matrix
+from matrix.server.children import open_child
+from matrix.server.pipes import Garbled, Inbox, packed
 from matrix.server.work.memory import COUNTED, data_bytes
 from matrix.server.work.order import Order
-from matrix.server.work.wire import Garbled, Inbox, Kind, Message, message_of, packed
+from matrix.server.work.wire import Kind, Message, message_of
 
 READ_BYTES = 1024 * 1024
 _LOWEST = 19
@@ -91,13 +90,8 @@ class Worker:
 @asynccontextmanager
 async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Worker]:
     """Start a process; behind the block it is dead and reaped."""
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-m", "matrix.server.work.child", str(store.absolute()), str(memory_bytes)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **COUNTED, "PYTHONPATH": _import_path()},
-        process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
-    )
+    arguments = (str(store.absolute()), str(memory_bytes))
+    process = await open_child("matrix.server.work.child", *arguments, environment=COUNTED)
     try:
         assert process.stdout is not None, "it was started with a pipe"
         with contextlib.suppress(OSError):  # a wider pipe only saves turns
@@ -111,9 +105,3 @@ async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Wo
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None, "it was started with pipes"
                 await pipe.aclose()
-
-
-def _import_path() -> str:
-    """Where this process finds modules: the same ``matrix``, and the programs of its user."""
-    home = str(Path(matrix.__file__).parent.parent)
-    return os.pathsep.join(dict.fromkeys([home, *(os.path.abspath(path) for path in sys.path if path)]))

@@ -5,7 +5,7 @@
 import { element } from "../dom.js";
 import { countText, durationText } from "../format.js";
 import { dataText } from "../timeline/panel.js";
-import { family } from "../timeline/paint.js";
+import { family } from "../timeline/marks.js";
 import { roundedText } from "../timeline/scale.js";
 import { PAGE } from "./forest.js";
 
@@ -63,15 +63,14 @@ export class Branches {
       this.isWayFolded = false;
       this.render();
     };
-    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `${count} steps in between`);
+    return offer(`Show ${count} steps in between`, { level: WAY_HEAD + 1, id: "gap", act: show });
   }
 
   #more({ more: node, level, indent }) {
     const count = Math.min(PAGE, node.rest);
     const text = `Show ${count} more${node.rest > count ? ` of ${countText(node.rest)}` : ""}`;
-    const row = element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": level, dataset: { id: `more ${node.event.id}` }, onclick: () => this.#load(node) }, element("span"), element("span"), text);
+    const row = offer(text, { level, id: `more ${node.event.id}`, act: () => this.#load(node) });
     row.style.setProperty("--indent", indent);
-    row.act = () => this.#load(node);
     return row;
   }
 
@@ -90,7 +89,8 @@ export class Branches {
       element("span", { class: "causes-time", title: durationText(event.time) }, roundedText(event.time)),
       element("span", { class: "causes-after faint", title: "since its cause" }, cause ? `+${roundedText(event.time - cause.time)}` : ""),
       element("span", { class: "causes-cell" }, element("span", { class: "causes-twisty", "aria-hidden": "true" }), mark,
-        element("span", { class: "causes-kind" }, event.kind), element("span", { class: "muted causes-who" }, who), element("span", { class: "faint causes-data" }, dataText(event.data, 160))),
+        element("span", { class: "causes-kind" }, event.kind), element("span", { class: "muted causes-who" }, who),
+        element("span", { class: "faint causes-data" }, dataText(event.data, 160))),
       this.#chip(node),
     );
     row.style.setProperty("--indent", indent);
@@ -107,8 +107,11 @@ export class Branches {
   #chip(node) {
     const isBefore = node.isOnWay && node !== this.forest.focus;
     const others = node.total - (isBefore ? 1 : 0);
-    const centre = element("button", { class: "icon-button causes-centre", type: "button", tabindex: "-1", title: "Make this the middle (c)", "aria-label": "Make this event the middle", dataset: { act: "centre" } }, "\u25ce");
-    return element("span", { class: "causes-end" }, (others > 1 || (others > 0 && this.#isOpen(node) === "false")) && element("span", { class: "faint" }, `${countText(others)}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
+    const isTold = others > 1 || (others > 0 && this.#isOpen(node) === "false");
+    const words = `${countText(others)}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`;
+    const attributes = { class: "icon-button causes-centre", type: "button", tabindex: "-1", title: "Make this the middle (c)", "aria-label": "Make this event the middle" };
+    const centre = element("button", { ...attributes, dataset: { act: "centre" } }, "\u25ce");
+    return element("span", { class: "causes-end" }, isTold && element("span", { class: "faint" }, words), centre);
   }
 
   #click(event, node) {
@@ -183,6 +186,12 @@ export class Branches {
     const above = rows.slice(0, rows.indexOf(row)).findLast((other) => Number(other.getAttribute("aria-level")) < level);
     this.#focus(above);
   }
+}
+
+/** A row that shows more when it is asked to. */
+function offer(text, { level, id, act }) {
+  const attributes = { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": level, dataset: { id }, onclick: act };
+  return element("div", attributes, element("span"), element("span"), element("span", {}, text));
 }
 
 function heading(text) {

@@ -28,6 +28,7 @@ export class Failures {
     const total = rows.reduce((sum, row) => sum + row.count, 0);
     this.title.textContent = total ? `${countText(total)} goals failed` : "No goal failed";
     this.groups.replaceChildren(...rows.map((row) => this.#group(row, total, group)));
+    (this.groups.querySelector("[aria-selected=true]") ?? this.groups.firstElementChild)?.setAttribute("tabindex", "0");
     const chosen = rows.find((row) => groupName(row) === group);
     const where = chosen ? ` and name = ${quoted(chosen.name)} and ${chosen.reason === null ? "reason missing" : `reason = ${quoted(chosen.reason)}`}` : "";
     await this.#goals(here + where, GOALS_SHOWN, simulation);
@@ -39,8 +40,9 @@ export class Failures {
     const bar = element("span", { class: "causes-share", "aria-hidden": "true" });
     bar.style.setProperty("--share", row.count / total);
     return element(
-      "div", { class: "causes-group", role: "option", tabindex: isChosen || (!group && row.count === total) ? "0" : "-1", "aria-selected": String(isChosen), onclick: () => this.grouped(isChosen ? "" : name) },
-      bar, element("span", { class: "causes-name" }, row.name), element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"), element("span", { class: "causes-number" }, countText(row.count)),
+      "div", { class: "causes-group", role: "option", tabindex: "-1", "aria-selected": String(isChosen), onclick: () => this.grouped(isChosen ? "" : name) },
+      bar, element("span", { class: "causes-name" }, row.name), element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"),
+      element("span", { class: "causes-number" }, countText(row.count)),
     );
   }
 

@@ -30,14 +30,22 @@ export function bars({ categories, series }, { width, type, isStacked, color, la
   }
   shown.forEach((category, place) => {
     const y = TOP + place * (height + GAP) + GAP / 2;
-    picture.append(svg("text", { class: "chart-name", x: left - 10, y: y + height / 2, "text-anchor": "end", "dominant-baseline": "central" }, cut(category.name, left - 20)));
+    picture.append(
+      svg(
+        "text",
+        { class: "chart-name", x: left - 10, y: y + height / 2, "text-anchor": "end", "dominant-baseline": "central" },
+        cut(category.name, left - 20),
+      ),
+    );
     picture.append(...segments(category, { y, inner, left, series, isStacked, scale, color, type, tell }));
   });
   return picture;
 }
 
 const lengthOf = ({ values }, series, isStacked) =>
-  isStacked ? series.reduce((sum, name) => sum + Math.max(0, values.get(name) ?? 0), 0) : Math.max(...series.map((name) => values.get(name) ?? 0));
+  isStacked
+    ? series.reduce((sum, name) => sum + Math.max(0, values.get(name) ?? 0), 0)
+    : Math.max(...series.map((name) => values.get(name) ?? 0));
 
 function segments(category, { y, inner, left, series, isStacked, scale, color, type, tell }) {
   const made = [];
@@ -49,7 +57,15 @@ function segments(category, { y, inner, left, series, isStacked, scale, color, t
     const at = isStacked ? y : y + place * inner;
     const wide = Math.max(value === 0 ? 0 : 1, scale(value));
     const words = `${category.name}${series.length > 1 ? ` \u00b7 ${name}` : ""}: ${cellText(value, type)}`;
-    const bar = svg("rect", { class: "chart-bar", x, y: at, width: wide, height: inner - (isStacked ? 0 : 1), rx: 2, style: { fill: color(name, place) } });
+    const bar = svg("rect", {
+      class: "chart-bar",
+      x,
+      y: at,
+      width: wide,
+      height: inner - (isStacked ? 0 : 1),
+      rx: 2,
+      style: { fill: color(name, place) },
+    });
     bar.addEventListener("pointermove", (event) => tell(words, event));
     bar.addEventListener("pointerleave", () => tell(""));
     made.push(bar);
@@ -57,10 +73,13 @@ function segments(category, { y, inner, left, series, isStacked, scale, color, t
     else x += wide;
     sum += value;
   });
-  if (isStacked) made.push(valueText(x, y + inner / 2, cellText(Number.isInteger(sum) ? sum : Number(sum.toPrecision(12)), type)));
+  if (isStacked)
+    made.push(valueText(x, y + inner / 2, cellText(Number.isInteger(sum) ? sum : Number(sum.toPrecision(12)), type)));
   return made;
 }
 
-const valueText = (x, y, text) => svg("text", { class: "chart-value", x: x + 6, y, "dominant-baseline": "central" }, text);
+const valueText = (x, y, text) =>
+  svg("text", { class: "chart-value", x: x + 6, y, "dominant-baseline": "central" }, text);
 
-const cut = (text, width) => (text.length * 7.2 > width ? `${text.slice(0, Math.max(3, Math.floor(width / 7.2) - 1))}\u2026` : text);
+const cut = (text, width) =>
+  text.length * 7.2 > width ? `${text.slice(0, Math.max(3, Math.floor(width / 7.2) - 1))}\u2026` : text;

@@ -16,12 +16,18 @@ export function shapeOf(result, text) {
   const time = /\bper\b/.test(text) ? columns.findIndex(({ name }) => name === "time") : -1;
   const count = time >= 0 ? time : keyCount(columns, text);
   const keys = columns.slice(0, count).map((column, place) => place);
-  const values = columns.map((column, place) => place).filter((place) => place >= count && place !== time && NUMBERS.has(columns[place].type));
+  const values = columns
+    .map((column, place) => place)
+    .filter((place) => place >= count && place !== time && NUMBERS.has(columns[place].type));
   if (values.length === 0 || (time < 0 && keys.length === 0)) return undefined;
   return { x: time >= 0 ? time : undefined, keys, values };
 }
 
-const isFunnel = (columns) => ({ x: undefined, keys: [1], values: columns.map((c, place) => place).filter((place) => place > 1 && NUMBERS.has(columns[place].type)) });
+const isFunnel = (columns) => ({
+  x: undefined,
+  keys: [1],
+  values: columns.map((c, place) => place).filter((place) => place > 1 && NUMBERS.has(columns[place].type)),
+});
 
 /** How many columns stand before the numbers: as the text says, else up to the last that is no number. */
 function keyCount(columns, text) {

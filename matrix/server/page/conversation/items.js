@@ -40,7 +40,7 @@ export function itemsOf(events) {
 /** Runs of one kind of marks or goals become one item {type: "run", items}, which unfolds. */
 function gathered(items) {
   const found = [];
-  for (let from = 0; from < items.length; ) {
+  for (let from = 0; from < items.length;) {
     let to = from + 1;
     if (GATHERED.has(items[from].type)) while (to < items.length && items[to].event.kind === items[from].event.kind) to += 1;
     if (to - from < RUN) found.push(...items.slice(from, to));
@@ -66,7 +66,11 @@ function joined(items) {
   let before;
   for (const item of items) {
     const isMessage = item.type === "message";
-    item.goesOn = isMessage && before?.type === "message" && before.event.agent === item.event.agent && String(before.event.to) === String(item.event.to);
+    item.goesOn =
+      isMessage &&
+      before?.type === "message" &&
+      before.event.agent === item.event.agent &&
+      String(before.event.to) === String(item.event.to);
     before = item;
   }
   return items;

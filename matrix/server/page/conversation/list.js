@@ -26,9 +26,15 @@ export class ConversationList {
     this.scroller.destroy();
   }
 
-  /** Take in what there is; `simulations`: id -> {name, …}; `outcomes`: id -> counts by status. */
-  take(result, { simulations, outcomes, isOfMany }) {
-    Object.assign(this, { result, simulations, outcomes, isOfMany });
+  /** How goals came out, by simulation: it comes when the list stands already. */
+  tell(outcomes) {
+    this.outcomes = outcomes;
+    for (const row of [...this.scroller.drawn.keys()]) this.scroller.refresh(row);
+  }
+
+  /** Take in what there is; `simulations`: id -> {name, …}; `isOfMany`: from several simulations. */
+  take(result, { simulations, isOfMany }) {
+    Object.assign(this, { result, simulations, isOfMany, outcomes: undefined });
     this.texts = undefined;
     this.people = this.#known();
     this.arrange({ search: "", order: "first" });
@@ -37,7 +43,8 @@ export class ConversationList {
   /** Where there are few agents, each has one colour in the whole list. */
   #known() {
     const ids = new Set();
-    for (let row = 0; row < this.result.length && ids.size <= FEW; row += 1) for (const id of receivers(this.result.get(row, "agents"))) ids.add(id);
+    for (let row = 0; row < this.result.length && ids.size <= FEW; row += 1)
+      for (const id of receivers(this.result.get(row, "agents"))) ids.add(id);
     return ids.size <= FEW ? new People(ids) : undefined;
   }
 
@@ -103,12 +110,26 @@ export class ConversationList {
     const isChosen = get("id") === this.chosen;
     const made = element(
       "div",
-      { class: "conversation-row", role: "option", id: `conversation-${place}`, onclick: () => this.onChoose(get("id"), get("simulation")) },
-      element("span", { class: "avatars" }, agents.slice(0, agents.length > 3 ? 2 : 3).map((id) => people.avatar(id, { small: true })), agents.length > 3 && element("span", { class: "avatar small more" }, `+${agents.length - 2}`)),
+      {
+        class: "conversation-row",
+        role: "option",
+        id: `conversation-${place}`,
+        onclick: () => this.onChoose(get("id"), get("simulation")),
+      },
+      element(
+        "span",
+        { class: "avatars" },
+        agents.slice(0, agents.length > 3 ? 2 : 3).map((id) => people.avatar(id, { small: true })),
+        agents.length > 3 && element("span", { class: "avatar small more" }, `+${agents.length - 2}`),
+      ),
       element(
         "span",
         { class: "row-words" },
-        element("span", { class: "row-title", title: agents.join(", ") }, this.isOfMany ? this.#ofMany(get("simulation"), agents) : fewNames(agents, 3)),
+        element(
+          "span",
+          { class: "row-title", title: agents.join(", ") },
+          this.isOfMany ? this.#ofMany(get("simulation"), agents) : fewNames(agents, 3),
+        ),
         element("span", { class: "row-facts" }, this.#facts(get)),
       ),
       element("span", { class: "row-count", title: "messages" }, countText(Number(get("messages")))),
@@ -131,7 +152,12 @@ export class ConversationList {
   #facts(get) {
     const facts = [element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`)];
     const counts = this.isOfMany ? this.outcomes?.get(get("simulation")) : undefined;
-    for (const [status, look] of [["succeeded", "good"], ["failed", "bad"], ["cancelled", "cancelled"], ["running", "running"]]) {
+    for (const [status, look] of [
+      ["succeeded", "good"],
+      ["failed", "bad"],
+      ["cancelled", "cancelled"],
+      ["running", "running"],
+    ]) {
       if (counts?.[status]) facts.push(element("span", { class: `outcome ${look}` }, `${counts[status]} ${status}`));
     }
     return facts;

@@ -40,7 +40,9 @@ export function shortText(value) {
   const values = Array.isArray(value) ? value.map((item) => ["", item]) : Object.entries(value);
   if (values.length === 0) return "none";
   if (values.length > 8 || !values.every(([, item]) => isScalar(item))) return undefined;
-  const text = values.map(([name, item]) => (name ? `${name} ${scalarText(item)}` : scalarText(item))).join(Array.isArray(value) ? ", " : " · ");
+  const text = values
+    .map(([name, item]) => (name ? `${name} ${scalarText(item)}` : scalarText(item)))
+    .join(Array.isArray(value) ? ", " : " · ");
   return text.length <= LONG ? text : undefined;
 }
 
@@ -57,7 +59,13 @@ export function fieldList(fields) {
     "span",
     { class: "fields" },
     fields.map(([name, text, type]) =>
-      element("span", { class: `field-pair of-${type}` }, element("span", { class: "field-name" }, name), " ", element("span", { class: "field-value" }, text)),
+      element(
+        "span",
+        { class: `field-pair of-${type}` },
+        element("span", { class: "field-name" }, name),
+        " ",
+        element("span", { class: "field-value" }, text),
+      ),
     ),
   );
 }

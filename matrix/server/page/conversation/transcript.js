@@ -32,27 +32,37 @@ export class Transcript {
   }
 
   /** Show events. `agents`: who takes part; `people`: their colours; `isPair`: two who talk to each other, side by side. */
-  take(events, { agents, people, isPair, next, found = "" }) {
+  take(events, { agents, people, isPair, next, found = "", isAgain = false }) {
     const here = new Set(agents ?? []);
     if (here.size === 0) for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
     this.all = itemsOf(events);
     this.next = next;
-    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, found, left: isPair ? leftOf(this.all) : undefined });
-    this.state.open.clear();
+    Object.assign(this.state, {
+      people: people ?? new People(here),
+      isPair,
+      privately: !isPair && events.some(({ to }) => receivers(to).length > 1),
+      everyone: here.size,
+      found,
+      left: isPair ? leftOf(this.all) : undefined,
+    });
+    const wasAtEnd = isAgain && this.scroller.isAtEnd;
+    if (!isAgain) this.state.open.clear();
     this.scroller.box.classList.toggle("is-pair", isPair);
-    this.#arrange();
+    this.#arrange({ keep: isAgain, grows: isAgain });
+    if (wasAtEnd) this.scroller.reveal(this.items.length - 1);
   }
 
   /** More events behind those that are shown. */
   append(events, { next }) {
     this.all = [...this.all, ...itemsOf(events)];
     this.next = next;
-    this.#arrange({ keep: true });
+    this.#arrange({ keep: true, grows: true });
   }
 
   /** Leave out kinds of items: a set of types. */
   hide(types) {
-    this.hidden = types;
+    if ([...types].sort().join() === [...this.hidden].sort().join()) return;
+    this.hidden = new Set(types);
     this.#arrange({ keep: true });
     if (this.places.has(this.state.chosen)) this.scroller.reveal(this.places.get(this.state.chosen));
   }
@@ -78,14 +88,17 @@ export class Transcript {
 
   /** Scroll to the first item in which the text that was looked for is said. */
   revealText() {
-    const place = this.items.findIndex(({ type, event }) => type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)));
+    const place = this.items.findIndex(
+      ({ type, event }) => type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)),
+    );
     if (place >= 0) this.scroller.reveal(place, { middle: true });
   }
 
   act(what, event) {
     if (what === "details") this.context.openEvent(event.id);
     if (what === "causes") this.context.navigate("causes", { id: event.id });
-    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: event.time, seq: event.seq, agent: event.agent });
+    if (what === "timeline")
+      this.context.navigate("timeline", { simulation: event.simulation, at: event.time, seq: event.seq, agent: event.agent });
   }
 
   #arrange(options) {
@@ -96,7 +109,9 @@ export class Transcript {
       if (item.ended) this.places.set(item.ended.id, place);
       if (item.items) for (const one of item.items) this.places.set(one.id, place);
     });
+    const hadFocus = this.scroller.box.contains(document.activeElement);
     this.scroller.show(this.items.length + (this.next === undefined ? 0 : 1), options);
+    if (hadFocus) (this.scroller.elementOf(this.places.get(this.state.chosen)) ?? this.scroller.box).focus({ preventScroll: true });
   }
 
   #render(row) {

@@ -43,7 +43,8 @@ function text(value) {
 /** Two texts as pieces: {one: [[text, isOnlyHere]], other: […]}. Long texts differ as a whole. */
 export function wordChanges(one, other) {
   const [before, after] = [pieces(one), pieces(other)];
-  if (before.length + after.length > WORDS_MOST || before.length < 3 || after.length < 3) return { one: [[one, true]], other: [[other, true]] };
+  if (before.length + after.length > WORDS_MOST || before.length < 3 || after.length < 3)
+    return { one: [[one, true]], other: [[other, true]] };
   const pairs = common(before, after);
   const shared = [new Set(pairs.map(([x]) => x)), new Set(pairs.map(([, y]) => y))];
   if (pairs.length * 3 < Math.max(before.length, after.length)) return { one: [[one, true]], other: [[other, true]] };

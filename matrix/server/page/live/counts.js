@@ -19,7 +19,7 @@ export class Counts {
     this.runs = [];
     this.rates = [];
     this.ended = undefined;
-    this.#seed().finally(() => this.#go());
+    this.#go().then(() => this.#seed());
   }
 
   /** The rates of the last two minutes, out of the log. */
@@ -29,7 +29,9 @@ export class Counts {
     const options = { params: simulation ? { simulation } : undefined, signal: this.stopping.signal };
     try {
       const found = (await this.connection.query(`events where ${where}wall > now - ${SAMPLES}s | count per 1s of wall`, options)).rows();
-      this.rates = seconds(found, performance.now());
+      const before = seconds(found, performance.now());
+      this.rates = [...before.slice(0, before.length - this.rates.length), ...this.rates].slice(-SAMPLES);
+      this.onChange();
     } catch {
       // Without them the curve begins now.
     }
@@ -68,7 +70,11 @@ export class Counts {
     const runs = simulation ? "simulations where id = $simulation" : "simulations | sort start desc | limit 12";
     // How it stands is asked first: what is counted after the end is complete.
     this.runs = (await this.connection.query(runs, options)).rows();
-    const [kinds, goals, agents] = await Promise.all([`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map((text) => this.connection.query(text, options)));
+    const [kinds, goals, agents] = await Promise.all(
+      [`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map((text) =>
+        this.connection.query(text, options),
+      ),
+    );
     this.kinds = kinds.rows().sort((a, b) => b.count - a.count);
     this.goals = Object.fromEntries(goals.rows().map(({ status, count }) => [status, count]));
     this.agents = Object.fromEntries(agents.rows().map(({ status, count }) => [status, count]));

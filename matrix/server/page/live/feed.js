@@ -10,11 +10,12 @@ const ROWS_KEPT = 2_000;
 const DRAWN_EVERY_MS = 120;
 const BEHIND_MS = 2_000; // a follower that is further behind begins again at what is new
 const CAUGHT_UP_MS = 1_000;
+const FULL = 500; // rows in a batch from which on there is more where it came from
 
-/** `onChange()` whenever there is something to draw, `onSchema()` once the columns are known. State: "starting", "live", "behind", "paused", "ended", "failed". */
+/** `onChange()` whenever there is something to draw, `onBegun()` once the watch has its place in the log. State: "starting", "live", "behind", "paused", "ended", "failed". */
 export class Feed {
-  constructor(connection, text, { onChange, onSchema }) {
-    Object.assign(this, { connection, text, onChange, onSchema });
+  constructor(connection, text, { onChange, onBegun }) {
+    Object.assign(this, { connection, text, onChange, onBegun });
     this.state = "starting";
     this.rows = [];
     this.columns = [];
@@ -24,6 +25,9 @@ export class Feed {
     this.isSample = false;
     this.mustTakeAll = false;
     this.problem = undefined;
+    // What was written during a break is old when it comes, and none of it is to be left out.
+    this.broken = () => connection.state !== "open" && this.state === "live" && (this.mustTakeAll = true);
+    connection.addEventListener?.("state", this.broken);
   }
 
   /** Begin: at what is new, or `after` a position. */
@@ -31,7 +35,7 @@ export class Feed {
     this.stopping?.abort();
     const stopping = new AbortController();
     this.stopping = stopping;
-    this.#become(after === undefined ? "starting" : "behind");
+    this.#become(after !== undefined ? "behind" : this.isSample ? "live" : "starting");
     const options = {
       after,
       signal: stopping.signal,
@@ -50,6 +54,7 @@ export class Feed {
   }
 
   stop() {
+    this.connection.removeEventListener?.("state", this.broken);
     this.stopping?.abort();
   }
 
@@ -93,15 +98,21 @@ export class Feed {
   }
 
   #schema(columns) {
-    const isFirst = this.columns.length === 0;
     this.columns = columns;
     this.places = new Map(columns.map(({ name }, place) => [name, place]));
-    if (isFirst) this.onSchema?.();
+    this.times = columns.flatMap(({ type }, place) => (type === "time" ? [place] : []));
     if (this.state === "starting") this.#become("live");
   }
 
-  #note(position, stopping) {
+  #place(position) {
+    const isFirst = this.position === undefined;
     this.position = position;
+    if (isFirst) this.onBegun?.();
+  }
+
+  #note(position, stopping) {
+    if (stopping.signal.aborted) return;
+    this.#place(position);
     if (this.state === "paused") stopping.abort();
     else if (this.state === "behind") this.#become("live");
     this.lag = 0;
@@ -109,12 +120,16 @@ export class Feed {
   }
 
   #take(rows, position, stopping) {
-    if (position !== undefined) this.position = position;
+    // What an ended watch still had in hand comes again from the next one.
+    if (stopping.signal.aborted) return undefined;
+    if (position !== undefined) this.#place(position);
     this.taken += rows.length;
-    this.rows = [...this.rows, ...rows.slice(-ROWS_KEPT)].slice(-ROWS_KEPT);
+    const fresh = rows.slice(-ROWS_KEPT);
+    for (const row of fresh) for (const place of this.times) row[place] = row[place] === null ? null : timeValue(row[place]);
+    this.rows = [...this.rows, ...fresh].slice(-ROWS_KEPT);
     this.#measure(rows.at(-1));
     if (this.state === "paused") stopping.abort();
-    else if (this.#isTooLate()) {
+    else if (rows.length >= FULL && this.#isTooLate()) {
       this.isSample = true;
       this.start();
       return undefined;
@@ -127,7 +142,7 @@ export class Feed {
   #measure(row) {
     const wall = row && this.value(row, "wall");
     if (wall === undefined || wall === null) return;
-    this.lag = Math.max(0, Date.now() - (typeof wall === "string" ? timeValue(wall) : Number(wall)) / 1000);
+    this.lag = Math.max(0, Date.now() - Number(wall) / 1000);
     if (this.lag >= CAUGHT_UP_MS) return;
     this.mustTakeAll = false;
     if (this.state === "behind") this.#become("live");

@@ -59,17 +59,29 @@ export class LiveTable {
   }
 
   #heads() {
-    const names = this.isOfEvents ? ["time", ...(this.hasSimulation ? ["simulation"] : []), "agent", "kind", "to", "what"] : this.feed.columns.map(({ name }) => name);
-    const right = new Set(this.isOfEvents ? ["time"] : this.feed.columns.filter(({ type }) => isRightAligned(type)).map(({ name }) => name));
-    this.head.replaceChildren(...names.map((name) => element("span", { role: "columnheader", class: right.has(name) ? "numeric" : "" }, name)));
-    const columns = this.isOfEvents ? `84px ${this.hasSimulation ? "minmax(50px, 110px) " : ""}minmax(110px, 0.8fr) minmax(110px, 0.8fr) minmax(80px, 0.7fr) minmax(0, 2fr)` : `repeat(${names.length}, minmax(0, 1fr))`;
+    const names = this.isOfEvents
+      ? ["time", ...(this.hasSimulation ? ["simulation"] : []), "agent", "kind", "to", "what"]
+      : this.feed.columns.map(({ name }) => name);
+    const right = new Set(
+      this.isOfEvents ? ["time"] : this.feed.columns.filter(({ type }) => isRightAligned(type)).map(({ name }) => name),
+    );
+    this.head.replaceChildren(
+      ...names.map((name) => element("span", { role: "columnheader", class: right.has(name) ? "numeric" : "" }, name)),
+    );
+    const columns = this.isOfEvents
+      ? `84px ${this.hasSimulation ? "minmax(50px, 110px) " : ""}minmax(110px, 0.8fr) minmax(110px, 0.8fr) minmax(80px, 0.7fr) minmax(0, 2fr)`
+      : `repeat(${names.length}, minmax(0, 1fr))`;
     this.head.parentElement.style.setProperty("--columns", columns);
   }
 
   #row(place) {
     const row = this.shown[this.shown.length - 1 - place];
     const cells = this.isOfEvents ? this.#eventCells(row) : this.#cells(row);
-    return element("div", { class: `live-row${place < this.fresh ? " is-fresh" : ""}`, role: "row", tabindex: "-1", onclick: () => this.#open(row) }, cells.map((cell) => element("span", { role: "cell", class: cell.look ?? "", title: cell.title }, cell.shown)));
+    return element(
+      "div",
+      { class: `live-row${place < this.fresh ? " is-fresh" : ""}`, role: "row", tabindex: "-1", onclick: () => this.#open(row) },
+      cells.map((cell) => element("span", { role: "cell", class: cell.look ?? "", title: cell.title }, cell.shown)),
+    );
   }
 
   #eventCells(row) {
@@ -83,7 +95,12 @@ export class LiveTable {
     return [
       { shown: glanceText(get("time")), look: "numeric faint" },
       ...(this.hasSimulation ? [{ shown: get("simulation"), look: "faint clipped" }] : []),
-      { shown: agent ? [this.people.avatar(agent, { small: true }), this.people.name(agent)] : element("span", { class: "faint" }, "the simulation"), look: "agent-cell" },
+      {
+        shown: agent
+          ? [this.people.avatar(agent, { small: true }), this.people.name(agent)]
+          : element("span", { class: "faint" }, "the simulation"),
+        look: "agent-cell",
+      },
       { shown: get("kind"), look: `mono ${look(get("kind"))}` },
       { shown: fewNames(to, 2), title: to.join(", "), look: "muted clipped" },
       { shown: what.slice(0, 300), look: "clipped" },
@@ -100,7 +117,10 @@ export class LiveTable {
   #open(row) {
     const id = this.feed.value(row, "id");
     if (this.isOfEvents && id) this.context.openEvent(id);
-    else this.context.openRow?.({ title: "Row", entries: this.feed.columns.map(({ name, type }, place) => [name, row[place], type]).filter(([name, value]) => name !== "data" && value !== null), data: this.feed.value(row, "data") });
+    else {
+      const named = Object.fromEntries(this.feed.columns.map(({ name }, place) => [name, row[place]]));
+      this.context.openRow({ columns: this.feed.columns, row: named, number: this.feed.rows.indexOf(row) });
+    }
   }
 
   #key(event) {

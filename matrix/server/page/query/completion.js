@@ -12,10 +12,21 @@ export class Completion {
     this.connection = connection;
     this.items = [];
     this.chosen = -1;
-    this.list = element("ul", { class: "completion", role: "listbox", id: "completion", "aria-label": "What may come next", hidden: true });
+    this.list = element("ul", {
+      class: "completion",
+      role: "listbox",
+      id: "completion",
+      "aria-label": "What may come next",
+      hidden: true,
+    });
     editor.box.append(this.list);
     const { area } = editor;
-    for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", "completion"], ["aria-expanded", "false"]]) {
+    for (const [name, value] of [
+      ["role", "combobox"],
+      ["aria-autocomplete", "list"],
+      ["aria-controls", "completion"],
+      ["aria-expanded", "false"],
+    ]) {
       area.setAttribute(name, value);
     }
     area.addEventListener("blur", () => this.close());
@@ -47,7 +58,8 @@ export class Completion {
     const at = area.selectionStart;
     try {
       const items = await this.connection.complete(text, toCodePoints(text, at), { signal });
-      if (!signal.aborted && area.value === text && area.selectionStart === at && document.activeElement === area) this.#show(items, text, at);
+      if (!signal.aborted && area.value === text && area.selectionStart === at && document.activeElement === area)
+        this.#show(items, text, at);
     } catch {
       if (!signal.aborted) this.close(); // one that was overtaken must not close the list of the next
     }
@@ -136,7 +148,8 @@ export class Completion {
 
 const row = (item, place) =>
   element(
-    "li", { role: "option", id: `completion-${place}`, "aria-selected": "false" },
+    "li",
+    { role: "option", id: `completion-${place}`, "aria-selected": "false" },
     element("span", { class: `completion-text kind-${item.kind}` }, item.text),
     element("span", { class: "completion-detail" }, item.detail),
   );

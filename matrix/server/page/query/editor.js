@@ -19,8 +19,14 @@ export class Editor {
     this.place = undefined;
     this.copy = element("pre", { class: "editor-copy", "aria-hidden": "true" });
     this.area = element("textarea", {
-      class: "editor-area", rows: "1", spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off",
-      "aria-label": "Query", placeholder: "agents where goal succeeded | count by role",
+      class: "editor-area",
+      rows: "1",
+      spellcheck: "false",
+      autocapitalize: "off",
+      autocomplete: "off",
+      autocorrect: "off",
+      "aria-label": "Query",
+      placeholder: "agents where goal succeeded | count by role",
     });
     this.box = element("div", { class: "editor" }, this.copy, this.area);
     host.append(this.box);
@@ -93,7 +99,13 @@ export class Editor {
       const cuts = [at, ...bounds.filter((bound) => bound > at && bound < at + piece.length), at + piece.length];
       for (let place = 0; place < cuts.length - 1; place += 1) {
         const isWrong = bounds.length === 2 && cuts[place] >= bounds[0] && cuts[place + 1] <= bounds[1];
-        made.push(element("span", { class: `${name ? `syntax-${name}` : ""}${isWrong ? " wrong" : ""}` }, text.slice(cuts[place], cuts[place + 1])));
+        made.push(
+          element(
+            "span",
+            { class: `${name ? `syntax-${name}` : ""}${isWrong ? " wrong" : ""}` },
+            text.slice(cuts[place], cuts[place + 1]),
+          ),
+        );
       }
       at += piece.length;
     }

@@ -13,9 +13,17 @@ export class Json {
   constructor(host) {
     this.text = element("pre", { class: "json-text" });
     this.more = element("div", { class: "json-more" });
-    this.box = element("div", { class: "json", tabindex: "0", "aria-label": "JSON", role: "region" }, this.text, this.more);
+    this.box = element(
+      "div",
+      { class: "json", tabindex: "0", "aria-label": "JSON", role: "region" },
+      this.text,
+      this.more,
+    );
     host.append(this.box);
-    this.watching = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && this.#page(), { root: this.box, rootMargin: "400px" });
+    this.watching = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && this.#page(), {
+      root: this.box,
+      rootMargin: "400px",
+    });
     this.watching.observe(this.more);
   }
 
@@ -46,15 +54,22 @@ export class Json {
     const end = Math.min(this.next + PAGE, this.result.length);
     this.text.append(...coloured(`${Json.textOf(this.result, this.next, end)}\n`));
     this.next = end;
-    this.more.textContent = end < this.result.length ? `${countText(end)} of ${countText(this.result.length)} rows` : `${countText(end)} rows`;
-    if (end < this.result.length) requestAnimationFrame(() => this.more.getBoundingClientRect().top < this.box.getBoundingClientRect().bottom && this.#page());
+    this.more.textContent =
+      end < this.result.length
+        ? `${countText(end)} of ${countText(this.result.length)} rows`
+        : `${countText(end)} rows`;
+    if (end < this.result.length)
+      requestAnimationFrame(
+        () => this.more.getBoundingClientRect().top < this.box.getBoundingClientRect().bottom && this.#page(),
+      );
   }
 }
 
 /** A row as the protocol's JSON has it. */
 function plain(result, row) {
   const made = result.row(row);
-  for (const { name, type } of result.columns) if (type === "time" && made[name] !== null) made[name] = timeText(made[name]);
+  for (const { name, type } of result.columns)
+    if (type === "time" && made[name] !== null) made[name] = timeText(made[name]);
   return made;
 }
 

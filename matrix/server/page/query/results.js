@@ -15,19 +15,35 @@ export class Results {
   constructor(host, context) {
     this.context = context;
     this.tab = "table";
-    this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "The answer as" }, Object.entries(TABS).map(([name, title]) => this.#tabOf(name, title)));
+    this.tabs = element(
+      "div",
+      { class: "tabs", role: "tablist", "aria-label": "The answer as" },
+      Object.entries(TABS).map(([name, title]) => this.#tabOf(name, title)),
+    );
     this.state = element("div", { class: "answer-state", role: "status", "aria-live": "polite" });
     this.actions = element("div", { class: "answer-actions" });
     this.notices = element("div", { class: "notices", hidden: true });
     this.loading = element("div", { class: "loading", hidden: true });
     this.panel = element("div", { class: "answer-panel", role: "tabpanel", id: "answer-panel" });
-    this.head = element("div", { class: "answer-head" }, this.tabs, this.state, element("span", { class: "spring" }), this.actions);
+    this.head = element(
+      "div",
+      { class: "answer-head" },
+      this.tabs,
+      this.state,
+      element("span", { class: "spring" }),
+      this.actions,
+    );
     host.append(this.head, this.loading, this.notices, this.panel);
     this.tabs.addEventListener("keydown", (event) => this.#tabKey(event));
     context.keys.add("Table", [
-      { keys: "j k", label: "next and previous row" }, { keys: "Enter", label: "details of the row" }, { keys: "c", label: "copy the cell" }, { keys: "G", label: "last row" },
-      { keys: "1", label: "Table", run: () => this.#choose("table") }, { keys: "2", label: "Chart", run: () => this.#choose("chart") },
-      { keys: "3", label: "JSON", run: () => this.#choose("json") }, { keys: "4", label: "How it was found", run: () => this.#choose("explain") },
+      { keys: "j k", label: "next and previous row" },
+      { keys: "Enter", label: "details of the row" },
+      { keys: "c", label: "copy the cell" },
+      { keys: "G", label: "last row" },
+      { keys: "1", label: "Table", run: () => this.#choose("table") },
+      { keys: "2", label: "Chart", run: () => this.#choose("chart") },
+      { keys: "3", label: "JSON", run: () => this.#choose("json") },
+      { keys: "4", label: "How it was found", run: () => this.#choose("explain") },
     ]);
   }
 
@@ -76,9 +92,11 @@ export class Results {
     this.#stop();
     this.result = result;
     this.state.replaceChildren(
-      element("strong", {}, result.length === 1 ? "1 row" : `${countText(result.length)} rows`), ` in ${secondsText(result.seconds)}`,
+      element("strong", {}, result.length === 1 ? "1 row" : `${countText(result.length)} rows`),
+      ` in ${secondsText(result.seconds)}`,
     );
-    if (result.bytes > 10_000_000) this.state.append(element("span", { class: "faint" }, `, ${bytesText(result.bytes)}`));
+    if (result.bytes > 10_000_000)
+      this.state.append(element("span", { class: "faint" }, `, ${bytesText(result.bytes)}`));
     this.#notices(result.notices);
     this.#actions();
     const canDraw = shapeOf(result, this.text) !== undefined;
@@ -90,7 +108,7 @@ export class Results {
 
   stopped() {
     this.#stop();
-    this.state.textContent = "Stopped";
+    this.state.textContent = this.result?.length ? `Stopped after ${countText(this.result.length)} rows` : "Stopped";
     if (this.result) this.#actions();
   }
 
@@ -123,7 +141,17 @@ export class Results {
 
   #tabOf(name, title) {
     return element(
-      "button", { class: "tab", type: "button", role: "tab", "aria-selected": "false", "aria-controls": "answer-panel", tabindex: "-1", dataset: { tab: name }, onclick: () => this.#choose(name) },
+      "button",
+      {
+        class: "tab",
+        type: "button",
+        role: "tab",
+        "aria-selected": "false",
+        "aria-controls": "answer-panel",
+        tabindex: "-1",
+        dataset: { tab: name },
+        onclick: () => this.#choose(name),
+      },
       title,
     );
   }
@@ -155,7 +183,9 @@ export class Results {
   #running() {
     const seconds = (performance.now() - this.begun) / 1000;
     if (seconds < 0.3 || this.result?.length) return;
-    this.state.textContent = this.isWaiting ? `Waiting behind other queries, ${secondsText(seconds)}` : `Running, ${secondsText(seconds)}`;
+    this.state.textContent = this.isWaiting
+      ? `Waiting behind other queries, ${secondsText(seconds)}`
+      : `Running, ${secondsText(seconds)}`;
   }
 
   #stop() {
@@ -191,7 +221,14 @@ export class Results {
   #table() {
     this.panel.replaceChildren();
     if (this.result.length === 0 && this.loading.hidden) {
-      this.panel.append(element("div", { class: "empty" }, element("strong", {}, "No rows"), "The query is right, and nothing matches. \u201cHow\u201d tells which part let nothing pass."));
+      this.panel.append(
+        element(
+          "div",
+          { class: "empty" },
+          element("strong", {}, "No rows"),
+          "The query is right, and nothing matches. \u201cHow\u201d tells which part let nothing pass.",
+        ),
+      );
       return;
     }
     this.shown = new Table(this.panel, {
@@ -228,10 +265,16 @@ export class Results {
       const text = this.text.replace(/^\s*explain\b/, "");
       const result = await this.context.connection.explain(text, { signal });
       if (this.tab !== "explain") return;
-      this.shown = new Table(this.panel, { onOpen: () => {}, onCopy: (row, column) => this.#copy(this.shown.fullText(row, column), "Copied the cell") });
+      this.shown = new Table(this.panel, {
+        onOpen: () => {},
+        onCopy: (row, column) => this.#copy(this.shown.fullText(row, column), "Copied the cell"),
+      });
       this.shown.show(result);
     } catch (error) {
-      if (!signal.aborted) this.panel.replaceChildren(element("div", { class: "trouble", role: "alert" }, element("strong", {}, error.message), error.hint));
+      if (!signal.aborted)
+        this.panel.replaceChildren(
+          element("div", { class: "trouble", role: "alert" }, element("strong", {}, error.message), error.hint),
+        );
     } finally {
       if (!signal.aborted) this.loading.hidden = true;
     }
@@ -244,10 +287,16 @@ export class Results {
 
   #actions() {
     const files = element(
-      "select", { class: "field", "aria-label": "Save as a file", onchange: (event) => this.#save(event.target) },
-      element("option", { value: "" }, "Save as\u2026"), Object.entries(FILES).map(([name, title]) => element("option", { value: name }, title)),
+      "select",
+      { class: "field", "aria-label": "Save as a file", onchange: (event) => this.#save(event.target) },
+      element("option", { value: "" }, "Save as\u2026"),
+      Object.entries(FILES).map(([name, title]) => element("option", { value: name }, title)),
     );
-    const link = element("button", { class: "button plain", type: "button", onclick: () => this.#copy(window.location.href, "Copied the link") }, "Copy link");
+    const link = element(
+      "button",
+      { class: "button plain", type: "button", onclick: () => this.#copy(window.location.href, "Copied the link") },
+      "Copy link",
+    );
     this.actions.replaceChildren(link, files);
   }
 
@@ -279,6 +328,6 @@ export class Results {
       this.context.openEvent(result.get(row, "id"));
       return;
     }
-    this.context.openRow({ relation: /^\s*(\w+)/.exec(this.text)?.[1] ?? "", columns: result.columns, row: result.row(row), number: row });
+    this.context.openRow({ columns: result.columns, row: result.row(row), number: row });
   }
 }

@@ -23,7 +23,7 @@ const PIECES = [
 export function pieces(text) {
   const made = [];
   let plain = "";
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const [name, found] = next(text, at);
     if (found === "") {
       plain += text[at];

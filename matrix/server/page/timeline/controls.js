@@ -2,6 +2,7 @@
 
 import { element } from "../dom.js";
 import { countText } from "../format.js";
+import { LANES_MAX } from "./lanes.js";
 
 const SIMULATIONS_MAX = 1000;
 const ROLES_MAX = 500;
@@ -33,11 +34,11 @@ export class Controls {
   }
 
   #zoom() {
-    const middle = () => (this.timeline.range.from + this.timeline.range.to) / 2;
+    const middle = () => this.timeline.sight.middle;
     const button = (text, title, act) => element("button", { class: "icon-button", type: "button", title, "aria-label": title, onclick: () => this.timeline.view && act() }, text);
     return [
-      button("\u2212", "Zoom out (-)", () => this.timeline.zoom(1.6, middle())), button("+", "Zoom in (+)", () => this.timeline.zoom(0.625, middle())),
-      element("button", { class: "button plain", type: "button", title: "The whole run (0)", onclick: () => this.timeline.view && this.timeline.fit() }, "Fit"),
+      button("\u2212", "Zoom out (-)", () => this.timeline.sight.zoom(1.6, middle())), button("+", "Zoom in (+)", () => this.timeline.sight.zoom(0.625, middle())),
+      element("button", { class: "button plain", type: "button", title: "The whole run (0)", onclick: () => this.timeline.view && this.timeline.sight.fit() }, "Fit"),
     ];
   }
 
@@ -83,7 +84,7 @@ export class Controls {
     const { source, error } = this.told;
     const { count } = source.lanes;
     const words = count === source.agents || !source.agents ? `${countText(count)} agents` : `${countText(count)} of ${countText(source.agents)} agents`;
-    this.count.textContent = error ? error.message : words;
+    this.count.textContent = error ? error.message : count === LANES_MAX ? `the first ${words}` : words;
     this.count.title = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
     this.count.classList.toggle("timeline-problem", Boolean(error));
   }

@@ -4,7 +4,9 @@
 // makes lanes higher. Dragging moves in both directions; two fingers zoom. A click selects what is under it, or sets the cursor.
 
 import { AXIS } from "./header.js";
-import { GUTTER } from "./paint.js";
+import { element } from "../dom.js";
+import { GUTTER } from "./geometry.js";
+import { wordsFor } from "./words.js";
 
 const CLICK_PIXELS = 4;
 const NEAR = 7;
@@ -47,10 +49,10 @@ export class Hands {
     const { x, y } = this.#point(event);
     const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
     const [across, down] = [event.deltaX * unit, event.deltaY * unit];
-    if (event.altKey) timeline.heighten(timeline.laneHeight * (down < 0 ? 1.25 : 0.8), y);
+    if (event.altKey) timeline.sight.heighten(timeline.sight.laneHeight * (down < 0 ? 1.25 : 0.8), y);
     else if (x < GUTTER && !event.ctrlKey) return;
-    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.pan((across || down) / timeline.scale.width);
-    else timeline.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.scale.time(Math.max(x, GUTTER)));
+    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.sight.pan((across || down) / timeline.sight.scale.width);
+    else timeline.sight.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.sight.scale.time(Math.max(x, GUTTER)));
     event.preventDefault();
   }
 
@@ -58,7 +60,7 @@ export class Hands {
     if (event.button !== 0 || !this.timeline.view || event.offsetX > this.timeline.lanesHost.clientWidth) return;
     const point = this.#point(event);
     this.fingers.set(event.pointerId, point);
-    this.drag = { ...point, ...this.timeline.range, top: this.timeline.lanesHost.scrollTop, moved: this.fingers.size > 1, gap: this.#gap() };
+    this.drag = { ...point, ...this.timeline.sight.range, top: this.timeline.lanesHost.scrollTop, moved: this.fingers.size > 1, gap: this.#gap() };
     this.timeline.lanesHost.setPointerCapture(event.pointerId);
   }
 
@@ -85,8 +87,8 @@ export class Hands {
     if (!drag.moved && Math.hypot(across, down) < CLICK_PIXELS) return;
     drag.moved = true;
     timeline.lanesHost.classList.add("dragged");
-    const shift = (across / timeline.scale.width) * (drag.to - drag.from);
-    if (drag.x >= GUTTER) timeline.look(drag.from - shift, drag.to - shift);
+    const shift = (across / timeline.sight.scale.width) * (drag.to - drag.from);
+    if (drag.x >= GUTTER) timeline.sight.look(drag.from - shift, drag.to - shift);
     timeline.lanesHost.scrollTop = drag.top - down;
   }
 
@@ -94,11 +96,11 @@ export class Hands {
     const { timeline, drag } = this;
     const now = this.#gap();
     if (!now) return;
-    const { left, width } = timeline.scale;
+    const { left, width } = timeline.sight.scale;
     const span = (drag.to - drag.from) * (drag.gap.wide / now.wide);
     const time = drag.from + ((drag.gap.middle - left) / width) * (drag.to - drag.from);
     const from = time - ((now.middle - left) / width) * span;
-    timeline.look(from, from + span);
+    timeline.sight.look(from, from + span);
   }
 
   #up(event) {
@@ -117,7 +119,7 @@ export class Hands {
   #click(event) {
     const { timeline } = this;
     const { x, y } = this.#point(event);
-    const lane = Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight);
+    const lane = timeline.sight.laneAt(y);
     if (lane < timeline.source.lanes.count) timeline.focus = lane;
     if (x < GUTTER) {
       timeline.changed();
@@ -129,7 +131,7 @@ export class Hands {
       timeline.panel.showCursor(timeline.source, timeline.cursor);
       timeline.select(`event:${timeline.source.simulation}:${found.event.seq}`);
     } else if (found?.goal) timeline.select(`goal:${found.goal.id}`);
-    else timeline.scrub(timeline.scale.time(x));
+    else timeline.scrub(timeline.sight.scale.time(x));
   }
 
   /** Twice on a goal: see all of it; on a name: see the agent from its beginning to its end. */
@@ -137,8 +139,8 @@ export class Hands {
     const { timeline } = this;
     const { x, y } = this.#point(event);
     const found = this.find(x, y);
-    if (found?.goal) timeline.lookAround(found.goal.start, found.goal.end ?? timeline.source.whole);
-    else if (x < GUTTER) timeline.lookAtAgent(Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight));
+    if (found?.goal) timeline.sight.lookAround(found.goal.start, found.goal.end ?? timeline.source.whole);
+    else if (x < GUTTER) timeline.lookAtAgent(timeline.sight.laneAt(y));
   }
 
   /** What is drawn at a point: a mark before an arrow, an arrow before a bar. */
@@ -162,7 +164,7 @@ export class Hands {
   #hover(event, { x, y }) {
     const { timeline } = this;
     const found = this.find(x, y);
-    const lane = Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight);
+    const lane = timeline.sight.laneAt(y);
     const id = found?.goal ? `goal:${found.goal.id}` : found?.event ? `event:${timeline.source.simulation}:${found.event.seq}` : "";
     if (id !== timeline.hovered || lane !== timeline.pointed) {
       timeline.hovered = id;
@@ -183,13 +185,13 @@ export class Hands {
   }
 
   #tip(event, found) {
-    const { tip, host } = this.timeline;
-    const words = this.timeline.wordsFor(found);
+    const { tip, main } = this.timeline;
+    const words = wordsFor(found, this.timeline.source);
     tip.hidden = !words;
     if (!words) return;
     const [title, ...lines] = words;
-    tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: title }), ...lines.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
-    const box = host.querySelector(".timeline-main").getBoundingClientRect();
+    tip.replaceChildren(element("strong", {}, title), ...lines.map((text) => element("div", {}, text ?? "")));
+    const box = main.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     tip.style.left = `${Math.min(x + 14, box.width - tip.offsetWidth - 8)}px`;
     tip.style.top = `${y + 18 + tip.offsetHeight > box.height ? y - tip.offsetHeight - 10 : y + 18}px`;
@@ -200,7 +202,7 @@ export class Hands {
     const { timeline } = this;
     if (!timeline.view || event.offsetX < GUTTER) return;
     if (event.type === "pointerdown") timeline.headCanvas.setPointerCapture(event.pointerId);
-    if (event.buttons & 1) timeline.scrub(timeline.scale.time(event.offsetX));
+    if (event.buttons & 1) timeline.scrub(timeline.sight.scale.time(event.offsetX));
     const state = event.offsetY > AXIS ? timeline.header.at(event.offsetX) : null;
     this.#tip(event, state ? { state } : null);
   }
@@ -210,16 +212,18 @@ export class Hands {
     const isTyping = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
     if (!timeline.view || event.ctrlKey || event.metaKey || event.altKey || isTyping || event.target.closest("[role=tree]")) return;
     const isOnLanes = event.target === timeline.lanesHost || event.target === timeline.host || event.target === document.body;
-    const page = Math.max(1, Math.floor(timeline.lanesHost.clientHeight / timeline.laneHeight) - 1);
-    const { from, to } = timeline.range;
+    const { sight } = timeline;
+    const page = Math.max(1, Math.floor(timeline.lanesHost.clientHeight / sight.laneHeight) - 1);
+    const { from, to } = sight.range;
     const middle = timeline.cursor && timeline.cursor.time >= from && timeline.cursor.time <= to ? timeline.cursor.time : (from + to) / 2;
     const anywhere = {
-      "+": () => timeline.zoom(0.6, middle), "=": () => timeline.zoom(0.6, middle), "-": () => timeline.zoom(1 / 0.6, middle), 0: () => timeline.fit(),
+      "+": () => sight.zoom(0.6, middle), "=": () => sight.zoom(0.6, middle), "-": () => sight.zoom(1 / 0.6, middle), 0: () => sight.fit(),
       ",": () => timeline.step(-1, false), ".": () => timeline.step(1, false), "<": () => timeline.step(-1, true), ">": () => timeline.step(1, true),
-      "[": () => timeline.heighten(timeline.laneHeight / 1.25 - 1), "]": () => timeline.heighten(timeline.laneHeight * 1.25 + 1), z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus), Escape: () => timeline.escape(),
+      "[": () => sight.heighten(sight.laneHeight / 1.25 - 1), "]": () => sight.heighten(sight.laneHeight * 1.25 + 1),
+      z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus), Escape: () => timeline.escape(),
     };
     const onLanes = {
-      ArrowLeft: () => timeline.pan(event.shiftKey ? -0.5 : -0.1), ArrowRight: () => timeline.pan(event.shiftKey ? 0.5 : 0.1),
+      ArrowLeft: () => sight.pan(event.shiftKey ? -0.5 : -0.1), ArrowRight: () => sight.pan(event.shiftKey ? 0.5 : 0.1),
       ArrowUp: () => timeline.setFocus(timeline.focus - 1), ArrowDown: () => timeline.setFocus(timeline.focus + 1),
       PageUp: () => timeline.setFocus(timeline.focus - page), PageDown: () => timeline.setFocus(timeline.focus + page),
       Home: () => timeline.setFocus(0), End: () => timeline.setFocus(Infinity), Enter: () => timeline.selectAtCursor(),

@@ -6,7 +6,7 @@
 import { roundedText } from "./scale.js";
 import { durationText } from "../format.js";
 import { cut, fitted } from "./palette.js";
-import { GUTTER } from "./paint.js";
+import { GUTTER } from "./geometry.js";
 import { dataText } from "./panel.js";
 
 export const AXIS = 24;
@@ -75,7 +75,14 @@ export class Header {
     const ordered = [...states.values()].sort((a, b) => a.seq - b.seq);
     for (let i = 0; i < ordered.length; i += 1) this.#piece(view, ordered[i], ordered[i + 1]?.time ?? view.whole);
     for (const tile of tiles) if (tile.counts) this.#changes(view, tile);
+    if (ordered.length === 0 && tiles.length > 0 && tiles.every((tile) => tile.states)) this.#none(view);
     pen.restore();
+  }
+
+  #none(view) {
+    this.pen.fillStyle = this.palette.faint;
+    this.pen.textAlign = "left";
+    this.pen.fillText("none", Math.max(GUTTER, view.scale.x(0)) + 7, AXIS + BAND / 2);
   }
 
   #piece(view, state, until) {

@@ -4,6 +4,8 @@
 import { quoted } from "./rows.js";
 
 export const CHUNK = 64;
+// Above it a browser's scrolled height ends; who needs the others chooses among them.
+export const LANES_MAX = 300_000;
 const SORTS = { started: "", name: " | sort by id", role: " | sort by role, id", turns: " | sort by turns desc", length: " | sort by duration desc" };
 const WORD = /^[\p{L}\p{N}_.+-]+$/u;
 
@@ -22,13 +24,13 @@ export function condition(filter) {
 export function laneQuery(simulation, filter, ids) {
   const also = condition(filter);
   const only = ids ? " and id in $ids" : "";
-  return `agents where simulation = ${quoted(simulation)}${only}${also ? ` and ${also}` : ""}${SORTS[filter.sort] ?? ""} | select id, role, status`;
+  return `agents where simulation = ${quoted(simulation)}${only}${also ? ` and ${also}` : ""}${SORTS[filter.sort] ?? ""} | limit ${LANES_MAX} | select id, role`;
 }
 
 /** Agents in order, found by number or by name. */
 export class Lanes {
   constructor(table) {
-    const columns = ["id", "role", "status"].map((name) => table.places.get(name));
+    const columns = ["id", "role"].map((name) => table.places.get(name));
     this.count = table.length;
     this.ids = new Array(table.length);
     this.roles = new Array(table.length);

@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { OUTCOMES, fitted } from "./palette.js";
-import { family, shapes } from "./paint.js";
+import { family, shapes } from "./marks.js";
 
 const KINDS_MAX = 7;
 const QUIET = /^(agent|simulation|goal|state)\./;

@@ -1,7 +1,7 @@
 // The whole run in one strip: how much happened when, when goals ended and how, and which piece of it is seen. A brush moves that piece.
 
 import { fitted } from "./palette.js";
-import { GUTTER } from "./paint.js";
+import { GUTTER } from "./geometry.js";
 import { Scale } from "./scale.js";
 
 export const HEIGHT = 46;

@@ -1,26 +1,11 @@
 // The lanes on a canvas: goals as bars, events as marks, messages as arrows, and counts where there are too many of them.
 //
 // Painting only reads: what is known of the view (`view`), what is loaded (`pieces`). It returns what it drew, for the pointer to find.
-// Events of one instant are drawn side by side, in their order, where there is room: virtual time stands while agents act on each other.
 
+import { GUTTER, laneTop, placesOf } from "./geometry.js";
+import { Marks } from "./marks.js";
 import { cut, fitted } from "./palette.js";
 import { roundedText } from "./scale.js";
-
-export const GUTTER = 176;
-const ARROWS_MAX = 1200;
-const LEAVING_MAX = 150;
-// Events of one instant are this far apart at most; all of them together are no wider than this share of the run, or so many pixels.
-const FAN_PIXELS = 9;
-const FAN_SHARE = 0.004;
-const FAN_SHORT = 10;
-const FAMILIES = { agent: "life", goal: "life", simulation: "life", state: "state", call: "call", tool: "call", model: "call" };
-
-/** What shape an event is drawn in, by its kind. */
-export function family(kind) {
-  if (kind.endsWith(".failed")) return "failed";
-  const dot = kind.indexOf(".");
-  return (dot > 0 && FAMILIES[kind.slice(0, dot)]) || "own";
-}
 
 export class Painter {
   constructor(canvas, palette) {
@@ -47,18 +32,12 @@ export class Painter {
     this.#names();
     this.#elsewhere(pieces.goals);
     this.#counts(pieces.counts);
-    const marks = this.#spread(pieces.events);
-    if (view.laneHeight >= 10) this.#arrows(marks);
-    for (const mark of marks) this.#mark(mark);
-    if (view.path) this.#path(view.path, marks);
+    new Marks(pen, this.palette, view, this.drawn).paint(pieces.events);
+    if (view.isLoaded) this.#nothing();
     this.#cursor();
     pen.restore();
     this.#gutter();
     return this.drawn;
-  }
-
-  y(lane) {
-    return lane * this.view.laneHeight - this.view.top;
   }
 
   #stripes() {
@@ -67,11 +46,11 @@ export class Painter {
     pen.fillStyle = palette.ground;
     pen.fillRect(0, 0, view.width, view.height);
     pen.fillStyle = palette.line;
-    if (view.laneHeight >= 14) for (let lane = first; lane <= last; lane += 1) pen.fillRect(0, Math.round(this.y(lane + 1)) - 1, view.width, 1);
+    if (view.laneHeight >= 14) for (let lane = first; lane <= last; lane += 1) pen.fillRect(0, Math.round(laneTop(lane + 1, view)) - 1, view.width, 1);
     if (view.focus >= first && view.focus <= last) {
       pen.globalAlpha = 0.1;
       pen.fillStyle = palette.accent;
-      pen.fillRect(0, this.y(view.focus), view.width, view.laneHeight);
+      pen.fillRect(0, laneTop(view.focus, view), view.width, view.laneHeight);
       pen.globalAlpha = 1;
     }
   }
@@ -91,20 +70,12 @@ export class Painter {
     if (end < view.width) pen.fillRect(end, 0, view.width - end, view.height);
   }
 
-  /** Where the goals of a lane are, and where its events: both, or on low lanes one over the other. */
-  #places(lane) {
-    const { laneHeight } = this.view;
-    const y = this.y(lane);
-    if (laneHeight < 18) return { top: y + (laneHeight > 5 ? 1 : 0), height: laneHeight - (laneHeight > 5 ? 2 : 0), middle: y + laneHeight / 2 };
-    return { top: y + 3, height: laneHeight - 15, middle: y + laneHeight - 7.5 };
-  }
-
   #goal(goal) {
     const { pen, palette, view } = this;
     if (goal.lane < view.first || goal.lane > view.last) return;
     const end = goal.end ?? view.whole;
     if (end < view.scale.from || goal.start > view.scale.to) return;
-    const { top, height } = this.#places(goal.lane);
+    const { top, height } = placesOf(goal.lane, view);
     const row = height / goal.rows;
     const begin = Math.max(view.scale.x(goal.start), GUTTER - 4);
     const x = begin;
@@ -168,8 +139,17 @@ export class Painter {
     pen.fillStyle = palette.faint;
     for (const [side, text, x] of [[before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6], [after, (time) => `${roundedText(time)} ›`, view.width - 6]]) {
       pen.textAlign = side === before ? "left" : "right";
-      for (const [lane, time] of side) pen.fillText(text(time), x, this.y(lane) + view.laneHeight / 2);
+      for (const [lane, time] of side) pen.fillText(text(time), x, laneTop(lane, view) + view.laneHeight / 2);
     }
+  }
+
+  /** An empty place is said to be one, since it might as well be still to come. */
+  #nothing() {
+    const { pen, palette, view, drawn } = this;
+    if (drawn.goals.length || drawn.marks.length || drawn.isCounted) return;
+    pen.fillStyle = palette.faint;
+    pen.textAlign = "center";
+    pen.fillText("Nothing of these agents in this time", (GUTTER + view.width) / 2, view.height / 2);
   }
 
   /** Too many events to draw each: how many there are in each piece of time, as the height of a bar. */
@@ -184,137 +164,15 @@ export class Painter {
         const x = view.scale.x(row.time);
         const width = Math.max(1, step * view.scale.pixels);
         if (x + width < GUTTER || x > view.width) continue;
+        this.drawn.isCounted = true;
         const tall = view.laneHeight >= 18 ? 11 : Math.max(2, view.laneHeight - 2);
-        const bottom = this.y(row.lane) + view.laneHeight - 2;
+        const bottom = laneTop(row.lane, view) + view.laneHeight - 2;
         pen.globalAlpha = 0.25 + 0.5 * (Math.log1p(row.count) / Math.log1p(most));
         const height = Math.max(1, tall * (Math.log1p(row.count) / Math.log1p(most)));
         pen.fillRect(x, bottom - height, width, height);
       }
     }
     pen.globalAlpha = 1;
-  }
-
-  /** Where each event goes: at its time, and beside others of the same instant as far as the next instant leaves room and the place stays true. */
-  #spread(events) {
-    const { scale, whole } = this.view;
-    const most = Math.max(FAN_SHORT, whole * FAN_SHARE * scale.pixels);
-    const marks = [];
-    for (let i = 0; i < events.length;) {
-      let after = i + 1;
-      while (after < events.length && events[after].time === events[i].time) after += 1;
-      const begin = scale.x(events[i].time);
-      const room = Math.min(most, after < events.length ? scale.x(events[after].time) - begin - 10 : Infinity);
-      const step = after - i > 1 ? Math.max(0, Math.min(FAN_PIXELS, room / (after - i - 1))) : 0;
-      if (step * (after - i - 1) > 3 * FAN_PIXELS) this.#instant(begin, step * (after - i - 1));
-      for (let k = i; k < after; k += 1) marks.push({ event: events[k], x: begin + step * (k - i) });
-      i = after;
-    }
-    for (const mark of marks) mark.y = mark.event.lane < 0 ? -20 : this.#places(mark.event.lane).middle;
-    return marks;
-  }
-
-  /** A ground behind events that are one instant, so that their order is not taken for time. */
-  #instant(begin, width) {
-    const { pen, palette, view } = this;
-    pen.fillStyle = palette.accent;
-    pen.globalAlpha = 0.06;
-    pen.fillRect(begin - 5, 0, width + 10, view.height);
-    pen.globalAlpha = 1;
-    this.drawn.instants.push({ begin: begin - 5, end: begin + width + 5 });
-  }
-
-  #colour(kind) {
-    return this.view.colours.get(kind) ?? this.palette.muted;
-  }
-
-  /** Messages: those with both ends in view first; those that come from or go out of it only while they are few. */
-  #arrows(marks) {
-    const { pen, view } = this;
-    const [inside, leaving] = [[], []];
-    for (const mark of marks) {
-      if (!mark.event.receivers?.length || mark.x < GUTTER - 40 || mark.x > view.width + 40) continue;
-      for (const lane of mark.event.receivers) {
-        if (lane === mark.event.lane) continue;
-        const ends = Number(isInView(mark.event.lane, view)) + Number(isInView(lane, view));
-        if (ends === 2) inside.push([mark, lane]);
-        else if (ends === 1) leaving.push([mark, lane]);
-      }
-    }
-    const reactions = new Map();
-    for (const mark of marks) if (mark.event.cause !== null) reactions.set(`${mark.event.cause} ${mark.event.lane}`, mark);
-    const quiet = view.path ? 0.4 : 1;
-    if (leaving.length <= LEAVING_MAX) for (const [mark, lane] of leaving) this.#arrow(mark, lane, reactions, 0.22 * quiet);
-    if (inside.length <= ARROWS_MAX) for (const [mark, lane] of inside) this.#arrow(mark, lane, reactions, 0.5 * quiet);
-    pen.globalAlpha = 1;
-  }
-
-  #arrow(mark, lane, reactions, alpha) {
-    const { pen, palette, view } = this;
-    const { event, x } = mark;
-    const id = `event:${view.simulation}:${event.seq}`;
-    const isMarked = view.selected === id || view.hovered === id;
-    const answer = reactions.get(`${event.seq} ${lane}`);
-    const end = answer && answer.event.time === event.time ? answer.x : x + 5;
-    const from = event.lane < 0 ? -30 : mark.y;
-    const { middle } = this.#places(lane);
-    const to = middle + (from < middle ? -4.5 : 4.5);
-    const bend = Math.min(14, Math.abs(to - from) / 6);
-    pen.globalAlpha = isMarked ? 1 : alpha;
-    pen.strokeStyle = pen.fillStyle = isMarked ? palette.accent : this.#colour(event.kind);
-    pen.lineWidth = isMarked ? 2 : 1;
-    pen.beginPath();
-    pen.moveTo(x, from);
-    pen.bezierCurveTo(x + bend, from + (to - from) * 0.3, end, from + (to - from) * 0.6, end, to);
-    pen.stroke();
-    const down = to > from ? 1 : -1;
-    pen.beginPath();
-    pen.moveTo(end, to + down * 1.5);
-    pen.lineTo(end - 3.2, to - down * 4.5);
-    pen.lineTo(end + 3.2, to - down * 4.5);
-    pen.fill();
-    this.drawn.arrows.push({ event, x, end, from, to });
-  }
-
-  #mark(mark) {
-    const { pen, palette, view } = this;
-    const { event, x, y } = mark;
-    if (!isInView(event.lane, view) || x < GUTTER - 6 || x > view.width + 6) return;
-    const size = view.laneHeight >= 18 ? 3 : Math.min(2.4, view.laneHeight / 2.6);
-    const shape = family(event.kind);
-    pen.fillStyle = shape === "failed" ? palette.failed : this.#colour(event.kind);
-    if (view.laneHeight < 8) pen.fillRect(x - 0.5, y - view.laneHeight / 2, 1, view.laneHeight);
-    else shapes[shape](pen, x, y, size);
-    const id = `event:${view.simulation}:${event.seq}`;
-    if (view.selected === id || view.hovered === id || view.cursor?.seq === event.seq) {
-      pen.strokeStyle = view.hovered === id && view.selected !== id ? palette.text : palette.accent;
-      pen.lineWidth = 1.6;
-      pen.beginPath();
-      pen.arc(x, y, size + 3, 0, 7);
-      pen.stroke();
-    }
-    this.drawn.marks.push(mark);
-  }
-
-  /** The way from the first cause to an event, from lane to lane. */
-  #path(path, marks) {
-    const { pen, palette, view } = this;
-    const known = new Map(marks.map((mark) => [mark.event.seq, mark]));
-    const points = path.flatMap((event) => {
-      const lane = view.lanes.index.get(event.agent);
-      if (lane === undefined) return [];
-      return [known.get(event.seq) ?? { x: view.scale.x(event.time), y: this.#places(lane).middle }];
-    });
-    pen.strokeStyle = pen.fillStyle = palette.accent;
-    pen.lineWidth = 2;
-    pen.lineJoin = "round";
-    pen.beginPath();
-    for (const { x, y } of points) pen.lineTo(x, y);
-    pen.stroke();
-    for (const { x, y } of points) {
-      pen.beginPath();
-      pen.arc(x, y, 3.5, 0, 7);
-      pen.fill();
-    }
   }
 
   #cursor() {
@@ -335,7 +193,7 @@ export class Painter {
 
   #label(lane) {
     const { pen, palette, view } = this;
-    const y = this.y(lane) + view.laneHeight / 2;
+    const y = laneTop(lane, view) + view.laneHeight / 2;
     const role = view.lanes.roles[lane] ?? "";
     const id = view.lanes.ids[lane];
     pen.textAlign = "left";
@@ -352,7 +210,7 @@ export class Painter {
   /** The lane under the pointer is named also where lanes are too low for names. */
   #pointed(lane) {
     const { pen, palette, view } = this;
-    const y = this.y(lane) + view.laneHeight / 2;
+    const y = laneTop(lane, view) + view.laneHeight / 2;
     pen.fillStyle = palette.surface;
     pen.strokeStyle = palette.strong;
     pen.lineWidth = 1;
@@ -363,37 +221,3 @@ export class Painter {
     this.#label(lane);
   }
 }
-
-function isInView(lane, view) {
-  return lane >= view.first && lane <= view.last;
-}
-
-/** How marks look: own kinds are discs, states diamonds, calls squares, beginnings and ends strokes, failures crosses. */
-export const shapes = {
-  own(pen, x, y, size) {
-    pen.beginPath();
-    pen.arc(x, y, size, 0, 7);
-    pen.fill();
-  },
-  state(pen, x, y, size) {
-    pen.beginPath();
-    for (const [dx, dy] of [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]]) pen.lineTo(x + dx * size, y + dy * size);
-    pen.fill();
-  },
-  call(pen, x, y, size) {
-    pen.fillRect(x - size, y - size, 2 * size, 2 * size);
-  },
-  life(pen, x, y, size) {
-    pen.fillRect(x - 0.75, y - size - 1, 1.5, 2 * size + 2);
-  },
-  failed(pen, x, y, size) {
-    pen.strokeStyle = pen.fillStyle;
-    pen.lineWidth = 1.8;
-    pen.beginPath();
-    pen.moveTo(x - size, y - size);
-    pen.lineTo(x + size, y + size);
-    pen.moveTo(x + size, y - size);
-    pen.lineTo(x - size, y + size);
-    pen.stroke();
-  },
-};

@@ -140,13 +140,14 @@ export class Panel {
   }
 
   #cursor(source, cursor, seq, [state, before], around) {
+    const now = durationText(Math.round(cursor.time));
     const place = `event ${countText(seq)} of ${countText(source.events)}`;
     this.cursor.replaceChildren(
-      element("header", {}, element("h2", {}, "At"), element("strong", { class: "timeline-now" }, durationText(Math.round(cursor.time))), element("span", { class: "muted" }, place)),
+      element("header", {}, element("h2", {}, "At"), element("strong", { class: "timeline-now" }, now), element("span", { class: "muted" }, place)),
       element("p", { class: "timeline-then" }, ...stateThen(state, before, (id) => this.select(`event:${id}`), source.simulation)),
       element("ol", { class: "timeline-around" }, around.map((event) => this.#line(event, event.seq === seq, source.simulation))),
     );
-    this.host.dispatchEvent(new CustomEvent("told", { detail: `${durationText(Math.round(cursor.time))}, ${place}${state ? `, ${dataText(state.data)}` : ""}` }));
+    this.host.dispatchEvent(new CustomEvent("told", { detail: [now, place, state && dataText(state.data)].filter(Boolean).join(", ") }));
   }
 
   #line(event, isHere, simulation) {
@@ -191,7 +192,8 @@ function outcomeBars(rows) {
       part.style.flexGrow = count / sum;
       return part;
     });
-    return element("div", { class: "timeline-outcome", title: words }, element("div", {}, element("strong", {}, name), element("span", { class: "muted" }, words)), element("div", { class: "timeline-parts", "aria-hidden": "true" }, parts));
+    const title = element("div", {}, element("strong", {}, name), element("span", { class: "muted" }, words));
+    return element("div", { class: "timeline-outcome", title: words }, title, element("div", { class: "timeline-parts", "aria-hidden": "true" }, parts));
   });
 }
 

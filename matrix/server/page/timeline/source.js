@@ -25,6 +25,7 @@ export class Source {
     this.roles = [];
     this.events = 0;
     this.agents = 0;
+    this.deepest = 1;
     this.queue = new Queue({ changed, failed });
   }
 
@@ -82,7 +83,7 @@ export class Source {
   async #acts(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
     const where = `events where ${this.here} and agent in $ids and time in ${at(from)}..${at(to)}`;
-    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents);
+    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents, this.lanes.count);
     if (expected > 2 * EVENTS_MAX) return this.#busy(where, ids, from, to, signal);
     const events = await this.asker.rows(`${where} | limit ${EVENTS_MAX + 1} | select ${EVENT}`, { ids }, signal);
     if (events.length <= EVENTS_MAX) return { whole: true, events: placed(events, this.lanes) };
@@ -174,6 +175,11 @@ export class Source {
       tiles.kept.clear();
     }
     return this.whole - before;
+  }
+
+  /** What could not be loaded may be asked for again. */
+  retry() {
+    for (const tiles of [this.goals, this.acts, this.got, this.states]) tiles.retry();
   }
 
   close() {

@@ -61,6 +61,10 @@ export class Tiles {
     if (this.kept.size > KEPT_MAX) this.kept.delete(this.kept.keys().next().value);
   }
 
+  retry() {
+    for (const [key, tile] of this.kept) if (tile.failed) this.kept.delete(key);
+  }
+
   /** Not again until something changes: a tile that cannot be loaded must not be asked for at each frame. */
   fail(chunk, level, place) {
     this.kept.set(`${chunk} ${level} ${place}`, { failed: true, key: "" });
