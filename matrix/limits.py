@@ -164,7 +164,8 @@ PROTOCOL_PAGE_ROWS_MAX = 10_000
 PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it is said
 PROTOCOL_CREDIT_MAX = 1_000_000
 SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
-SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off
+SESSION_SEND_S = 5.0  # that a client may take to accept a chunk of a message before it is cut off
+SESSION_CHUNK_BYTES = 256 * 1024  # of what goes out
 
 # -- the server's work --------------------------------------------------------------------------
 WORK_PLACES_MAX = 4  # queries at work at a time

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.page import talks
 from tests.page.serving import Server
 from tests.page.talks import Steered
 
@@ -51,7 +53,7 @@ def wait_for_count(page: Any, kind: str, count: int) -> None:
     page.locator(".bar-row", has_text=kind).get_by_text(f"{count:,}", exact=True).wait_for()
 
 
-def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: Run, shoot: Any) -> None:
+def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -64,7 +66,32 @@ def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: R
     page.locator(".goal-counts", has_text="2 succeeded").wait_for()
     assert page.inner_text(".goal-counts").split("\n") == ["2 succeeded", "1 failed"]
     assert page.locator(".tile", has_text="agents running").inner_text().split("\n")[1:] == ["1", "of 1"]
-    shoot(page, "live")
+
+
+def test_a_society_is_watched(live_page: Open, tmp_path: Path, shoot: Any) -> None:
+    store = tmp_path / "market"
+    with talks.society(store):
+        wait_until(lambda: (store / "index.sqlite").exists())
+        page = live_page(store, view="live")
+        page.locator(".live-run", has_text="running").wait_for()
+        page.locator(".goal-counts", has_text="failed").wait_for()
+        before = int(
+            page.locator(".tile", has_text="events").nth(1).locator(".tile-value").inner_text().replace(",", "")
+        )
+        page.wait_for_function(
+            "(before) => Number(document.querySelectorAll('.tile-value')[1].textContent.replaceAll(',', '')) > before",
+            arg=before,
+        )
+        page.locator(".live-row", has_text="buyer-").first.wait_for()
+        shoot(page, "live")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to hold")
 
 
 def test_the_end_is_told_with_its_outcome(live_page: Open, running: Run) -> None:
@@ -250,7 +277,7 @@ PAUSED = """async () => {
       onSchema([{ name: "number", type: "integer" }]);
       const first = Number(after ?? 0);
       // Batches that the connection has in hand are handed over one by one, also when the watch was given up meanwhile.
-      for (let number = first + 1; number <= first + 5; number += 1) await onBatch([[number]], { position: String(number) });
+      for (const step of [1, 2, 3, 4, 5]) await onBatch([[first + step]], { position: String(first + step) });
     },
   };
   const feed = new Feed(connection, "watch events", { onChange: () => {} });

@@ -1,5 +1,6 @@
 // The newest rows of a watch, the newest at the top. While one looks further down, it stands still and counts.
 
+import { isCall } from "../conversation/items.js";
 import { parts } from "../conversation/payload.js";
 import { fewNames, People, receivers } from "../conversation/people.js";
 import { Scroller } from "../conversation/scroller.js";
@@ -8,6 +9,9 @@ import { cellText, countText, isRightAligned } from "../format.js";
 import { glanceText } from "../conversation/moments.js";
 
 const ROW = 28;
+// What is noted down beside what matters on a line.
+const OF_GOALS = ["name", "parent", "steps", "turns"];
+const OF_CALLS = ["call_id", "waited_ms", "attempts", "step", "arrival", "tries"];
 
 /** `feed` gives the rows; `context` opens one; `hasSimulation` shows a column for it. */
 export class LiveTable {
@@ -89,7 +93,7 @@ export class LiveTable {
     const agent = get("agent");
     const to = receivers(get("to"));
     const isGoal = get("kind").startsWith("goal.");
-    const { said, fields } = parts(get("data"), { without: isGoal ? ["name", "parent", "steps", "turns"] : [] });
+    const { said, fields } = parts(get("data"), { without: isGoal ? OF_GOALS : isCall(get("kind")) ? OF_CALLS : [] });
     const goal = isGoal ? get("goal") : undefined;
     const what = [goal, ...said.map(([, text]) => text), ...fields.map(([name, text]) => `${name} ${text}`)].filter(Boolean).join(" · ");
     return [
