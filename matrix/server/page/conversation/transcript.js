@@ -47,7 +47,9 @@ export class Transcript {
     });
     const wasAtEnd = isAgain && this.scroller.isAtEnd;
     if (!isAgain) this.state.open.clear();
+    const isBrief = !this.all.some(({ type, event }) => type === "message" && parts(event.data).said.length > 0);
     this.scroller.box.classList.toggle("is-pair", isPair);
+    this.scroller.box.classList.toggle("is-brief", isPair && isBrief);
     this.#arrange({ keep: isAgain, grows: isAgain });
     if (wasAtEnd) this.scroller.reveal(this.items.length - 1);
   }
