@@ -79,7 +79,7 @@ class Store:
         from matrix.log.reader import LogReader
 
         self.path = Path(path)
-        _check_is_store(self.path)
+        check_is_store(self.path)
         self._reader = LogReader(self.path / LOG_FOLDER)
         self._opened: Index | None = None
 
@@ -408,7 +408,7 @@ def _microseconds(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-def _check_is_store(path: Path) -> None:
+def check_is_store(path: Path) -> None:
     """A store is a folder with a log; nothing else is opened, and nothing is made."""
     if not path.exists():
         raise NotAStore(f"{path}: there is no such folder; `matrix run` and `matrix import` make a store")

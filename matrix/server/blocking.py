@@ -6,15 +6,17 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
 from matrix.errors import MatrixError
-from matrix.runtime.runtime import Runtime, open_runtime
 from matrix.server.serving import Serving, serve
 
-Live = Callable[[Runtime], Awaitable[None]]
+if TYPE_CHECKING:
+    from matrix.runtime.runtime import Runtime
+
+Live: TypeAlias = "Callable[[Runtime], Awaitable[None]]"
 
 
 def serve_until_stopped(
@@ -42,6 +44,8 @@ async def _main(store: str | Path, begun: Callable[[Serving], None], live: Live 
         serving = partial(serve, store, **options)
         if live is None:
             return await _serve(serving, begun, signals)
+        from matrix.runtime.runtime import open_runtime  # loads what writes a log: a second that others need not wait
+
         async with open_runtime(store) as runtime:
             number = await _serve(serving, begun, signals, partial(live, runtime))
             runtime.interrupt()  # what runs is stopped in order, and its end is in the log

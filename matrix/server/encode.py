@@ -1,4 +1,4 @@
-"""Replies as frames: messages in JSON or CBOR, and rows of Arrow tables in either, or as Arrow's own bytes.
+"""Rows of Arrow tables as frames, in JSON, in CBOR, or as Arrow's own bytes.
 
 What always holds: JSON is valid (what it has no form for is null, half letters are escaped), CBOR has no tags, and
 whole numbers keep every digit. Rows in JSON are made by Arrow column by column; Python looks at single cells only
@@ -8,7 +8,6 @@ where a text has control characters in it, or where a cell is a list.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,72 +16,16 @@ import cbor2
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from matrix.query.rows import is_json, json_default
+from matrix.query.rows import is_json
 from matrix.server.contract import Encoding, Frame
+from matrix.server.replies import json_text, message, plain
 
 Body = str | bytes
 
-_HALF_LETTER = re.compile("[\ud800-\udfff]")
 _NEEDS_ESCAPE = r'[\x00-\x1f"\\]'
 _CONTROL = r"[\x00-\x1f]"
 _ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 _LONG_NUMBER = re.compile(r"\d{19}")
-_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=json_default)
-
-
-# -- single messages ------------------------------------------------------------------------------
-
-
-def message(encoding: Encoding, fields: Mapping[str, Any]) -> Frame:
-    """One reply without rows.
-
-    >>> message("json", {"type": "done", "id": 1, "rows": 2, "seconds": 0.012})
-    '{"type":"done","id":1,"rows":2,"seconds":0.012}'
-    """
-    if encoding == "json":
-        return json_text(fields)
-    return cbor2.dumps(_plain(fields))
-
-
-def json_text(value: Any) -> str:
-    """A value as JSON that every reader takes.
-
-    >>> json_text({"rate": float("nan"), "text": "half \\ud83d"})
-    '{"rate":null,"text":"half \\\\ud83d"}'
-    """
-    try:
-        text = _JSON.encode(value)
-    except ValueError:  # NaN or an infinity somewhere in it
-        text = _JSON.encode(_finite(value))
-    if text.isascii():
-        return text
-    return _HALF_LETTER.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """A value as CBOR holds it without a tag."""
-    match value:
-        case str():
-            return _HALF_LETTER.sub("\ufffd", value)
-        case None | bool() | bytes():
-            return value
-        case int():
-            return value if -(2**64) <= value < 2**64 else float(value) if abs(value) < 2**1023 else str(value)
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {_plain(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-    return str(value)
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -158,7 +101,7 @@ def framed(
         return binary_frames(encoding, fields, body)
     if isinstance(body, str):
         return [f'{json_text(fields)[:-1]},"rows":{body}}}']
-    items = [cbor2.dumps(part) for pair in _plain(fields).items() for part in pair]
+    items = [cbor2.dumps(part) for pair in plain(fields).items() for part in pair]
     assert len(fields) < 23, "a map of more has a longer head"
     return [b"".join([bytes([0xA0 | len(fields) + 1]), *items, cbor2.dumps("rows"), body])]
 
@@ -248,10 +191,10 @@ def _cbor_cells(values: pa.Array, field: pa.Field) -> list[Any]:
     elif pa.types.is_timestamp(kind):
         values = _time_texts(values)
     cells: list[Any] = values.to_pylist()
-    return [_plain(cell) for cell in cells] if pa.types.is_nested(kind) else cells
+    return [plain(cell) for cell in cells] if pa.types.is_nested(kind) else cells
 
 
 def _from_json(text: str) -> Any:
     value = json.loads(text)
     # Half letters and numbers beyond CBOR's integers are so rare that the texts tell whether to look for them.
-    return _plain(value) if "\\ud" in text or "\\uD" in text or _LONG_NUMBER.search(text) else value
+    return plain(value) if "\\ud" in text or "\\uD" in text or _LONG_NUMBER.search(text) else value

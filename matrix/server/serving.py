@@ -26,8 +26,7 @@ from matrix.server.parts import Part, parts_of
 from matrix.server.plain import Desk
 from matrix.server.sockets import ANY, LOOPBACK, linger, listen
 from matrix.server.talk import Common
-from matrix.store import Store
-from matrix.store import open as open_store
+from matrix.store import Store, check_is_store
 from matrix.tokens import Tokens, remove_tokens, write_tokens
 
 log = logging.getLogger("matrix.server")
@@ -69,7 +68,7 @@ async def serve(
     web pages that may ask besides the server's own; ``timeout`` is the wall time of a query in seconds.
     """
     path = store.path if isinstance(store, Store) else Path(store)
-    open_store(path).close()
+    check_is_store(path)
     await Server(path, parts_of(path, timeout), timeout=timeout, bounds=bounds or Bounds()).run(
         host=host, port=port, keys=Keys(token, control_token), origins=origins, task_status=task_status
     )

@@ -110,8 +110,8 @@ async def served(
 class Raw:
     """One end of a connection, byte by byte."""
 
-    def __init__(self, stream: trio.SocketStream, port: int) -> None:
-        self.stream, self._port = stream, port
+    def __init__(self, stream: trio.SocketStream, port: int, *, patience_s: float = 5) -> None:
+        self.stream, self._port, self._patience_s = stream, port, patience_s
         self._received = bytearray()
 
     async def __aenter__(self) -> Raw:
@@ -204,7 +204,7 @@ class Raw:
         return data
 
     async def _more(self) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(self._patience_s):
             try:
                 data = await self.stream.receive_some(65_536)
             except trio.BrokenResourceError:

@@ -34,6 +34,8 @@ class Client(Outlet):
         self.credit = credit
         self.frames: list[Frame] = []
         self.ends: list[bool] = []
+        self._replies: list[dict[str, Any]] = []
+        self._read = 0  # frames
         self._changed = trio.Event()
 
     async def send(self, frames: Sequence[Frame], *, is_last: bool = False) -> None:
@@ -68,16 +70,17 @@ class Client(Outlet):
     @property
     def replies(self) -> list[dict[str, Any]]:
         """What came, each with its bytes in ``data``."""
-        found: list[dict[str, Any]] = []
-        for frame in self.frames:
+        while self._read < len(self.frames):
+            frame = self.frames[self._read]
+            self._read += 1
             if isinstance(frame, str):
-                found.append(json.loads(frame, parse_constant=pytest.fail))
+                self._replies.append(json.loads(frame, parse_constant=pytest.fail))
             elif self.encoding == "json":
-                assert found[-1].pop("bytes") == len(frame)
-                found[-1]["data"] = frame
+                assert self._replies[-1].pop("bytes") == len(frame)
+                self._replies[-1]["data"] = frame
             else:
-                found.append(cbor2.loads(frame))
-        return found
+                self._replies.append(cbor2.loads(frame))
+        return self._replies
 
     def of(self, type: str) -> list[dict[str, Any]]:
         return [reply for reply in self.replies if reply["type"] == type]

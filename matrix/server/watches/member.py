@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import trio
 
 from matrix.limits import SERVED_WATCH_BYTES_MAX, SERVED_WATCH_ROWS_MAX, SERVED_WATCH_SEND_BYTES
-from matrix.server import encode
+from matrix.server import replies
 from matrix.server.contract import Frame, Outlet, RequestError
 from matrix.server.watches.page import Page
 from matrix.server.watches.splice import Beginning, Spliced
@@ -114,7 +114,7 @@ class Member:
         self._wake.set()
 
     def _message(self, type: str, **fields: Any) -> Frame:
-        return encode.message(self._outlet.encoding, {"type": type, "id": self._id, **fields})
+        return replies.message(self._outlet.encoding, {"type": type, "id": self._id, **fields})
 
     # -- sending ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.server import encode
+from matrix.server import replies
 from matrix.server.contract import Encoding, Frame
 
 
@@ -56,5 +56,5 @@ def spliced(frames: Sequence[Frame], encoding: Encoding, type: str) -> Spliced:
 
 
 def _beginning(encoding: Encoding, type: str, id: int | str) -> bytes:
-    whole = encode.message(encoding, {"type": type, "id": id})
+    whole = replies.message(encoding, {"type": type, "id": id})
     return whole[1:-1].encode() if isinstance(whole, str) else whole[1:]

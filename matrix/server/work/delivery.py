@@ -9,7 +9,7 @@ from __future__ import annotations
 import trio
 
 from matrix.limits import PAGE_BYTES_MAX
-from matrix.server import encode
+from matrix.server import replies
 from matrix.server.contract import Outlet, Request, RequestError
 from matrix.server.work.crew import Crew
 from matrix.server.work.held import Held
@@ -48,7 +48,7 @@ class Delivery:
             await self._job(self._left)
         if not self._is_answered:
             fields = {"type": "done", "id": self._request.id, "rows": self._rows, "seconds": round(self.seconds, 6)}
-            await self._outlet.send([encode.message(self._outlet.encoding, fields)], is_last=True)
+            await self._outlet.send([replies.message(self._outlet.encoding, fields)], is_last=True)
 
     async def _job(self, from_row: int | None) -> None:
         """One job: the whole answer, or more of its rows."""
@@ -92,7 +92,7 @@ class Delivery:
             with trio.move_on_after(self._limits.progress_interval):
                 return await job.messages.receive()
             fields = {"type": "progress", "id": self._request.id, **job.progress}
-            await self._outlet.send([encode.message(self._outlet.encoding, fields)])
+            await self._outlet.send([replies.message(self._outlet.encoding, fields)])
 
     async def _pass_on(self, job: Job, message: Message) -> None:
         match message.kind:

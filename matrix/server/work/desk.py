@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from matrix.limits import PAGE_BYTES_MAX
-from matrix.server import encode
+from matrix.server import encode, replies
 from matrix.server.contract import Frame
 from matrix.server.pipes import packed
 from matrix.server.work.order import Order
@@ -50,12 +50,12 @@ class Desk:
 
     def reply(self, type: str, **fields: Any) -> None:
         """A reply without rows."""
-        self.frames([encode.message(self.order.encoding, {"type": type, "id": self.order.request.id, **fields})])
+        self.frames([replies.message(self.order.encoding, {"type": type, "id": self.order.request.id, **fields})])
 
     def result(self, result: Any) -> None:
         """The last reply to a request that has one result."""
         fields = {"type": "done", "id": self.order.request.id, "result": result}
-        body = pack_frames([encode.message(self.order.encoding, fields)])
+        body = pack_frames([replies.message(self.order.encoding, fields)])
         if len(body) > PAGE_BYTES_MAX:
             raise Refused("memory", f"the result has {len(body):,} bytes; {PAGE_BYTES_MAX:,} is the most")
         self._say(packed(Kind.LAST, body))

@@ -12,7 +12,7 @@ from matrix.query import rows
 from matrix.query.check import check
 from matrix.query.explain import SCHEMA
 from matrix.query.syntax import Query, Type
-from matrix.server import encode
+from matrix.server import encode, replies
 from matrix.server.work.desk import Desk
 from matrix.server.work.refusal import without_paths
 
@@ -135,7 +135,7 @@ def _replay(desk: Desk, store: Store) -> None:
     for replay in found:
         row = _without_paths(replay.as_data(), store)
         fields = {"type": "batch", "id": request.id, "count": 1, "rows": [row]}
-        desk.piece([encode.message(desk.order.encoding, fields)])
+        desk.piece([replies.message(desk.order.encoding, fields)])
         desk.rows += 1
 
 
