@@ -170,7 +170,7 @@ def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: Run) -> None:
     steered.tick(7)
     page.wait_for_timeout(1_100)
     steered.tick(1)
-    page.locator(".live-row", has_text="7").wait_for()
+    page.locator(".live-rows").get_by_text("7", exact=True).wait_for()
     assert page.locator(".live-head span").all_inner_texts() == ["simulation", "time", "count"]
 
 
