@@ -157,6 +157,13 @@ def _text(most_bytes: int) -> Callable[[Any], str]:
     return read
 
 
+def _name(value: Any) -> str:
+    text = _text(WATCH_POSITION_CHARS_MAX)(value)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("a text without half letters")
+    return text
+
+
 def _whole(least: int, most: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if type(value) is not int or not least <= value <= most:
@@ -235,18 +242,17 @@ _ASKING = (
     _Field("page", _whole(1, PROTOCOL_PAGE_ROWS_MAX)),
     _CREDIT,
 )
-_ID = _text(WATCH_POSITION_CHARS_MAX)
 
 _FIELDS: Mapping[str, tuple[_Field, ...]] = {
     "query": _ASKING,
     "explain": _ASKING,
-    "watch": (*_ASKING, _Field("after", _ID)),
+    "watch": (*_ASKING, _Field("after", _name)),
     "export": (_TEXT, _Field("format", _one_of(*FILE_FORMATS), is_needed=True), _PARAMS, _CREDIT),
     "check": (_TEXT, _PARAMS),
     "complete": (_TEXT, _Field("cursor", _whole(0, QUERY_BYTES_MAX))),
-    "info": (_Field("simulation", _ID),),
-    "diff": (_Field("one", _ID, is_needed=True), _Field("other", _ID, is_needed=True)),
-    "replay": (_Field("simulation", _ID), _Field("all", _true), _CREDIT),
+    "info": (_Field("simulation", _name),),
+    "diff": (_Field("one", _name, is_needed=True), _Field("other", _name, is_needed=True)),
+    "replay": (_Field("simulation", _name), _Field("all", _true), _CREDIT),
     "grant": (_CREDIT._replace(is_needed=True),),
     "cancel": (),
 }

@@ -5,35 +5,43 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
 import matrix
-from tests.server.serves import Raw
+from tests.server.serves import PING, PONG, Raw, frame
 
 _COMMAND = "from matrix.cli.main import main; main()"
 _PATIENCE_S = 60.0  # for a machine that has much else to do
 
 
+class Client(Raw):
+    """One that answers pings, as long as it listens."""
+
+    async def frame(self) -> tuple[int, bytes]:
+        while (got := await super().frame())[0] == PING:
+            await self.send(frame(PONG, got[1]))
+        return got
+
+
 class Process:
     """A server that runs, and how to reach it."""
 
-    def __init__(self, process: trio.Process, token: str, control: str, port: int, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], token: str, control: str, port: int, folder: Path) -> None:
         self.process, self.token, self.control, self.port, self._folder = process, token, control, port, folder
         self.pid = process.pid
 
-    async def connected(self) -> Raw:
-        return Raw(await trio.open_tcp_stream("127.0.0.1", self.port), self.port, patience_s=_PATIENCE_S)
+    async def connected(self) -> Client:
+        return Client(await trio.open_tcp_stream("127.0.0.1", self.port), self.port, patience_s=_PATIENCE_S)
 
-    async def upgraded(self, *, token: str | None = "", **headers: str) -> Raw:
+    async def upgraded(self, *, token: str | None = "", **headers: str) -> Client:
         """A WebSocket, with the token for reading in its head; None: without a token."""
         raw = await self.connected()
         given = self.token if token == "" else token
@@ -42,7 +50,7 @@ class Process:
         assert status == 101, status
         return raw
 
-    async def session(self, **options: Any) -> Raw:
+    async def session(self, **options: Any) -> Client:
         """A WebSocket that has been welcomed."""
         raw = await self.upgraded(**options)
         assert (await raw.hear())["type"] == "welcome"
@@ -57,70 +65,72 @@ class Process:
 
     def children(self) -> dict[int, str]:
         """Its processes that live, and what each runs."""
-        found = {}
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            with suppress(OSError):
-                for pid in (task / "children").read_text().split():
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                    found[int(pid)] = next((word for word in words if word.startswith("matrix.")), "")
-        return found
+        return _children(self.pid)
+
+    def child(self, module: str) -> int:
+        """One of them that runs a module of ``matrix.server``."""
+        return next(pid for pid, name in self.children().items() if name == f"matrix.server.{module}")
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def spilled(self) -> list[str]:
-        """The files that lie in its folder for answers nobody has taken."""
+        """The files of answers that nobody has taken yet."""
         return [path.name for path in (self._folder / "tmp").glob("matrix-serve-*/*")]
 
     def said(self) -> str:
         """What it has written to its standard error."""
         return (self._folder / "stderr").read_text()
 
-    def end(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
+    def resident_bytes(self) -> int:
+        """The memory that it has in use."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@asynccontextmanager
-async def process_of(
+@contextmanager
+def process_of(
     store: Path, folder: Path, *options: str, wrapper: Sequence[str] = (), **environment: str
-) -> AsyncIterator[Process]:
-    """Serve a store; ``folder`` is for its own files. Behind the block no process of it is left, or that is told."""
+) -> Iterator[Process]:
+    """Serve a store; ``folder`` is for the server's own files. Behind the block no process of it is left."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     command = [*wrapper, sys.executable, "-c", _COMMAND, "serve", str(store), "--port", "0", *options]
     home = str(Path(matrix.__file__).parent.parent)
     own = {"TMPDIR": str(folder / "tmp"), "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": home}
     with open(folder / "stderr", "ab") as stderr:
-        process = await trio.lowlevel.open_process(
+        process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, **own, **environment}
         )
     try:
         assert process.stdout is not None
         said = b""
-        with trio.fail_after(_PATIENCE_S):
-            while said.count(b"\n") < 4:
-                more = await process.stdout.receive_some(65_536)
-                assert more, (folder / "stderr").read_text()
-                said += more
+        while said.count(b"\n") < 4:
+            line = process.stdout.readline()
+            assert line, (folder / "stderr").read_text()
+            said += line
         port, token = re.findall(r":(\d+)/#token=(\S+)", said.decode())[0]
         control = re.findall(r"control +\S+#token=(\S+)", said.decode())[0]
         yield Process(process, token, control, int(port), folder)
     finally:
-        with trio.CancelScope(shield=True):
-            before = _family(process.pid)
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            with trio.move_on_after(_PATIENCE_S):
-                await process.wait()
-            assert process.returncode is not None, "a request to end is heard"
-            assert process.stdout is not None
-            await process.stdout.aclose()
-            await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before))
+        before = _children(process.pid) if process.poll() is None else {}
+        process.terminate()
+        process.wait(_PATIENCE_S)
+        assert process.stdout is not None
+        process.stdout.close()
+        ends = time.monotonic() + _PATIENCE_S
+        while lives := [pid for pid in before if os.path.exists(f"/proc/{pid}")]:
+            assert time.monotonic() < ends, lives
+            time.sleep(0.05)
 
 
-def _family(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+def _children(pid: int) -> dict[int, str]:
+    """The processes of a process that live, and what each runs."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+                found[int(child)] = next((word for word in words if word.startswith("matrix.server")), "")
+    return found
 
 
 async def until(holds: Callable[[], bool], seconds: float = _PATIENCE_S) -> None:

@@ -80,6 +80,11 @@ def test_a_wrong_field_is_named_with_what_may_stand_there(fields, said):
     assert len(error["message"]) < 300
 
 
+def test_the_name_of_a_simulation_has_no_half_letters():
+    error = refused('{"type": "info", "id": 1, "simulation": "\\ud800"}')
+    assert error["message"] == '"simulation" of info is a text without half letters, not "\\ud800"'
+
+
 def test_a_request_without_what_it_needs_is_refused():
     assert refused('{"type": "query", "id": 1}')["message"] == 'query needs "text"'
     assert refused('{"type": "query", "id": 1, "text": null}')["code"] == "bad-request"

@@ -65,6 +65,7 @@ def test_an_error_of_the_language_keeps_its_place():
         (LogCorrupt(STORE / "log/1/00000001.seg", 7, "a mark"), "store", "log/1/00000001.seg: at byte 7: a mark"),
         (NotAStore("/srv/data/runs: there is no such folder"), "store", "there is no such folder"),
         (FileNotFoundError(2, "No such file", "/srv/x"), "store", "the store's files cannot be read: No such file"),
+        (IsADirectoryError(21, "Is a directory"), "store", "the store's files cannot be read: Is a directory"),
         (sqlite3.DatabaseError("malformed"), "store", "the store's index cannot be read: malformed"),
         (ZeroDivisionError("/home/ada/x.py"), "internal", "a mistake of the server's; it has noted it"),
         (RuntimeError("/etc/passwd"), "internal", "a mistake of the server's; it has noted it"),
@@ -82,6 +83,10 @@ def test_a_note_has_the_traceback():
     with pytest.raises(ZeroDivisionError) as caught:
         1 / 0  # noqa: B018
     assert "test_work_wire.py" in refusal(caught.value, STORE).note
+
+
+def test_a_note_of_the_stores_trouble_is_one_line():
+    assert refusal(NotAStore("/srv/data/runs: no such folder"), STORE).note == "/srv/data/runs: no such folder"
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ class Member:
                     self._wake = trio.Event()
                     await self._wake.wait()
                 elif isinstance(self._waiting[0], Page):
+                    if self._error is not None and not self._outlet.has_credit():
+                        break  # an error waits for nobody
                     await self._send_pages()
                 else:
                     await self._outlet.send(self._waiting[0])

@@ -41,7 +41,8 @@ class Pulse:
     def new(cls) -> Pulse:
         """Numbers that all are 0, in a file that has no name."""
         with tempfile.TemporaryFile() as file:
-            file.truncate(_NUMBERS.size)
+            file.write(bytes(_NUMBERS.size))  # a hole would be a fault of memory where the disk is full
+            file.flush()
             return cls(os.dup(file.fileno()))
 
     def close(self) -> None:

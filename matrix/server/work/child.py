@@ -60,6 +60,7 @@ class Child:
         self._said = bytearray()
         self._may_stop = False  # an order is at work
         self._find_pandas: Callable[[], None] | None = None
+        self._order = self._unwanted = 0  # the how manieth it is, and which one nobody waits for
 
     def work(self) -> None:
         """Work for ever; the thread that reads orders ends the process."""
@@ -79,6 +80,7 @@ class Child:
                 if kind == Kind.ROOM:
                     self._answers.put(body == b"1")
                 elif kind == Kind.STOP:
+                    self._unwanted = int(body)
                     signal.pthread_kill(main_thread().ident or 0, signal.SIGUSR1)
                 else:
                     self._orders.put(pickle.loads(body))
@@ -86,7 +88,10 @@ class Child:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Runs in the main thread, wherever that is: one that has finished its order has nothing to stop."""
-        if self._may_stop:
+        self._stop_if_unwanted()
+
+    def _stop_if_unwanted(self) -> None:
+        if self._may_stop and self._unwanted == self._order:
             self._may_stop = False
             raise Stopped
 
@@ -113,10 +118,12 @@ class Child:
         may_stop, self._may_stop = self._may_stop, False
         yield
         self._may_stop = may_stop
+        self._stop_if_unwanted()
 
     # -- one order --------------------------------------------------------------------------------
 
     def _do(self, order: Order) -> None:
+        self._order += 1
         began, before = time.perf_counter(), memory.data_bytes()
         desk = Desk(order, self._say, self._flush, self._may)
         fields = self._outcome(desk)
@@ -138,6 +145,7 @@ class Child:
         memory.allow(self._memory_bytes)
         try:
             self._may_stop = not retires  # a program that runs is not to meet exceptions of ours
+            self._stop_if_unwanted()
             self._perform(desk)
             self._may_stop = False
         except BaseException as raised:  # whatever it is, the client and the server's diagnostics are told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import trio
@@ -69,8 +70,9 @@ class Crew:
         """Nobody waits for a job any more; if it is at work, that is stopped unless it ends at once."""
         if job.scope is not None:
             if not job.stopped_for and self._nursery is not None:
-                self._nursery.start_soon(self._at_work[job].stop)
-            job.stopped_for = job.stopped_for or "cancel"
+                worker = self._at_work[job]
+                self._nursery.start_soon(worker.stop, worker.orders)
+            job.stopped_for = "cancel"  # also when it was to make room: it will not begin again
             job.scope.deadline = min(job.scope.deadline, trio.current_time() + self._limits.cancel_seconds)
         else:
             self.lane.remove(job)
@@ -88,10 +90,11 @@ class Crew:
             return
         while self._idle and (job := self.lane.next()) is not None:
             worker = self._idle.pop()
-            self._at_work[job] = worker
+            self._at_work[job], job.scope = worker, trio.CancelScope()
             self._busy.set()
             self._nursery.start_soon(self._work, job, worker)
-        if self._idle and (job := self.lane.makes_room()) is not None and job.scope is not None:
+        job = self.lane.makes_room() if self._idle else None
+        if job is not None and job.scope is not None and job.began_at is not None:
             job.stopped_for = "room"
             job.scope.cancel()
         self._refill(self._nursery)
@@ -114,17 +117,23 @@ class Crew:
 
     async def _work(self, job: Job, worker: Worker) -> None:
         """Let a process do a job; whatever happens, both come to an end or go back where they belong."""
+        scope = job.scope
+        assert scope is not None, "a job has one as soon as it has a process"
         job.began_at = trio.current_time()
         job.has_company = len(self._at_work) > 1
         retires, is_lost = True, False
-        with trio.move_on_after(self._seconds) as job.scope:
+        with scope:
+            scope.deadline = min(scope.deadline, job.began_at + self._seconds)
             try:
-                is_lost = not await worker.give(job.order)
-                retires = is_lost or await self._relay(job, worker)
+                if job.stopped_for:
+                    retires = False  # it was dropped before it could begin
+                elif await worker.give(job.order):
+                    retires = await self._relay(job, worker)
+                else:
+                    is_lost = True
             except (Garbled, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                job.scope.shield = True  # nothing waits from here on
                 self._died(job, worker, error)
-        is_cut = job.scope.cancelled_caught
+        is_cut = scope.cancelled_caught
         self.killed += is_cut
         job.scope = None
         del self._at_work[job]
@@ -152,7 +161,7 @@ class Crew:
                         return bool(message.fields["retires"])
 
     def _died(self, job: Job, worker: Worker, error: Exception) -> None:
-        if job.stopped_for:
+        if job.stopped_for == "cancel":
             return
         if worker.may_have_lacked_memory(self._limits.memory_bytes):
             fields = out_of_memory()
@@ -185,23 +194,36 @@ class Crew:
 
     async def _keep(self) -> None:
         """Start a process and stay with it until it is gone."""
-        async with working_process(self._store, memory_bytes=self._limits.memory_bytes) as worker:
-            is_ready = await self._is_ready(worker)
-            self._is_starting = False
-            self._first.set()
-            if is_ready:
-                self._failed_starts = 0
-                self._idle.append(worker)
-                self._look()
-                await worker.process.wait()
-            if worker in self._idle:
-                self._idle.remove(worker)
-            if not worker.is_doomed:
-                worker.is_doomed = True
+        async with AsyncExitStack() as stack:
+            is_ready, process = False, working_process(self._store, memory_bytes=self._limits.memory_bytes)
+            try:
+                worker = await stack.enter_async_context(process)
+            except OSError as error:  # there is no memory for a process, or no descriptor
+                _diagnostics.error("a working process could not be started: %s", error.strerror)
+                self._is_starting = False
                 self.count -= 1
+            else:
+                is_ready = await self._is_ready(worker)
+                await self._stay(worker, is_ready=is_ready)
+        self._first.set()
         if not is_ready:
             await self._start_failed()
         self._look()
+
+    async def _stay(self, worker: Worker, *, is_ready: bool) -> None:
+        """It is there for jobs from now on, if it is ready."""
+        self._is_starting = False
+        self._first.set()
+        if is_ready:
+            self._failed_starts = 0
+            self._idle.append(worker)
+            self._look()
+            await worker.process.wait()
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if not worker.is_doomed:
+            worker.is_doomed = True
+            self.count -= 1
 
     async def _is_ready(self, worker: Worker) -> bool:
         with trio.move_on_after(self._limits.starting_seconds):

@@ -6,8 +6,9 @@ the server made and allowed to grow.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -40,7 +41,8 @@ class Desk:
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what it could not take was told already
+                self._file.close()
 
     # -- replies ----------------------------------------------------------------------------------
 
@@ -70,13 +72,15 @@ class Desk:
             return
         left = table.slice(row)
         self._need(left.nbytes + left.nbytes // 64 + 65_536)
-        with self._opened() as out, pa.ipc.new_file(out, left.schema) as file:
+        with _keeping(), self._opened() as out, pa.ipc.new_file(out, left.schema) as file:
             file.write_table(left, max_chunksize=65_536)
         self._say(packed_fields(Kind.LEFT, row=0))
 
     def kept_rows(self, from_row: int) -> None:
         """More of the rows that lie in the file, whose first row there is number 0."""
-        with pa.memory_map(self.order.file) as source:
+        with _keeping():
+            source = pa.memory_map(self.order.file)
+        with source:
             table = pa.ipc.open_file(source).read_all()
             row = self._send_rows(table, from_row)
             if row < table.num_rows:
@@ -125,11 +129,12 @@ class Desk:
             self._flush()  # the next may take a while
             return
         self._need(len(body))
-        if self._file is None:
-            self._file = self._opened()
-        offset = self._file.tell()
-        self._file.write(body)
-        self._file.flush()
+        with _keeping():
+            if self._file is None:
+                self._file = self._opened()
+            offset = self._file.tell()
+            self._file.write(body)
+            self._file.flush()
         self._say(packed_fields(Kind.PLACED, offset=offset, size=len(body)))
         self._flush()
 
@@ -147,6 +152,17 @@ class Desk:
     def _opened(self) -> BinaryIO:
         """The file, which the server has made when it allowed the first bytes; it is never made here."""
         return os.fdopen(os.open(self.order.file, os.O_WRONLY), "wb")
+
+
+@contextlib.contextmanager
+def _keeping() -> Iterator[None]:
+    """Trouble with the file is not the store's: the disk is full, or the request is over and its file gone."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "it cannot be written or read"
+        text = f"the rest of the answer could not be kept in a file: {reason}"
+        raise Refused("memory", text, "grant more, or narrow it") from None
 
 
 def _cut(part: pa.Table, size: int) -> pa.Table:

@@ -42,8 +42,10 @@ def refusal(error: BaseException, store: Path) -> Refusal:
         case QueryError():
             return Refusal(error.as_data())
         case NotAStore() | StoreError():
-            return Refusal(_fields("store", without_paths(str(error), store)), _trace(error))
-        case FileNotFoundError() | PermissionError() | NotADirectoryError():
+            return Refusal(
+                _fields("store", without_paths(str(error), store)), str(error)
+            )  # where it arose tells no more
+        case OSError():
             return Refusal(_fields("store", f"the store's files cannot be read: {error.strerror}"), _trace(error))
         case sqlite3.OperationalError() | sqlite3.DatabaseError():
             return Refusal(_fields("store", f"the store's index cannot be read: {error}"), _trace(error))

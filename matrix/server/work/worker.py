@@ -32,7 +32,9 @@ class Worker:
         self.process, self._in, self._out = process, process.stdin, process.stdout
         self._inbox = Inbox()
         self._arrived: list[Message] = []
+        self._sending = trio.Lock()  # a stop may come while it is answered
         self._memory_before = self._memory_seen = 0
+        self.orders = 0  # how many it was given
         self.is_lowered = self.is_doomed = False
 
     @property
@@ -41,21 +43,26 @@ class Worker:
 
     async def give(self, order: Order) -> bool:
         """Let it begin with an order; False when it was gone before."""
+        self.orders += 1
         self._memory_before = self._memory_seen = data_bytes(self.pid)
         try:
-            await self._in.send_all(packed(Kind.ORDER, pickle.dumps(order)))
+            await self._send(packed(Kind.ORDER, pickle.dumps(order)))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
 
     async def answer(self, may: bool) -> None:
         """Say whether its file may grow."""
-        await self._in.send_all(packed(Kind.ROOM, b"1" if may else b"0"))
+        await self._send(packed(Kind.ROOM, b"1" if may else b"0"))
 
-    async def stop(self) -> None:
-        """Ask it to let go of its order; where it cannot be asked, it will be killed."""
-        with contextlib.suppress(trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._in.send_all(packed(Kind.STOP, b""))
+    async def stop(self, order: int) -> None:
+        """Ask it to let go of an order, the how manieth it is; nothing if it is at another one by then."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._send(packed(Kind.STOP, b"%d" % order))
+
+    async def _send(self, data: bytes) -> None:
+        async with self._sending:
+            await self._in.send_all(data)
 
     async def receive(self) -> Message:
         """The next thing it says; ``Garbled`` when it is none, or when there is no more."""
