@@ -90,7 +90,9 @@ export class ConversationView {
   }
 
   async #findMessage(id) {
-    const found = await this.context.connection.query("messages where id = $id | select conversation", { params: { id } });
+    const found = await this.context.connection.query("messages where id = $id | select conversation", {
+      params: { id },
+    });
     if (found.length > 0) this.params.conversation = found.get(0, "conversation");
     else Object.assign(this.params, { of: "all", simulation: id.slice(0, id.lastIndexOf(":")) });
   }

@@ -52,14 +52,28 @@ export class DiffView {
     this.second = picker("The other simulation", "of-other");
     const swap = element(
       "button",
-      { class: "icon-button", type: "button", title: "Change sides", "aria-label": "Change sides", onclick: () => this.#swap() },
+      {
+        class: "icon-button",
+        type: "button",
+        title: "Change sides",
+        "aria-label": "Change sides",
+        onclick: () => this.#swap(),
+      },
       icon("swap"),
     );
     this.tools = element("div", { class: "head-tools" });
     this.loading = element("div", { class: "loading", hidden: true });
     this.body = element("div", { class: "diff-body" });
     this.host.append(
-      element("header", { class: "diff-head" }, this.first, swap, this.second, element("span", { class: "spring" }), this.tools),
+      element(
+        "header",
+        { class: "diff-head" },
+        this.first,
+        swap,
+        this.second,
+        element("span", { class: "spring" }),
+        this.tools,
+      ),
       this.loading,
       this.body,
     );
@@ -67,7 +81,13 @@ export class DiffView {
 
   #fill() {
     const name = ({ id, name: title, parent, status, seed }) =>
-      [id, title !== id && title, parent ? `fork of ${parent}` : "", seed !== null && `seed ${seed}`, status !== "finished" && status]
+      [
+        id,
+        title !== id && title,
+        parent ? `fork of ${parent}` : "",
+        seed !== null && `seed ${seed}`,
+        status !== "finished" && status,
+      ]
         .filter(Boolean)
         .join("  ");
     const options = () => [

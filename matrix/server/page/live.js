@@ -12,7 +12,14 @@ import { bars, goalBar, outcomeCard, rateText, runList, sparkline, tile } from "
 import { LiveTable } from "./live/table.js";
 
 const HISTORY = 200; // events of a simulation that are shown from before
-const WORDS = { starting: "Starting", live: "Live", behind: "Catching up", paused: "Paused", ended: "Ended", failed: "Not possible" };
+const WORDS = {
+  starting: "Starting",
+  live: "Live",
+  behind: "Catching up",
+  paused: "Paused",
+  ended: "Ended",
+  failed: "Not possible",
+};
 
 export class LiveView {
   constructor(host, context) {
@@ -52,7 +59,11 @@ export class LiveView {
   }
 
   #build() {
-    this.picker = element("select", { class: "field live-picker", "aria-label": "What is watched", onchange: () => this.#pick() });
+    this.picker = element("select", {
+      class: "field live-picker",
+      "aria-label": "What is watched",
+      onchange: () => this.#pick(),
+    });
     this.line = element("input", {
       class: "field mono live-line",
       "aria-label": "A watch of your own",
@@ -62,8 +73,17 @@ export class LiveView {
       onkeydown: (event) => event.key === "Enter" && this.#ask(),
     });
     this.status = element("span", { class: "live-state" });
-    this.pause = element("button", { class: "button", type: "button", title: "Space", onclick: () => this.#pauseOrGo() });
-    this.now = element("button", { class: "button", type: "button", title: "n", hidden: true, onclick: () => this.#jump() }, "Jump to now");
+    this.pause = element("button", {
+      class: "button",
+      type: "button",
+      title: "Space",
+      onclick: () => this.#pauseOrGo(),
+    });
+    this.now = element(
+      "button",
+      { class: "button", type: "button", title: "n", hidden: true, onclick: () => this.#jump() },
+      "Jump to now",
+    );
     this.tiles = element("div", { class: "tiles" });
     this.note = element("div", { class: "live-note", hidden: true });
     this.end = element("div", { class: "live-end" });
@@ -92,9 +112,12 @@ export class LiveView {
       );
     this.picker.replaceChildren(
       option("", "The whole store"),
-      ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(Boolean),
+      ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(
+        Boolean,
+      ),
     );
-    if (simulation && !this.simulations.some(({ id }) => id === simulation)) this.picker.append(option(simulation, simulation));
+    if (simulation && !this.simulations.some(({ id }) => id === simulation))
+      this.picker.append(option(simulation, simulation));
     this.picker.value = q ? "q" : simulation;
     if (document.activeElement !== this.line) this.line.value = q;
   }
@@ -117,7 +140,10 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onBegun: () => simulation && this.#history(simulation) });
+    this.feed = new Feed(connection, text, {
+      onChange: () => this.#soon(),
+      onBegun: () => simulation && this.#history(simulation),
+    });
     this.counts = this.isOwn
       ? new RowCounts(this.feed, { onChange: () => this.#soon() })
       : new Counts(connection, simulation, { onChange: () => this.#soon() });
@@ -134,7 +160,9 @@ export class LiveView {
     const { feed } = this;
     const { connection } = this.context;
     try {
-      const events = (await connection.query("events where simulation = $simulation | count", { params: { simulation } })).get(0, "count");
+      const events = (
+        await connection.query("events where simulation = $simulation | count", { params: { simulation } })
+      ).get(0, "count");
       const before = await connection.query("events where simulation = $simulation and seq > $seq", {
         params: { simulation, seq: Math.max(0, events - HISTORY) },
       });
@@ -264,13 +292,16 @@ export class LiveView {
   #sides() {
     const { counts } = this;
     const scope = this.simulation ? ` and simulation = ${JSON.stringify(this.simulation)}` : "";
-    const watchKind = (kind) => this.context.navigate("live", { q: `watch events where kind = ${JSON.stringify(kind)}${scope}` });
+    const watchKind = (kind) =>
+      this.context.navigate("live", { q: `watch events where kind = ${JSON.stringify(kind)}${scope}` });
     const focus = this.side.contains(document.activeElement)
       ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement)
       : -1;
     this.side.replaceChildren(
       element("h2", {}, "Events by kind"),
-      counts.events === undefined ? element("p", { class: "muted" }, "Counting…") : bars(counts.kinds, { onChoose: watchKind }),
+      counts.events === undefined
+        ? element("p", { class: "muted" }, "Counting…")
+        : bars(counts.kinds, { onChoose: watchKind }),
       ...(this.simulation
         ? []
         : [
@@ -279,7 +310,8 @@ export class LiveView {
           ]),
     );
     if (focus >= 0) this.side.querySelectorAll("button")[focus]?.focus();
-    if (counts.ended && this.end.childElementCount === 0) this.end.append(outcomeCard(counts.ended, counts, this.context));
+    if (counts.ended && this.end.childElementCount === 0)
+      this.end.append(outcomeCard(counts.ended, counts, this.context));
   }
 
   #sayNothing() {
@@ -293,7 +325,10 @@ export class LiveView {
         : this.isOwn
           ? ["No row yet", "Rows appear here as the log grows and they match."]
           : runs > 0
-            ? ["Waiting for the next event", "A simulation is running, and has written nothing since this page watches."]
+            ? [
+                "Waiting for the next event",
+                "A simulation is running, and has written nothing since this page watches.",
+              ]
             : ["Nothing runs at the moment", "Events appear here as soon as a simulation writes into this store."];
     const [title, text] = words;
     if (this.nothing.dataset.said !== title) {

@@ -61,7 +61,9 @@ export class TimelineView {
     this.legend = new Legend(this.foot, this.palette);
     const [select, seek] = [(id, go) => this.select(id, go), (event) => this.seek(event)];
     this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select, seek });
-    this.side.addEventListener("told", ({ detail }) => { this.told.textContent = detail; });
+    this.side.addEventListener("told", ({ detail }) => {
+      this.told.textContent = detail;
+    });
     this.hands = new Hands(this);
     this.lanesHost.addEventListener("scroll", () => this.#scrolled());
   }
@@ -73,7 +75,8 @@ export class TimelineView {
     this.params = { ...params };
     const simulations = await this.controls.simulations();
     const simulation = params.simulation || simulations[0]?.id;
-    if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
+    if (!simulation)
+      return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
     if (turn === this.turn && this.source?.simulation !== simulation) await this.#open(simulation);
     if (turn !== this.turn || !this.source?.facts) return undefined;
     await this.#filtered(this.controls.fromParams(params), params.path ?? "");
@@ -86,10 +89,14 @@ export class TimelineView {
     const { sight } = this;
     sight.setHeight(Number(params.height) || sight.heightThatFits);
     const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
-    sight.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, sight.bounds) : this.#rangeOfPath();
+    sight.range =
+      Number.isFinite(from) && Number.isFinite(to) && to > from
+        ? inside({ from, to }, sight.bounds)
+        : this.#rangeOfPath();
     this.selected = params.selected ?? "";
     this.focus = this.source.lanes.index.get(params.agent) ?? -1;
-    this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
+    this.cursor =
+      params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
     this.panel.showSelection(this.selected);
     this.panel.showCursor(this.source, this.cursor);
     const lane = this.source.lanes.index.get(params.top ?? params.agent) ?? 0;
@@ -100,7 +107,10 @@ export class TimelineView {
   async #open(simulation) {
     this.source?.close();
     clearTimeout(this.living);
-    const source = new Source(this.asker, simulation, { changed: () => this.draw(), failed: (error) => this.#failed(error) });
+    const source = new Source(this.asker, simulation, {
+      changed: () => this.draw(),
+      failed: (error) => this.#failed(error),
+    });
     this.source = source;
     this.sight.begin(source);
     this.pieces = new Pieces(source);
@@ -218,14 +228,18 @@ export class TimelineView {
   step(direction, isOwn) {
     if (this.steps >= STEPS_MAX) return;
     this.steps += 1;
-    this.stepping = this.stepping.then(() => this.#step(direction, isOwn)).finally(() => { this.steps -= 1; });
+    this.stepping = this.stepping
+      .then(() => this.#step(direction, isOwn))
+      .finally(() => {
+        this.steps -= 1;
+      });
   }
 
   async #step(direction, isOwn) {
     const { source } = this;
     const agent = isOwn && this.focus >= 0 ? source.lanes.ids[this.focus] : null;
     try {
-      const last = this.cursor ? this.cursor.seq ?? (await source.lastAt(this.cursor.time)) : 0;
+      const last = this.cursor ? (this.cursor.seq ?? (await source.lastAt(this.cursor.time))) : 0;
       const event = await source.step(last ?? 0, direction, agent);
       if (source !== this.source || this.isGone) return;
       if (event) this.seek(event);
@@ -305,8 +319,26 @@ export class TimelineView {
     const axis = ticks(scale, 90);
     const { cursor, selected, hovered, focus, path, pointed } = this;
     const view = {
-      width, height, scale, top, laneHeight, first, last, axis, ticks: axis.ticks, cursor, selected, hovered, focus, path, bounds, pointed: pointed ?? -1,
-      lanes: source.lanes, whole: source.whole, colours: this.legend.colours, simulation: source.simulation,
+      width,
+      height,
+      scale,
+      top,
+      laneHeight,
+      first,
+      last,
+      axis,
+      ticks: axis.ticks,
+      cursor,
+      selected,
+      hovered,
+      focus,
+      path,
+      bounds,
+      pointed: pointed ?? -1,
+      lanes: source.lanes,
+      whole: source.whole,
+      colours: this.legend.colours,
+      simulation: source.simulation,
     };
     source.queue.clear();
     const pieces = this.pieces.of(view);
@@ -357,11 +389,17 @@ export class TimelineView {
     const { from, to } = sight.range;
     const lane = sight.laneAt(0);
     this.params = {
-      simulation: this.source.simulation, ...this.controls.toParams(), path: this.pathId,
-      from: sight.isWhole ? "" : Math.round(from), to: sight.isWhole ? "" : Math.round(to),
-      height: sight.laneHeight === sight.heightThatFits ? "" : sight.laneHeight, top: lane > 0 ? this.source.lanes.ids[lane] : "",
-      agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "", selected: this.selected,
-      at: this.cursor ? Math.round(this.cursor.time) : "", seq: this.cursor?.seq ?? "",
+      simulation: this.source.simulation,
+      ...this.controls.toParams(),
+      path: this.pathId,
+      from: sight.isWhole ? "" : Math.round(from),
+      to: sight.isWhole ? "" : Math.round(to),
+      height: sight.laneHeight === sight.heightThatFits ? "" : sight.laneHeight,
+      top: lane > 0 ? this.source.lanes.ids[lane] : "",
+      agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "",
+      selected: this.selected,
+      at: this.cursor ? Math.round(this.cursor.time) : "",
+      seq: this.cursor?.seq ?? "",
     };
     this.context.navigate("timeline", this.params, { replace: true });
   }
@@ -371,7 +409,9 @@ export class TimelineView {
     clearTimeout(this.living);
     const { source } = this;
     try {
-      const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
+      const facts = await this.asker.one("simulations where id = $id | select status, duration", {
+        id: source.simulation,
+      });
       if (source !== this.source || !facts) return;
       if (facts.duration > source.whole || facts.status !== source.facts.status) await this.#grown(source, facts);
       if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);

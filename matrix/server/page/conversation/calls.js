@@ -35,14 +35,16 @@ export function callBody(item) {
     { class: "call-body" },
     prompt ? part("asked", promptList(prompt)) : asked !== undefined && part("arguments", tree(asked)),
     answer.tries && part("tries before", tree(answer.tries)),
-    answer.error !== undefined && part("error", element("div", { class: "prose bad" }, shortText(answer.error) ?? tree(answer.error))),
+    answer.error !== undefined &&
+      part("error", element("div", { class: "prose bad" }, shortText(answer.error) ?? tree(answer.error))),
     answer.result !== undefined && answer.result !== null && part("answer", resultOf(answer.result)),
     ended === undefined && part("answer", element("span", { class: "faint" }, "none in the log")),
     Object.keys(noted).length > 0 && part("noted", tree(noted)),
   );
 }
 
-const part = (name, shown) => element("div", { class: "call-part" }, element("span", { class: "part-name" }, name), shown);
+const part = (name, shown) =>
+  element("div", { class: "call-part" }, element("span", { class: "part-name" }, name), shown);
 
 function promptList(prompt) {
   return element(

@@ -14,9 +14,16 @@ export class Follow {
       : agent
         ? "events where simulation = $simulation and (agent = $agent or to = $agent)"
         : "events where simulation = $simulation";
-    const given = Object.fromEntries(Object.entries(params).filter(([name, value]) => value && where.includes(`$${name}`)));
+    const given = Object.fromEntries(
+      Object.entries(params).filter(([name, value]) => value && where.includes(`$${name}`)),
+    );
     connection
-      .watch(`${where} | select id`, { params: given, signal, onBatch: () => this.#came(), onPosition: () => this.#begun() })
+      .watch(`${where} | select id`, {
+        params: given,
+        signal,
+        onBatch: () => this.#came(),
+        onPosition: () => this.#begun(),
+      })
       .catch((error) => {
         if (!signal.aborted) console.warn(error);
       });

@@ -62,7 +62,13 @@ export class Head {
     const short = id.length > 20 ? `${id.slice(0, 8)}…` : id;
     const name = one?.name && one.name !== id ? `${one.name} ${short}` : short;
     const status = one?.status === "running" && element("span", { class: "status-running" }, " running");
-    return element("span", { title: id }, name, one?.parent && element("span", { class: "faint" }, ` fork of ${one.parent}`), status);
+    return element(
+      "span",
+      { title: id },
+      name,
+      one?.parent && element("span", { class: "faint" }, ` fork of ${one.parent}`),
+      status,
+    );
   }
 
   #title({ agent, of }, agents, simulation, people) {
@@ -78,7 +84,12 @@ export class Head {
       );
     });
     const rest = agents.length - shown.length;
-    return element("h1", {}, shown, rest > 0 && element("span", { class: "faint", title: agents.join(", ") }, `and ${rest} more`));
+    return element(
+      "h1",
+      {},
+      shown,
+      rest > 0 && element("span", { class: "faint", title: agents.join(", ") }, `and ${rest} more`),
+    );
   }
 
   #toggles(params, transcript) {

@@ -18,7 +18,12 @@ export class ConversationList {
     this.result = undefined;
     this.order = [];
     this.chosen = "";
-    this.scroller = new Scroller(host, { render: (row) => this.#row(row), guess: () => ROW, label: "Conversations", role: "listbox" });
+    this.scroller = new Scroller(host, {
+      render: (row) => this.#row(row),
+      guess: () => ROW,
+      label: "Conversations",
+      role: "listbox",
+    });
     this.scroller.box.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -58,7 +63,8 @@ export class ConversationList {
       this.texts ??= rows.map((row) => this.#text(row));
       rows = rows.filter((row) => words.every((word) => this.texts[row].includes(word)));
     }
-    if (order === "longest") rows.sort((a, b) => Number(result.get(b, "messages")) - Number(result.get(a, "messages")) || a - b);
+    if (order === "longest")
+      rows.sort((a, b) => Number(result.get(b, "messages")) - Number(result.get(a, "messages")) || a - b);
     if (order === "latest") rows.sort((a, b) => Number(result.get(b, "end")) - Number(result.get(a, "end")) || a - b);
     this.order = rows;
     this.scroller.show(rows.length);
@@ -86,7 +92,11 @@ export class ConversationList {
     const place = this.placeOf(id);
     if (place < 0) return undefined;
     const row = this.order[place];
-    return { agents: receivers(this.result.get(row, "agents")), start: this.result.get(row, "start"), end: this.result.get(row, "end") };
+    return {
+      agents: receivers(this.result.get(row, "agents")),
+      start: this.result.get(row, "start"),
+      end: this.result.get(row, "end"),
+    };
   }
 
   first() {
@@ -150,7 +160,9 @@ export class ConversationList {
   }
 
   #facts(get) {
-    const facts = [element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`)];
+    const facts = [
+      element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`),
+    ];
     const counts = this.isOfMany ? this.outcomes?.get(get("simulation")) : undefined;
     for (const [status, look] of [
       ["succeeded", "good"],
@@ -171,7 +183,16 @@ export class ConversationList {
 
   #key(event) {
     const page = Math.max(1, Math.floor(this.scroller.box.clientHeight / ROW) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      j: 1,
+      k: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     const step = steps[event.key];
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey || this.order.length === 0) return;
     event.preventDefault();

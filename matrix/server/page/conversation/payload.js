@@ -27,8 +27,10 @@ export function parts(data, { without = [] } = {}) {
     if (without.includes(name)) continue;
     const short = shortText(value);
     if (NOTED.has(name)) continue;
-    if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n"))) said.push([name, value]);
-    else if (short !== undefined && fields.length < FIELDS_SHOWN) fields.push([name, short, isScalar(value) ? typeof value : "object"]);
+    if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n")))
+      said.push([name, value]);
+    else if (short !== undefined && fields.length < FIELDS_SHOWN)
+      fields.push([name, short, isScalar(value) ? typeof value : "object"]);
     else folded[name] = value;
   }
   return { said, fields, folded };
@@ -73,7 +75,8 @@ export function fieldList(fields) {
 /** Messages as models are asked with: [{role, content}, …] anywhere in the arguments of a call. */
 export function promptIn(value) {
   if (!Array.isArray(value)) return undefined;
-  const isPrompt = value.length > 0 && value.every((item) => isObject(item) && typeof item.role === "string" && "content" in item);
+  const isPrompt =
+    value.length > 0 && value.every((item) => isObject(item) && typeof item.role === "string" && "content" in item);
   if (isPrompt) return value;
   for (const item of value) {
     const found = promptIn(item);

@@ -62,7 +62,8 @@ export class Rows {
       { class: "receivers", title: to.join(", ") },
       element("span", { class: "faint" }, "to "),
       words,
-      isPrivate && element("span", { class: "private", title: "only this agent hears it" }, icon("private"), "privately"),
+      isPrivate &&
+        element("span", { class: "private", title: "only this agent hears it" }, icon("private"), "privately"),
     );
   }
 
@@ -107,7 +108,11 @@ export class Rows {
       { class: "folded" },
       this.#toggle(
         item.id,
-        isOpen ? "less" : names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", "),
+        isOpen
+          ? "less"
+          : names.length > 3
+            ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`
+            : names.join(", "),
         "",
         isOpen,
       ),
@@ -136,7 +141,13 @@ export class Rows {
     const sign = event.kind.split(".")[0];
     const summary = element(
       "button",
-      { class: "call-head", type: "button", tabindex: "-1", "aria-expanded": String(isOpen), onclick: () => this.state.toggle(item.id) },
+      {
+        class: "call-head",
+        type: "button",
+        tabindex: "-1",
+        "aria-expanded": String(isOpen),
+        onclick: () => this.state.toggle(item.id),
+      },
       icon("fold"),
       people.avatar(event.agent, { small: true }),
       element("span", { class: `call-sign of-${sign}` }, icon(sign)),
@@ -160,10 +171,18 @@ export class Rows {
     const isOpen = open.has(item.id);
     const counts = new Map();
     for (const { event } of item.items) counts.set(runName(event), (counts.get(runName(event)) ?? 0) + 1);
-    const names = [...counts].slice(0, RUN_NAMES).map(([name, count]) => (count > 1 ? `${name} × ${count.toLocaleString("en-US")}` : name));
+    const names = [...counts]
+      .slice(0, RUN_NAMES)
+      .map(([name, count]) => (count > 1 ? `${name} × ${count.toLocaleString("en-US")}` : name));
     const line = element(
       "button",
-      { class: "run-head", type: "button", tabindex: "-1", "aria-expanded": String(isOpen), onclick: () => this.state.toggle(item.id) },
+      {
+        class: "run-head",
+        type: "button",
+        tabindex: "-1",
+        "aria-expanded": String(isOpen),
+        onclick: () => this.state.toggle(item.id),
+      },
       icon("fold"),
       this.#kind(item.event.kind),
       element("b", {}, item.items.length.toLocaleString("en-US")),
@@ -201,8 +220,16 @@ export class Rows {
     const { said, fields } = parts(event.data, { without: ["name", "parent", "steps", "turns"] });
     const name = event.goal ?? event.data?.name ?? "a goal";
     const words =
-      what === "cancelled" ? [element("b", {}, name), " is called off"] : [`${GOAL_WORDS[what] ?? what} `, element("b", {}, name)];
-    return this.#thin(`goal is-${GOAL_LOOKS[what] ?? ""}`, "goal", [this.state.people.name(event.agent), " ", ...words], said, fields);
+      what === "cancelled"
+        ? [element("b", {}, name), " is called off"]
+        : [`${GOAL_WORDS[what] ?? what} `, element("b", {}, name)];
+    return this.#thin(
+      `goal is-${GOAL_LOOKS[what] ?? ""}`,
+      "goal",
+      [this.state.people.name(event.agent), " ", ...words],
+      said,
+      fields,
+    );
   }
 
   #mark(item) {

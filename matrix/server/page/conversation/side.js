@@ -21,7 +21,11 @@ export class Side {
     this.params = {};
     this.listed = undefined;
     this.simulations = new Map();
-    this.picker = element("select", { class: "field", "aria-label": "Simulation", onchange: () => pick(this.picker.value) });
+    this.picker = element("select", {
+      class: "field",
+      "aria-label": "Simulation",
+      onchange: () => pick(this.picker.value),
+    });
     this.search = this.#searchField();
     this.order = element(
       "select",
@@ -62,7 +66,14 @@ export class Side {
   #arranged() {
     const line = element("div", { class: "side-line" }, this.count, element("span", { class: "spring" }), this.order);
     const head = element("div", { class: "side-head" }, this.picker, this.search, this.findIn, line);
-    return element("nav", { class: "conversation-side", "aria-label": "Conversations" }, head, this.loading, this.whole, this.box);
+    return element(
+      "nav",
+      { class: "conversation-side", "aria-label": "Conversations" },
+      head,
+      this.loading,
+      this.whole,
+      this.box,
+    );
   }
 
   /** The list that the URL speaks of. */
@@ -107,7 +118,8 @@ export class Side {
       this.#fillPicker(simulations);
       this.list.take(result, { simulations: this.simulations, isOfMany });
       // How goals came out is a remark in the list: it comes when it comes.
-      if (isOfMany) sources.outcomes(this.connection, signal).then((outcomes) => this.list.tell(outcomes), console.warn);
+      if (isOfMany)
+        sources.outcomes(this.connection, signal).then((outcomes) => this.list.tell(outcomes), console.warn);
     } finally {
       if (this.listing.signal === signal) this.loading.hidden = true;
     }
@@ -116,7 +128,12 @@ export class Side {
   #fillPicker(simulations) {
     const { simulation = "", query = "" } = this.params;
     const words = ({ id, name, status, parent }) =>
-      [id.length > 20 ? `${id.slice(0, 8)}…` : id, name !== id && name, parent && `fork of ${parent}`, status !== "finished" && status]
+      [
+        id.length > 20 ? `${id.slice(0, 8)}…` : id,
+        name !== id && name,
+        parent && `fork of ${parent}`,
+        status !== "finished" && status,
+      ]
         .filter(Boolean)
         .join("  ");
     const options = simulations.map((one) => element("option", { value: one.id }, words(one)));

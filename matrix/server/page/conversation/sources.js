@@ -30,7 +30,12 @@ export async function conversation(connection, { simulation, conversation: id, k
   const span = { simulation: simulation || messages[0].simulation, from, to: messages.at(-1).seq + AFTER };
   const goals = [...new Set(messages.map((message) => message.goal_id).filter(Boolean))].slice(0, GOALS_ASKED);
   const [others, ofGoals] = await Promise.all([
-    rows(connection, `events where ${OWN} and agent in $agents and to missing | limit ${EVENTS_AT_ONCE}`, { ...span, agents }, signal),
+    rows(
+      connection,
+      `events where ${OWN} and agent in $agents and to missing | limit ${EVENTS_AT_ONCE}`,
+      { ...span, agents },
+      signal,
+    ),
     goals.length === 0
       ? []
       : rows(
@@ -91,7 +96,10 @@ export async function conversations(connection, { simulation, query, found }, si
     });
   }
   if (simulation)
-    return connection.query(`conversations where simulation = $simulation | limit ${CONVERSATIONS}`, { params: { simulation }, signal });
+    return connection.query(`conversations where simulation = $simulation | limit ${CONVERSATIONS}`, {
+      params: { simulation },
+      signal,
+    });
   return connection.query(`conversations | limit ${CONVERSATIONS}`, { signal });
 }
 

@@ -37,7 +37,12 @@ export class Aligned {
     Object.assign(this, { found, context, signal, page: events });
     const ids = [...events.one, ...events.other].flatMap(({ agent, to }) => [agent, ...receivers(to)]).filter(Boolean);
     this.look = { people: new People(ids), open: (event) => context.openEvent(event.id) };
-    this.element = element("div", { class: "diff-list", role: "table", "aria-label": "Events of both" }, this.#sides(), this.#beginning());
+    this.element = element(
+      "div",
+      { class: "diff-list", role: "table", "aria-label": "Events of both" },
+      this.#sides(),
+      this.#beginning(),
+    );
     if (parting(found) === undefined) return;
     this.element.append(this.#firstDifference(events.one[0], events.other[0]));
     this.#goOn({ isFirst: true });
@@ -67,7 +72,8 @@ export class Aligned {
     const isLater = beyond !== null && first.one?.seq !== beyond.one?.seq;
     return [
       before > 0 && this.#alike(before),
-      beyond === null && note("They differ in virtual time and measured durations only: nothing else happens in one than in the other."),
+      beyond === null &&
+        note("They differ in virtual time and measured durations only: nothing else happens in one than in the other."),
       isLater && note(`Times differ from event ${countText(since)} on; what happens differs here.`),
     ].filter(Boolean);
   }
@@ -79,8 +85,15 @@ export class Aligned {
     const alike = `${countText(count)} ${count === 1 ? "event is" : "events are"} the same`;
     const words = first === null ? `The same happens in both: ${countText(count)} events, one by one` : alike;
     const isStoredOnce = shared > 0 && one.id !== other.id;
-    const stored = isStoredOnce && `; they share ${shared >= count ? "them" : `the first ${countText(shared)}`} in the log`;
-    const button = element("button", { class: "diff-fold-head", type: "button", "aria-expanded": "false" }, icon("fold"), words, stored);
+    const stored =
+      isStoredOnce && `; they share ${shared >= count ? "them" : `the first ${countText(shared)}`} in the log`;
+    const button = element(
+      "button",
+      { class: "diff-fold-head", type: "button", "aria-expanded": "false" },
+      icon("fold"),
+      words,
+      stored,
+    );
     button.addEventListener("click", () => {
       const isOpen = box.childElementCount === 1;
       button.setAttribute("aria-expanded", String(isOpen));
@@ -95,7 +108,10 @@ export class Aligned {
     const from = Math.max(1, count - ALIKE_SHOWN + 1);
     const text = "events where simulation = $simulation and seq >= $from and seq <= $to";
     const { connection } = this.context;
-    const events = await connection.query(text, { params: { simulation: this.found.one.id, from, to: count }, signal: this.signal });
+    const events = await connection.query(text, {
+      params: { simulation: this.found.one.id, from, to: count },
+      signal: this.signal,
+    });
     if (from > 1) box.append(note(`the last ${ALIKE_SHOWN} of them:`));
     box.append(...events.rows().map((event) => pairRow({ type: "same", one: event, other: event }, this.look)));
   }
@@ -104,7 +120,8 @@ export class Aligned {
   #firstDifference(one, other) {
     const event = one ?? other;
     const ended = () => element("span", { class: "muted" }, "has come to its end");
-    const told = (shown) => (shown ? [line(shown, { people: this.look.people, changed: new Set() }), this.#ways(shown)] : ended());
+    const told = (shown) =>
+      shown ? [line(shown, { people: this.look.people, changed: new Set() }), this.#ways(shown)] : ended();
     const side = (which, shown) => element("div", { class: `first-side of-${which}` }, told(shown));
     return element(
       "section",
@@ -142,19 +159,30 @@ export class Aligned {
     const kept = one.length < PAGE || other.length < PAGE || common === 0 ? rows.length : common;
     const shown = folded(rows.slice(isFirst && rows[0]?.type === "changed" ? 1 : 0, kept));
     this.more?.remove();
-    this.element.append(...shown.map((row) => (row.type === "fold" ? foldRow(row.rows, this.look) : pairRow(row, this.look))));
-    this.element.append(isLast ? note("Both have come to their end.", "is-end") : this.#moreButton(rows.slice(0, kept)));
+    this.element.append(
+      ...shown.map((row) => (row.type === "fold" ? foldRow(row.rows, this.look) : pairRow(row, this.look))),
+    );
+    this.element.append(
+      isLast ? note("Both have come to their end.", "is-end") : this.#moreButton(rows.slice(0, kept)),
+    );
   }
 
   #moreButton(shown) {
-    const next = (which) => (shown.findLast((row) => row[which])?.[which].seq ?? (this.page[which][0]?.seq ?? 0) - 1) + 1;
-    const from = Object.fromEntries(["one", "other"].map((which) => [which, this.page[which].length === 0 ? undefined : next(which)]));
+    const next = (which) =>
+      (shown.findLast((row) => row[which])?.[which].seq ?? (this.page[which][0]?.seq ?? 0) - 1) + 1;
+    const from = Object.fromEntries(
+      ["one", "other"].map((which) => [which, this.page[which].length === 0 ? undefined : next(which)]),
+    );
     const ask = async () => {
       button.disabled = true;
       this.page = await eventsOf(this.context.connection, this.found, from, this.signal);
       this.#goOn();
     };
-    const button = element("button", { class: "button", type: "button", onclick: ask }, `Compare the next ${PAGE} events`);
+    const button = element(
+      "button",
+      { class: "button", type: "button", onclick: ask },
+      `Compare the next ${PAGE} events`,
+    );
     this.more = element("div", { class: "diff-more" }, button);
     return this.more;
   }

@@ -19,11 +19,14 @@ export function fieldChanges(one, other) {
 }
 
 function walk(found, path, one, other, depth) {
-  const areObjects = [one, other].every((value) => value === undefined || (value !== null && typeof value === "object"));
+  const areObjects = [one, other].every(
+    (value) => value === undefined || (value !== null && typeof value === "object"),
+  );
   const names = [...new Set([...Object.keys(one ?? {}), ...Object.keys(other ?? {})])];
   if (areObjects && depth < 6 && names.length > 0) {
     const isList = Array.isArray(one ?? other);
-    for (const name of names) walk(found, isList ? `${path}[${name}]` : `${path}.${name}`, one?.[name], other?.[name], depth + 1);
+    for (const name of names)
+      walk(found, isList ? `${path}[${name}]` : `${path}.${name}`, one?.[name], other?.[name], depth + 1);
   } else if (!(areObjects && names.length === 0)) push(found, path, text(one), text(other));
 }
 

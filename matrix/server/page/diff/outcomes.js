@@ -11,7 +11,14 @@ const PLAIN = ["name", "seed", "status", "reason", "events", "duration", "turns"
 export function outcomeRows(one, other) {
   const rows = [];
   const add = (group, what, before, after, look) =>
-    rows.push({ group, what, one: before, other: after, isSame: stringifyExact(before ?? null) === stringifyExact(after ?? null), look });
+    rows.push({
+      group,
+      what,
+      one: before,
+      other: after,
+      isSame: stringifyExact(before ?? null) === stringifyExact(after ?? null),
+      look,
+    });
   for (const name of PLAIN) add("", name, one[name], other[name], name);
   for (const name of names(one.given, other.given)) add("begun with", name, one.given[name], other.given[name]);
   const goals = [goalCounts(one), goalCounts(other)];
@@ -44,12 +51,18 @@ function sortedGoals(goals) {
 export function outcomeTable(one, other, { isWhole }) {
   const rows = outcomeRows(one, other).filter((row) => isWhole || !row.isSame);
   if (rows.length === 0)
-    return element("p", { class: "muted diff-alike" }, "They were begun alike. Outcomes, goals and counts are the same.");
+    return element(
+      "p",
+      { class: "muted diff-alike" },
+      "They were begun alike. Outcomes, goals and counts are the same.",
+    );
   const made = [];
   let group = "";
   for (const row of rows) {
     if (row.group !== group)
-      made.push(element("tr", { class: "outcome-group" }, element("th", { colspan: "3", scope: "colgroup" }, row.group)));
+      made.push(
+        element("tr", { class: "outcome-group" }, element("th", { colspan: "3", scope: "colgroup" }, row.group)),
+      );
     ({ group } = row);
     made.push(
       element(

@@ -49,25 +49,38 @@ function sameRow({ one, other }, { people, open }) {
 }
 
 function side(event, which, { people, open, changed }) {
-  if (event === undefined) return element("div", { class: `pair-side nothing of-${which}`, role: "cell", "aria-label": "nothing here" });
-  return element("div", { class: `pair-side of-${which}`, role: "cell", onclick: () => open(event) }, line(event, { people, changed }));
+  if (event === undefined)
+    return element("div", { class: `pair-side nothing of-${which}`, role: "cell", "aria-label": "nothing here" });
+  return element(
+    "div",
+    { class: `pair-side of-${which}`, role: "cell", onclick: () => open(event) },
+    line(event, { people, changed }),
+  );
 }
 
 /** An event on a line: when, who, to whom, what. */
 export function line(event, { people, changed }) {
   const { said, fields } = parts(event.data, { without: ["code", "file", "versions"] });
   const to = receivers(event.to);
-  const texts = [...fields, ...said.map(([name, text]) => [name, text.length > SAID_SHOWN ? `${text.slice(0, SAID_SHOWN)}…` : text])];
+  const texts = [
+    ...fields,
+    ...said.map(([name, text]) => [name, text.length > SAID_SHOWN ? `${text.slice(0, SAID_SHOWN)}…` : text]),
+  ];
   return element(
     "div",
     { class: "event-line" },
-    element("time", { class: "event-time faint", title: `${durationText(event.time)} · event ${event.seq}` }, glanceText(event.time)),
+    element(
+      "time",
+      { class: "event-time faint", title: `${durationText(event.time)} · event ${event.seq}` },
+      glanceText(event.time),
+    ),
     people.avatar(event.agent, { small: true }),
     element(
       "span",
       { class: "event-words" },
       mark(changed.has("agent"), people.name(event.agent)),
-      to.length > 0 && element("span", { class: "faint", title: to.join(", ") }, " to ", mark(changed.has("to"), fewNames(to, 2))),
+      to.length > 0 &&
+        element("span", { class: "faint", title: to.join(", ") }, " to ", mark(changed.has("to"), fewNames(to, 2))),
       " ",
       mark(changed.has("kind"), element("span", { class: "event-kind" }, event.kind)),
       event.kind.startsWith("goal.") && event.goal && element("b", {}, ` ${event.goal}`),

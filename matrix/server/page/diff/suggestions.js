@@ -12,7 +12,10 @@ export function suggestions(simulations, chosen) {
   );
   const forks = [...families].map(([parent, children]) => ({
     title: `${name(byId.get(parent))} and its ${children.length === 1 ? "fork" : "forks"}`,
-    pairs: [...children.map((child) => [byId.get(parent), child]), ...children.slice(1).map((child, place) => [children[place], child])],
+    pairs: [
+      ...children.map((child) => [byId.get(parent), child]),
+      ...children.slice(1).map((child, place) => [children[place], child]),
+    ],
   }));
   const runs = [
     ...grouped(
@@ -21,7 +24,10 @@ export function suggestions(simulations, chosen) {
     ),
   ]
     .filter(([, members]) => members.length > 1)
-    .map(([title, members]) => ({ title: `runs of ${title}`, pairs: members.slice(1).map((member, place) => [members[place], member]) }));
+    .map(([title, members]) => ({
+      title: `runs of ${title}`,
+      pairs: members.slice(1).map((member, place) => [members[place], member]),
+    }));
   return [...forks, ...runs]
     .map(({ title, pairs }) => ({
       title,

@@ -91,7 +91,9 @@ export class Feed {
   /** Rows that were there before, as objects: they stand before those that have come. */
   prepend(rows) {
     const known = new Set(this.rows.map((row) => this.value(row, "id")));
-    const before = rows.filter(({ id }) => !known.has(id)).map((row) => this.columns.map(({ name }) => row[name] ?? null));
+    const before = rows
+      .filter(({ id }) => !known.has(id))
+      .map((row) => this.columns.map(({ name }) => row[name] ?? null));
     this.rows = [...before, ...this.rows].slice(-ROWS_KEPT);
     this.taken += before.length;
     this.onChange();
@@ -125,7 +127,8 @@ export class Feed {
     if (position !== undefined) this.#place(position);
     this.taken += rows.length;
     const fresh = rows.slice(-ROWS_KEPT);
-    for (const row of fresh) for (const place of this.times) row[place] = row[place] === null ? null : timeValue(row[place]);
+    for (const row of fresh)
+      for (const place of this.times) row[place] = row[place] === null ? null : timeValue(row[place]);
     this.rows = [...this.rows, ...fresh].slice(-ROWS_KEPT);
     this.#measure(rows.at(-1));
     if (this.state === "paused") stopping.abort();

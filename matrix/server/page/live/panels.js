@@ -35,16 +35,30 @@ export function sparkline(rates) {
   const step = WIDTH / (SAMPLES - 1);
   const first = SAMPLES - rates.length;
   const points = rates.map(
-    ({ rate }, place) => `${((first + place) * step).toFixed(1)},${(HEIGHT - 2 - (rate / highest) * (HEIGHT - 6)).toFixed(1)}`,
+    ({ rate }, place) =>
+      `${((first + place) * step).toFixed(1)},${(HEIGHT - 2 - (rate / highest) * (HEIGHT - 6)).toFixed(1)}`,
   );
-  const label = rates.length > 0 ? `events a second, at most ${rateText(highest)} in the last ${rates.length} samples` : "no rates yet";
+  const label =
+    rates.length > 0
+      ? `events a second, at most ${rateText(highest)} in the last ${rates.length} samples`
+      : "no rates yet";
   return svg(
     "svg",
-    { class: "sparkline", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "sparkline",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     svg("title", {}, label),
     points.length > 1 &&
-      svg("path", { class: "spark-area", d: `M${(first * step).toFixed(1)},${HEIGHT} L${points.join(" L")} L${WIDTH},${HEIGHT} Z` }),
-    points.length > 1 && svg("path", { class: "spark-line", d: `M${points.join(" L")}`, "vector-effect": "non-scaling-stroke" }),
+      svg("path", {
+        class: "spark-area",
+        d: `M${(first * step).toFixed(1)},${HEIGHT} L${points.join(" L")} L${WIDTH},${HEIGHT} Z`,
+      }),
+    points.length > 1 &&
+      svg("path", { class: "spark-line", d: `M${points.join(" L")}`, "vector-effect": "non-scaling-stroke" }),
   );
 }
 
@@ -63,7 +77,8 @@ export function bars(kinds, { onChoose }) {
         element("span", { class: "bar-count" }, countText(count)),
       ),
     );
-  if (kinds.length > KINDS_SHOWN) shown.push(element("p", { class: "faint" }, `and ${kinds.length - KINDS_SHOWN} more kinds`));
+  if (kinds.length > KINDS_SHOWN)
+    shown.push(element("p", { class: "faint" }, `and ${kinds.length - KINDS_SHOWN} more kinds`));
   return element("div", { class: "bars" }, shown);
 }
 
@@ -78,7 +93,9 @@ export function goalBar(goals) {
     element(
       "div",
       { class: "goal-bar", "aria-hidden": "true" },
-      there.map(([status, look]) => element("span", { class: `of-${look}`, style: { "flex-grow": String(goals[status]) } })),
+      there.map(([status, look]) =>
+        element("span", { class: `of-${look}`, style: { "flex-grow": String(goals[status]) } }),
+      ),
     ),
     element(
       "div",

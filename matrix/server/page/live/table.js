@@ -24,7 +24,12 @@ export class LiveTable {
     this.news = element("button", { class: "live-news", type: "button", hidden: true, onclick: () => this.toTop() });
     this.box = element("div", { class: "live-rows" });
     host.append(this.head, this.box, this.news);
-    this.scroller = new Scroller(this.box, { render: (row) => this.#row(row), guess: () => ROW, label: "Newest rows", role: "table" });
+    this.scroller = new Scroller(this.box, {
+      render: (row) => this.#row(row),
+      guess: () => ROW,
+      label: "Newest rows",
+      role: "table",
+    });
     this.scroller.box.addEventListener("scroll", () => this.scroller.box.scrollTop === 0 && this.draw());
     this.scroller.box.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -83,7 +88,12 @@ export class LiveTable {
     const cells = this.isOfEvents ? this.#eventCells(row) : this.#cells(row);
     return element(
       "div",
-      { class: `live-row${place < this.fresh ? " is-fresh" : ""}`, role: "row", tabindex: "-1", onclick: () => this.#open(row) },
+      {
+        class: `live-row${place < this.fresh ? " is-fresh" : ""}`,
+        role: "row",
+        tabindex: "-1",
+        onclick: () => this.#open(row),
+      },
       cells.map((cell) => element("span", { role: "cell", class: cell.look ?? "", title: cell.title }, cell.shown)),
     );
   }
@@ -95,7 +105,9 @@ export class LiveTable {
     const isGoal = get("kind").startsWith("goal.");
     const { said, fields } = parts(get("data"), { without: isGoal ? OF_GOALS : isCall(get("kind")) ? OF_CALLS : [] });
     const goal = isGoal ? get("goal") : undefined;
-    const what = [goal, ...said.map(([, text]) => text), ...fields.map(([name, text]) => `${name} ${text}`)].filter(Boolean).join(" · ");
+    const what = [goal, ...said.map(([, text]) => text), ...fields.map(([name, text]) => `${name} ${text}`)]
+      .filter(Boolean)
+      .join(" · ");
     return [
       { shown: glanceText(get("time")), look: "numeric faint" },
       ...(this.hasSimulation ? [{ shown: get("simulation"), look: "faint clipped" }] : []),
@@ -131,7 +143,8 @@ export class LiveTable {
     const rows = [...this.scroller.drawn].sort(([a], [b]) => a - b).map(([, shown]) => shown);
     const now = rows.indexOf(document.activeElement);
     if (event.key === "Enter" && now >= 0) rows[now].click();
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") rows[Math.max(0, now + (event.key === "ArrowDown" ? 1 : -1))]?.focus();
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp")
+      rows[Math.max(0, now + (event.key === "ArrowDown" ? 1 : -1))]?.focus();
     else if (event.key === "Home") this.toTop();
     else return;
     event.preventDefault();

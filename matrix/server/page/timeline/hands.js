@@ -14,9 +14,16 @@ const NEAR = 7;
 export class Hands {
   /** For the card of keys; `run` is in `#key`, since most of them need the lanes to have the focus. */
   static KEYS = [
-    { keys: "← →", label: "move through time" }, { keys: "↑ ↓", label: "another agent" }, { keys: "+ -", label: "zoom" }, { keys: "0", label: "the whole run" },
-    { keys: ", .", label: "event before, next event" }, { keys: "< >", label: "the same, of this agent" }, { keys: "Enter", label: "select the event at the cursor" },
-    { keys: "z", label: "see this agent from its beginning to its end" }, { keys: "[ ]", label: "lower, higher lanes" }, { keys: "PageUp PageDown", label: "a page of agents" },
+    { keys: "← →", label: "move through time" },
+    { keys: "↑ ↓", label: "another agent" },
+    { keys: "+ -", label: "zoom" },
+    { keys: "0", label: "the whole run" },
+    { keys: ", .", label: "event before, next event" },
+    { keys: "< >", label: "the same, of this agent" },
+    { keys: "Enter", label: "select the event at the cursor" },
+    { keys: "z", label: "see this agent from its beginning to its end" },
+    { keys: "[ ]", label: "lower, higher lanes" },
+    { keys: "PageUp PageDown", label: "a page of agents" },
   ];
 
   constructor(timeline) {
@@ -51,8 +58,13 @@ export class Hands {
     const [across, down] = [event.deltaX * unit, event.deltaY * unit];
     if (event.altKey) timeline.sight.heighten(timeline.sight.laneHeight * (down < 0 ? 1.25 : 0.8), y);
     else if (x < GUTTER && !event.ctrlKey) return;
-    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.sight.pan((across || down) / timeline.sight.scale.width);
-    else timeline.sight.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.sight.scale.time(Math.max(x, GUTTER)));
+    else if (event.shiftKey || Math.abs(across) > Math.abs(down))
+      timeline.sight.pan((across || down) / timeline.sight.scale.width);
+    else
+      timeline.sight.zoom(
+        Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)),
+        timeline.sight.scale.time(Math.max(x, GUTTER)),
+      );
     event.preventDefault();
   }
 
@@ -60,7 +72,13 @@ export class Hands {
     if (event.button !== 0 || !this.timeline.view || event.offsetX > this.timeline.lanesHost.clientWidth) return;
     const point = this.#point(event);
     this.fingers.set(event.pointerId, point);
-    this.drag = { ...point, ...this.timeline.sight.range, top: this.timeline.lanesHost.scrollTop, moved: this.fingers.size > 1, gap: this.#gap() };
+    this.drag = {
+      ...point,
+      ...this.timeline.sight.range,
+      top: this.timeline.lanesHost.scrollTop,
+      moved: this.fingers.size > 1,
+      gap: this.#gap(),
+    };
     this.timeline.lanesHost.setPointerCapture(event.pointerId);
   }
 
@@ -155,9 +173,12 @@ export class Hands {
     if (best) return { event: best.event };
     for (const arrow of drawn.arrows) {
       const share = (y - arrow.from) / (arrow.to - arrow.from);
-      if (share > 0 && share < 1 && Math.abs(arrow.x + (arrow.end - arrow.x) * share - x) < 5) return { event: arrow.event };
+      if (share > 0 && share < 1 && Math.abs(arrow.x + (arrow.end - arrow.x) * share - x) < 5)
+        return { event: arrow.event };
     }
-    const bar = drawn.goals.findLast((one) => x >= one.x - 1 && x <= one.x + one.width + 1 && y >= one.y && y <= one.y + one.height);
+    const bar = drawn.goals.findLast(
+      (one) => x >= one.x - 1 && x <= one.x + one.width + 1 && y >= one.y && y <= one.y + one.height,
+    );
     return bar ? { goal: bar.goal } : null;
   }
 
@@ -165,7 +186,11 @@ export class Hands {
     const { timeline } = this;
     const found = this.find(x, y);
     const lane = timeline.sight.laneAt(y);
-    const id = found?.goal ? `goal:${found.goal.id}` : found?.event ? `event:${timeline.source.simulation}:${found.event.seq}` : "";
+    const id = found?.goal
+      ? `goal:${found.goal.id}`
+      : found?.event
+        ? `event:${timeline.source.simulation}:${found.event.seq}`
+        : "";
     if (id !== timeline.hovered || lane !== timeline.pointed) {
       timeline.hovered = id;
       timeline.pointed = lane;
@@ -210,23 +235,48 @@ export class Hands {
   #key(event) {
     const { timeline } = this;
     const isTyping = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
-    if (!timeline.view || event.ctrlKey || event.metaKey || event.altKey || isTyping || event.target.closest("[role=tree]")) return;
-    const isOnLanes = event.target === timeline.lanesHost || event.target === timeline.host || event.target === document.body;
+    if (
+      !timeline.view ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      isTyping ||
+      event.target.closest("[role=tree]")
+    )
+      return;
+    const isOnLanes =
+      event.target === timeline.lanesHost || event.target === timeline.host || event.target === document.body;
     const { sight } = timeline;
     const page = Math.max(1, Math.floor(timeline.lanesHost.clientHeight / sight.laneHeight) - 1);
     const { from, to } = sight.range;
-    const middle = timeline.cursor && timeline.cursor.time >= from && timeline.cursor.time <= to ? timeline.cursor.time : (from + to) / 2;
+    const middle =
+      timeline.cursor && timeline.cursor.time >= from && timeline.cursor.time <= to
+        ? timeline.cursor.time
+        : (from + to) / 2;
     const anywhere = {
-      "+": () => sight.zoom(0.6, middle), "=": () => sight.zoom(0.6, middle), "-": () => sight.zoom(1 / 0.6, middle), 0: () => sight.fit(),
-      ",": () => timeline.step(-1, false), ".": () => timeline.step(1, false), "<": () => timeline.step(-1, true), ">": () => timeline.step(1, true),
-      "[": () => sight.heighten(sight.laneHeight / 1.25 - 1), "]": () => sight.heighten(sight.laneHeight * 1.25 + 1),
-      z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus), Escape: () => timeline.escape(),
+      "+": () => sight.zoom(0.6, middle),
+      "=": () => sight.zoom(0.6, middle),
+      "-": () => sight.zoom(1 / 0.6, middle),
+      0: () => sight.fit(),
+      ",": () => timeline.step(-1, false),
+      ".": () => timeline.step(1, false),
+      "<": () => timeline.step(-1, true),
+      ">": () => timeline.step(1, true),
+      "[": () => sight.heighten(sight.laneHeight / 1.25 - 1),
+      "]": () => sight.heighten(sight.laneHeight * 1.25 + 1),
+      z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus),
+      Escape: () => timeline.escape(),
     };
     const onLanes = {
-      ArrowLeft: () => sight.pan(event.shiftKey ? -0.5 : -0.1), ArrowRight: () => sight.pan(event.shiftKey ? 0.5 : 0.1),
-      ArrowUp: () => timeline.setFocus(timeline.focus - 1), ArrowDown: () => timeline.setFocus(timeline.focus + 1),
-      PageUp: () => timeline.setFocus(timeline.focus - page), PageDown: () => timeline.setFocus(timeline.focus + page),
-      Home: () => timeline.setFocus(0), End: () => timeline.setFocus(Infinity), Enter: () => timeline.selectAtCursor(),
+      ArrowLeft: () => sight.pan(event.shiftKey ? -0.5 : -0.1),
+      ArrowRight: () => sight.pan(event.shiftKey ? 0.5 : 0.1),
+      ArrowUp: () => timeline.setFocus(timeline.focus - 1),
+      ArrowDown: () => timeline.setFocus(timeline.focus + 1),
+      PageUp: () => timeline.setFocus(timeline.focus - page),
+      PageDown: () => timeline.setFocus(timeline.focus + page),
+      Home: () => timeline.setFocus(0),
+      End: () => timeline.setFocus(Infinity),
+      Enter: () => timeline.selectAtCursor(),
     };
     const act = anywhere[event.key] ?? (isOnLanes ? onLanes[event.key] : undefined);
     if (!act || act() === false) return;

@@ -46,7 +46,9 @@ export class Painter {
     pen.fillStyle = palette.ground;
     pen.fillRect(0, 0, view.width, view.height);
     pen.fillStyle = palette.line;
-    if (view.laneHeight >= 14) for (let lane = first; lane <= last; lane += 1) pen.fillRect(0, Math.round(laneTop(lane + 1, view)) - 1, view.width, 1);
+    if (view.laneHeight >= 14)
+      for (let lane = first; lane <= last; lane += 1)
+        pen.fillRect(0, Math.round(laneTop(lane + 1, view)) - 1, view.width, 1);
     if (view.focus >= first && view.focus <= last) {
       pen.globalAlpha = 0.1;
       pen.fillStyle = palette.accent;
@@ -137,7 +139,10 @@ export class Painter {
       else before.set(lane, Math.max(before.get(lane) ?? 0, end ?? view.whole));
     }
     pen.fillStyle = palette.faint;
-    for (const [side, text, x] of [[before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6], [after, (time) => `${roundedText(time)} ›`, view.width - 6]]) {
+    for (const [side, text, x] of [
+      [before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6],
+      [after, (time) => `${roundedText(time)} ›`, view.width - 6],
+    ]) {
       pen.textAlign = side === before ? "left" : "right";
       for (const [lane, time] of side) pen.fillText(text(time), x, laneTop(lane, view) + view.laneHeight / 2);
     }

@@ -72,7 +72,11 @@ export class Sight {
   /** A height at which few agents fill the view and many can still be read, also where goals are within goals. */
   get heightThatFits() {
     const room = this.host.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 14 + 13 * Math.min(this.source.deepest, 3), HEIGHT_MAX);
+    return clamped(
+      Math.floor(room / Math.max(1, this.source.lanes.count)),
+      14 + 13 * Math.min(this.source.deepest, 3),
+      HEIGHT_MAX,
+    );
   }
 
   /** Which lane is at a place of the view; there may be none so far down. */
@@ -113,7 +117,8 @@ export class Sight {
   showTime(time) {
     const { from, to } = this.range;
     const span = to - from;
-    if (time < from + span * 0.02 || time > to - span * 0.04) this.range = inside({ from: time - span / 2, to: time + span / 2 }, this.bounds);
+    if (time < from + span * 0.02 || time > to - span * 0.04)
+      this.range = inside({ from: time - span / 2, to: time + span / 2 }, this.bounds);
   }
 
   /** The run has become longer by `grow`: who saw all sees all, who saw the end sees the end. */
