@@ -45,6 +45,7 @@ from matrix.server.serving import Serving
 
 AGENTS = 10
 CREDIT = 1_000_000
+QUIET_S = 2  # behind the end of the simulation: then all rows have come
 STUCK_EVENTS = 300_000  # of a simulation beside a client that never reads
 SPAWN = multiprocessing.get_context("spawn")
 BOUNDS = Bounds(connections_max=128, connections_per_token_max=128)  # what is asked is not how many are let in
@@ -159,12 +160,10 @@ def told(texts: list[str], url: str, token: str, run: Any) -> list[int]:
                 if any(b'"position"' in reply for reply in key.data.replies()):
                     begun.add(key.data)
         run.start()
-        ended = None
-        while ended is None or time.perf_counter() < ended + 0.5:
-            if ended is None and not run.is_alive():
-                ended = time.perf_counter()
+        heard = time.perf_counter()
+        while run.is_alive() or time.perf_counter() < heard + QUIET_S:
             for key, _ in selector.select(0.1):
-                now = time.time_ns() // 1_000
+                now, heard = time.time_ns() // 1_000, time.perf_counter()
                 for reply in key.data.replies():
                     message = json.loads(reply)
                     if message["type"] == "error":

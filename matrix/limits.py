@@ -59,6 +59,7 @@ FOLLOW_EVENTS_MAX = 524_288  # events that the follower applies in one transacti
 SETTLE_EVERY = 64  # times that a steady follower writes, before its pages are moved into the file
 SETTLE_PAGES_MAX = 16_384  # pages of 4 kB in the write-ahead log of a steady follower; then SQLite moves them at once
 CATALOGUE_PATHS_MAX = 1_000  # payload paths that the catalogue keeps for one kind
+NOTICES_MAX = 8  # names that are nowhere and have a notice each; of more the number is told
 NOTICE_NAMES_MAX = 3  # names that there are, shown for one that there is not
 COMPLETION_VALUES_MAX = 50  # values of a field that completion knows
 COMPLETIONS_MAX = 100  # completions offered at one place
@@ -164,7 +165,8 @@ PROTOCOL_PAGE_ROWS_MAX = 10_000
 PROTOCOL_CREDIT = 16  # batches that may come before more are granted, unless it is said
 PROTOCOL_CREDIT_MAX = 1_000_000
 SESSION_REQUESTS_MAX = 64  # requests at a time on one connection
-SESSION_SEND_S = 5.0  # that a client may take to accept one message before it is cut off
+SESSION_SEND_S = 5.0  # that a client may take to accept a chunk of a message before it is cut off
+SESSION_CHUNK_BYTES = 256 * 1024  # of what goes out
 
 # -- the server's work --------------------------------------------------------------------------
 WORK_PLACES_MAX = 4  # queries at work at a time

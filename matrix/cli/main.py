@@ -59,7 +59,9 @@ class Verbs(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         if args is None and not _RUNS_OTHERS_CODE & set(sys.argv[1:2]):
-            _spare_pandas()
+            from matrix.query.spare import spare_pandas
+
+            spare_pandas()  # not where code of others runs (programs, importers)
         sys.exit(self.run_to_code(list(sys.argv[1:] if args is None else args)))
 
     def run_to_code(self, arguments: list[str]) -> int:
@@ -84,20 +86,6 @@ class Verbs(click.Group):
         except Exception as error:
             return output.explain_unexpected(error)
         return 0
-
-
-class _NoPandas(importlib.abc.MetaPathFinder):
-    """Lets nobody find pandas."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("no verb needs pandas", name=fullname)
-
-
-def _spare_pandas() -> None:
-    # pyarrow imports pandas at its first conversion wherever it is installed: half a second for nothing. Not where
-    # code of others runs (programs, importers), and only in the process of the command itself.
-    sys.meta_path.insert(0, _NoPandas())
 
 
 def _hush() -> None:

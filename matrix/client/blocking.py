@@ -11,14 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-import trio
-
 from matrix.client.address import Address
 from matrix.client.remote import Remote
 from matrix.client.stream import Stream
 from matrix.client.watch import RemoteRows
 from matrix.client.wire import Encoding
-from matrix.client.worker import Worker
+from matrix.client.worker import Pending, Worker
 from matrix.limits import CLIENT_PAGE_ROWS
 
 if TYPE_CHECKING:
@@ -205,6 +203,8 @@ class BlockingRows:
 
     def __init__(self, worker: Worker, rows: RemoteRows) -> None:
         self._worker, self._rows = worker, rows
+        self._coming: Pending[list[WatchedRow]] | None = None
+        self._is_over = False
 
     @property
     def position(self) -> str | None:
@@ -229,20 +229,25 @@ class BlockingRows:
     def looks(self) -> Iterator[list[WatchedRow]]:
         """The rows that came together, and none each time that a while brought nothing."""
         try:
-            while told := self._worker.call(self._look):
-                yield told[0]
+            while not self._is_over:
+                # It is waited for again, not begun again: else no rest, and no slow connection, would come to its end.
+                coming = self._coming = self._coming or self._worker.begin(self._rows.some)
+                if not coming.is_there(_GLANCE_S):
+                    yield []
+                    continue
+                self._coming = None
+                told = coming.wait()
+                self._is_over = not told
+                if told:
+                    yield told
         finally:
             self.close()
 
-    async def _look(self) -> list[list[WatchedRow]]:
-        """What has come in, in a list; no list at the end."""
-        with trio.move_on_after(_GLANCE_S) as scope:
-            some = await self._rows.some()
-            return [some] if some else []
-        return [[]] if scope.cancelled_caught else []
-
     def close(self) -> None:
         """End the watch; twice is nothing."""
+        self._is_over = True
+        if self._coming is not None:
+            self._coming.leave()
         self._worker.soon(self._rows.close, is_needed=False)
 
     def __enter__(self) -> BlockingRows:

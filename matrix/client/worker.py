@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import wait as futures_wait
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
@@ -63,24 +64,20 @@ class Worker:
 
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """The answer of ``work``; cancelled when this thread is interrupted meanwhile."""
-        answer: Future[T] = Future()
-        scope = trio.CancelScope()
-        self.soon(lambda: self._begin(work, answer, scope))
-        try:
-            return answer.result()
-        except CancelledError:
-            raise self._closed() from None
-        except BaseException:
-            if not answer.done():  # Ctrl-C, not an error of the work
-                self.soon(scope.cancel, is_needed=False)
-            raise
+        return self.begin(work).wait()
 
-    def _begin(self, work: Callable[[], Awaitable[T]], answer: Future[T], scope: trio.CancelScope) -> None:
+    def begin(self, work: Callable[[], Awaitable[T]]) -> Pending[T]:
+        """Have ``work`` done, and go on here."""
+        pending = Pending[T](self)
+        self.soon(lambda: self._start(work, pending))
+        return pending
+
+    def _start(self, work: Callable[[], Awaitable[T]], pending: Pending[T]) -> None:
         assert self._nursery is not None, "the thread is ready"
         if self._over.is_set():
-            answer.cancel()
+            pending.answer.cancel()
         else:
-            self._nursery.start_soon(_answer, work, answer, scope)
+            self._nursery.start_soon(_answer, work, pending.answer, pending.scope)
 
     def soon(self, act: Callable[[], object], *, is_needed: bool = True) -> None:
         """Have something done there that need not wait."""
@@ -89,15 +86,44 @@ class Worker:
             self._token.run_sync_soon(act)
         except trio.RunFinishedError:
             if is_needed:
-                raise self._closed() from None
+                raise self.closed() from None
 
-    def _closed(self) -> UsageError:
+    def closed(self) -> UsageError:
+        """The error for who calls nevertheless."""
         return UsageError(f"{self._what}: this connection is closed; matrix.connect makes another")
 
     def close(self) -> None:
         """End the loop and the thread; twice is nothing."""
         self.soon(self._over.set, is_needed=False)
         self._thread.join(10 * CLIENT_CLOSE_S)
+
+
+class Pending(Generic[T]):
+    """An answer that is still worked at."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.answer: Future[T] = Future()
+        self.scope = trio.CancelScope()
+
+    def wait(self) -> T:
+        """The answer; the work is cancelled when this thread is interrupted meanwhile."""
+        try:
+            return self.answer.result()
+        except CancelledError:
+            raise self._worker.closed() from None
+        except BaseException:
+            if not self.answer.done():  # Ctrl-C, not an error of the work
+                self.leave()
+            raise
+
+    def is_there(self, seconds: float) -> bool:
+        """Wait so long at most for the answer: whether there is one, or an error."""
+        return bool(futures_wait([self.answer], seconds).done)
+
+    def leave(self) -> None:
+        """Cancel the work; nothing when it is done."""
+        self._worker.soon(self.scope.cancel, is_needed=False)
 
 
 async def _answer(work: Callable[[], Awaitable[T]], answer: Future[T], scope: trio.CancelScope) -> None:

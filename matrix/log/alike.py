@@ -82,7 +82,7 @@ def same_rows(one: Selected, other: Selected, *, is_timeless: bool = False) -> b
 
 def _same_payloads(one: Selected, other: Selected, kind: str, is_timeless: bool) -> bool:
     places = other.places(kind)
-    if isinstance(places, slice) and places.start == places.stop:
+    if (places.start == places.stop) if isinstance(places, slice) else not len(places):
         return True  # the kind is that of other rows of the block
     others = one.places(kind)
     names = dict.fromkeys([*other.block.fields(kind), *one.block.fields(kind)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -41,9 +41,15 @@ class Child:
         self._received: list[Message] = []  # last first
 
     @classmethod
-    async def start(cls, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> Child:
+    async def start(
+        cls,
+        module: str,
+        *arguments: str,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start ``module`` with these arguments; what it prints goes to the server's standard error."""
-        return cls(await open_child(module, *arguments, pass_fds=pass_fds))
+        return cls(await open_child(module, *arguments, pass_fds=pass_fds, environment=environment))
 
     @property
     def pid(self) -> int:
@@ -87,13 +93,15 @@ class Child:
         return code
 
 
-async def open_child(module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> trio.Process:
-    """Run ``module`` as a program with these arguments, with pipes to it and from it."""
+async def open_child(
+    module: str, *arguments: str, pass_fds: Sequence[int] = (), environment: Mapping[str, str] | None = None
+) -> trio.Process:
+    """Run ``module`` as a program with these arguments, with pipes to it and from it, and more in its environment."""
     return await trio.lowlevel.open_process(
         [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _import_path()},
+        env={**os.environ, **(environment or {}), "PYTHONPATH": _import_path()},
         process_group=0,  # Ctrl-C reaches the server alone; in a session of its own a low priority would not count
         pass_fds=tuple(pass_fds),
     )

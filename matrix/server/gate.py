@@ -16,6 +16,7 @@ from contextlib import suppress
 import trio
 
 from matrix.server.bounds import Bounds
+from matrix.server.frames import write_in_time
 from matrix.server.sockets import linger
 
 PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG = 1002, 1008, 1009
@@ -206,6 +207,18 @@ class Gate(trio.abc.Stream):
             was_over, self._is_over = self._is_over, True  # if this is cut short nothing can follow it
             await self._stream.send_all(data)
             self._is_over = was_over or data[:1] == bytes([_FIN | _CLOSE])
+
+    async def write(self, data: bytes, chunk_s: float) -> None:
+        """Send whole frames that somebody else than the library has made, never behind a close frame.
+
+        Raises ``trio.TooSlowError`` when the client has taken nothing of them for ``chunk_s`` seconds.
+        """
+        async with self._sending:
+            if self._is_refused or self._is_over:
+                raise trio.BrokenResourceError("nothing more can be said")
+            self._is_over = True  # if this is cut short nothing can follow it
+            await write_in_time(self._stream, data, chunk_s)
+            self._is_over = False
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

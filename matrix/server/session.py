@@ -18,6 +18,7 @@ import trio_websocket
 
 from matrix.limits import SESSION_REQUESTS_MAX, SESSION_SEND_S
 from matrix.server.contract import Answerer, Encoding, Frame, Outlet, Request, RequestError
+from matrix.server.frames import framed
 from matrix.server.protocol import Cancel, Grant, Hello, encode, is_batch, read
 
 log = logging.getLogger("matrix.server")
@@ -36,6 +37,12 @@ class Traffic:
     bytes_in: int = 0
     bytes_out: int = 0
     cut_off: int = 0
+
+    def count_out(self, frames: Sequence[Frame], size: int) -> None:
+        """These frames have gone out, in so many bytes."""
+        self.messages_out += len(frames)
+        self.batches += sum(map(is_batch, frames))
+        self.bytes_out += size
 
 
 class _Credit:
@@ -97,15 +104,16 @@ class Session:
         encoding: Encoding,
         scopes: Collection[str],
         answerers: Mapping[str, Answerer],
+        write: Callable[[bytes, float], Awaitable[None]],
         cut: Callable[[], Awaitable[None]],
         traffic: Traffic | None = None,
         requests_max: int = SESSION_REQUESTS_MAX,
         send_s: float = SESSION_SEND_S,
     ) -> None:
-        """``answerers`` by type of request; ``cut`` closes the stream below without asking the other side."""
+        """``answerers`` by type of request; ``write`` and ``cut`` are ``Gate``'s way out, and the socket's end."""
         self._connection, self.encoding = connection, encoding
         self._scopes, self._answerers = frozenset(scopes), answerers
-        self._cut, self._traffic = cut, traffic or Traffic()
+        self._write, self._cut, self._traffic = write, cut, traffic or Traffic()
         self._requests_max, self._send_s = requests_max, send_s
         self._running: dict[int | str, _Running] = {}
         self._sending = trio.Lock()
@@ -227,16 +235,18 @@ class Session:
         async with self._sending:
             if self._is_gone:
                 raise trio_websocket.ConnectionClosed(None)
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._send_s) as scope:
-                for frame in frames:
-                    await self._connection.send_message(frame)
-                    self._traffic.messages_out += 1
-                    self._traffic.batches += is_batch(frame)
-                    self._traffic.bytes_out += len(frame)
-            if scope.cancelled_caught:
+            data = framed(frames)
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._write(data, self._send_s)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._is_gone = True
+                raise trio_websocket.ConnectionClosed(None) from None
+            except trio.TooSlowError:
                 self._is_gone = True
                 self._traffic.cut_off += 1
                 log.info("a client took nothing for %g s and is cut off", self._send_s)
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     await self._cut()
-                raise trio_websocket.ConnectionClosed(None)
+                raise trio_websocket.ConnectionClosed(None) from None
+            self._traffic.count_out(frames, len(data))

@@ -145,6 +145,7 @@ class Talk:
             encoding=self._encoding,
             scopes=allowed.scopes,
             answerers=self._common.answerers,
+            write=self._gate.write,
             cut=self.cut,
             traffic=self._common.metrics.traffic,
         )

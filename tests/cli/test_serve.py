@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -103,6 +104,21 @@ def test_the_link_is_printed_and_ctrl_c_ends_all(recorded: Path, own: Path) -> N
         code, words = command.end()
     assert (code, words) == (130, "stopped\n")
     assert list((own / "matrix").iterdir()) == []
+
+
+def test_the_examples_of_help_work(place: Path, shell: Shell) -> None:
+    shown = [line.strip() for verb in ("serve", "demo") for line in shell(f"matrix {verb} --help").stdout.splitlines()]
+    *served, demo = [line for line in shown if re.match(r"matrix serve|matrix demo.* --serve$", line)]
+    (question,) = [line.partition("#")[0] for line in shown if line.startswith("matrix query")]
+    assert len(served) == 3 and demo == "matrix demo --serve"
+    for example in [*served, demo]:
+        words = shlex.split(example.replace("192.168.1.20", "127.0.0.1"))[1:]
+        with running(*words, *([] if "--port" in words else ["--port", "0"]), cwd=place) as command:
+            port = command.wait_for(r"page +http://127\.0\.0\.1:(\d+)/#")[1]
+            if example == served[0]:
+                asked = shell(question.replace("8765", port))
+                assert (asked.returncode, asked.stderr) == (0, "")
+            assert command.end()[0] == 130
 
 
 def test_a_request_to_end_is_not_an_error(recorded: Path, own: Path) -> None:

@@ -285,3 +285,27 @@ async def test_a_watch_that_never_began_is_refused_at_once(code: str, kind: type
     async with playing(play) as url, matrix.connect(url, encoding="json") as remote:
         with trio.fail_after(5), pytest.raises(kind, match="no"):
             await anext(remote.watch("events"))
+
+
+async def test_a_blocking_watch_waits_for_a_slow_connection_and_rests_between_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matrix.client.watch, "CLIENT_REST_S", 0.2)
+    monkeypatch.setattr(matrix.client.watch, "CLIENT_REST_MAX_S", 0.2)
+    server, begun = Telling(breaks, upto=5), trio.current_time()
+
+    async def play(stream: trio.SocketStream) -> None:
+        await trio.sleep(0.3)  # longer than the blocking twin waits before it says that nothing has come
+        await server.play(stream)
+
+    def look(url: str) -> list[int]:
+        with matrix.connect(url, encoding="json") as remote:
+            looks = list(remote.watch("events", after="start").looks())
+        assert [] in looks
+        return [row["n"] for look in looks for row in look]
+
+    async with playing(play) as url:
+        with trio.fail_after(10):
+            assert await trio.to_thread.run_sync(look, url) == [1, 2, 3, 4, 5]
+    assert server.afters == ["start", "p.3"]
+    assert trio.current_time() - begun > 0.3 + 0.2 + 0.3

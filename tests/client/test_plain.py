@@ -119,7 +119,7 @@ def test_single_results(plain: Plain) -> None:
     assert completions[0]["text"] == "where"
     assert result({"type": "info"})["events"] == 733
     assert result({"type": "info", "simulation": "1-1"})["status"] == "finished"
-    assert result({"type": "diff", "one": "1-1", "other": "1-2"})["shared"] == 0
+    assert result({"type": "diff", "one": "1-1", "other": "1-3"})["shared"] == 0
 
 
 def test_an_export_is_pieces_of_a_file(plain: Plain) -> None:

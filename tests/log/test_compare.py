@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from matrix.event import Event
 from matrix.limits import FIELDS_PER_KIND_MAX
-from matrix.log.alike import same_event, same_value
+from matrix.log.alike import Selected, same_event, same_rows, same_value
 from matrix.log.compare import Comparer, Difference
 from matrix.log.history import Histories, History
 from matrix.log.reader import LogReader
@@ -224,3 +224,11 @@ def test_columns_and_runs_as_a_recorder_makes_them_are_the_same_events() -> None
     found = comparer.check(rows)
     assert found is not None and found.actual is not None
     assert (found.seq, found.actual.data) == (15_002, {"price": 7_500.0})
+
+
+def test_kinds_that_only_other_rows_of_a_block_have_do_not_matter() -> None:
+    events = [plain_event(n, kind="offer" if n % 2 else "reject", data={"price": n} if n % 2 else {}) for n in range(9)]
+    (mixed,), (alone,) = stored(*events[1:]).pieces(), stored(*events[2::2]).pieces()
+    picked = Selected(mixed.block, np.arange(1, 8, 2)), Selected(alone.block, np.arange(4))
+    assert same_rows(*picked)
+    assert same_rows(*reversed(picked))

@@ -41,6 +41,6 @@ class Camera:
         from PIL import Image  # Pillow is only needed to keep pictures: pip install pillow
 
         FOLDER.mkdir(exist_ok=True)
-        Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-            FOLDER / name, optimize=True
-        )
+        colours = Image.open(io.BytesIO(picture)).convert("RGB")
+        # By k-means too: the median cut alone loses the colour of what is small, a dot or a word.
+        colours.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -97,6 +98,30 @@ def make_helpdesk(folder: Path) -> Path:
 def make_chatter(folder: Path) -> Path:
     matrix.run(chatter, store=folder, seed=1)
     return folder
+
+
+_SOCIETY = """
+import sys
+import matrix
+from examples.negotiation import negotiation
+
+print("ready", flush=True)
+matrix.run(negotiation, store=sys.argv[1], seed=7, buyers=400, time="real", speed=200.0)
+"""
+
+
+@contextmanager
+def society(store: Path) -> Iterator[None]:
+    """A market of buyers and sellers, at a pace that one can look at, as long as the block lasts."""
+    command = [sys.executable, "-c", _SOCIETY, str(store)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 _PROGRAM = """

@@ -71,3 +71,13 @@ def test_rows_that_are_no_groups_stay_a_table_and_the_chart_says_what_it_needs(
     page.get_by_role("grid").wait_for()
     page.get_by_role("tab", name="Chart").click()
     page.get_by_text("Nothing to draw").wait_for()
+
+
+def test_a_funnel_has_a_bar_for_each_event_and_a_colour_for_each_group(
+    page_at: Callable[..., Any], village: Path
+) -> None:
+    page = page_at(village, view="query", q="agents where role = wolf or role = seer | funnel accuse then vote by role")
+    picture = page.get_by_role("img", name="reached by event")
+    picture.wait_for()
+    assert picture.locator(".chart-name").all_text_contents() == ["accuse", "vote"]
+    assert sorted(page.locator(".legend").all_inner_texts()) == ["seer", "wolf"]

@@ -35,7 +35,7 @@ def test_a_wrong_token_leads_to_a_field_that_takes_the_link_as_well(
     server = served(village)
     page = open_page(f"{server.url}#token=wrong&view=query&q=agents")
     page.get_by_role("heading", name="This store asks for a token").wait_for()
-    page.locator(".problem", has_text="Not accepted").wait_for()
+    page.locator(".problem", has_text="not the token of this server").wait_for()
     shoot(page, "token")
     field = page.get_by_label("Token", exact=True)
     assert field.evaluate("field => field === document.activeElement")

@@ -34,13 +34,16 @@ def fragment(page: Any) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).fragment).items()}
 
 
+#: What the transcript says, an item a line, as far as it is drawn.
+LINES = """() => {
+  const parts = ".person, .receivers, .event-kind, .field-pair, .prose, .call-name, .chip, .thin-line b";
+  const items = [...document.querySelectorAll(".transcript-box .item")].sort((a, b) => a.dataset.row - b.dataset.row);
+  return items.map((item) => [...item.querySelectorAll(parts)].map((part) => part.textContent.trim()).join(" "));
+}"""
+
+
 def lines(page: Any) -> list[str]:
-    """What the transcript says, an item a line, as far as it is drawn."""
-    said: list[str] = page.evaluate(
-        "() => [...document.querySelectorAll('.transcript-box .item')].sort((a, b) => a.dataset.row - b.dataset.row)"
-        ".map((item) => [...item.querySelectorAll('.person, .receivers, .event-kind, .field-pair, .prose, .call-name, .chip, .thin-line b')]"
-        ".map((part) => part.textContent.trim()).join(' '))"
-    )
+    said: list[str] = page.evaluate(LINES)
     return said
 
 
@@ -123,7 +126,8 @@ def test_ten_thousand_messages_are_scrolled_with_few_elements(page_at: Open, cha
 
 #: How far rows overlap or leave room between them, in pixels, at most.
 GAPS = """(box) => {
-  const rows = [...box.querySelectorAll('.scroller-row')].map((row) => row.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+  const places = [...box.querySelectorAll('.scroller-row')].map((row) => row.getBoundingClientRect());
+  const rows = places.sort((a, b) => a.top - b.top);
   return Math.round(Math.max(0, ...rows.slice(1).map((row, place) => Math.abs(row.top - rows[place].bottom))));
 }"""
 
@@ -176,7 +180,11 @@ def test_groups_are_left_out_and_the_link_says_so(page_at: Open, helpdesk: Path)
 def test_runs_of_one_kind_are_one_line_that_unfolds(page_at: Open, village: Path) -> None:
     page = ready(page_at(village, view="conversation", simulation="1-2", of="all"))
     run = page.locator(".run-head").nth(1)
-    assert run.inner_text().split("\n") == ["goal.started", "19", "win × 8, survive × 8, find_a_wolf, stay_unsuspected × 2"]
+    assert run.inner_text().split("\n") == [
+        "goal.started",
+        "19",
+        "win × 8, survive × 8, find_a_wolf, stay_unsuspected × 2",
+    ]
     run.click()
     page.wait_for_selector(".run-line")
     assert page.locator(".run-line").count() == 19
@@ -198,3 +206,15 @@ def test_a_query_that_is_wrong_says_so(page_at: Open, helpdesk: Path, complaints
     complaints.expect("agents have no field")
     page = page_at(helpdesk, view="conversation", query="agents where rol = lead")
     page.get_by_text('agents have no field "rol"').wait_for()
+
+
+def test_what_is_said_while_one_looks_appears(page_at: Open, tmp_path: Path) -> None:
+    store = tmp_path / "clockwork"
+    with talks.Steered(store) as steered:
+        steered.tick(2)
+        steered.wait(2)
+        page = ready(page_at(store, view="conversation", of="all"))
+        page.set_default_timeout(30_000)
+        assert page.locator(".head-facts .status-running").inner_text().strip() == "running"
+        steered.tick(3)
+        page.locator(".transcript-box .item", has_text="number 5").wait_for()

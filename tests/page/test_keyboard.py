@@ -40,9 +40,7 @@ def test_from_the_query_to_an_event_and_back_with_keys_alone(page_at: Callable[.
     assert page.evaluate(FOCUS) == "editor-area"
 
 
-def test_the_card_tells_the_keys_and_gives_the_keyboard_back(
-    page_at: Callable[..., Any], village: Path, shoot: Callable[..., bytes]
-) -> None:
+def test_the_card_tells_the_keys_and_gives_the_keyboard_back(page_at: Callable[..., Any], village: Path) -> None:
     page = page_at(village, view="query", q="agents")
     page.locator(".answer-state", has_text="rows in").wait_for()
     page.get_by_role("grid").focus()
@@ -51,7 +49,6 @@ def test_the_card_tells_the_keys_and_gives_the_keyboard_back(
     card.wait_for()
     assert "to the query line" in card.inner_text()
     assert "details of the row" in card.inner_text()
-    shoot(page, "keys")
     page.keyboard.press("Escape")
     assert card.count() == 0
     assert page.evaluate(FOCUS) == "table"

@@ -91,6 +91,7 @@ CONTRAST = """() => {
     "--running", "--syntax-keyword", "--syntax-text", "--syntax-number", "--syntax-comment", "--syntax-path"];
   const pairs = texts.flatMap((text) => ["--background", "--surface", "--raised"].map((ground) => [text, ground]));
   pairs.push(["--accent-text", "--accent"], ["--good", "--good-soft"], ["--bad", "--bad-soft"],
-    ["--text", "--selected"], ["--cancelled", "--cancelled-soft"], ["--running", "--running-soft"], ["--text", "--hover"]);
+    ["--text", "--selected"], ["--cancelled", "--cancelled-soft"], ["--running", "--running-soft"],
+    ["--text", "--hover"]);
   return Object.fromEntries(pairs.map(([text, ground]) => [`${text} on ${ground}`, ratio(text, ground)]));
 }"""

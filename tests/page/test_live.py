@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.page import talks
 from tests.page.serving import Server
 from tests.page.talks import Steered
 
 Open = Callable[..., Any]
+Run = tuple[Path, Steered]
 START_MS = 30_000
 
 
@@ -50,7 +53,7 @@ def wait_for_count(page: Any, kind: str, count: int) -> None:
     page.locator(".bar-row", has_text=kind).get_by_text(f"{count:,}", exact=True).wait_for()
 
 
-def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: tuple[Path, Steered], shoot: Any) -> None:
+def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -63,10 +66,35 @@ def test_counts_rows_and_outcomes_grow_while_it_runs(live_page: Open, running: t
     page.locator(".goal-counts", has_text="2 succeeded").wait_for()
     assert page.inner_text(".goal-counts").split("\n") == ["2 succeeded", "1 failed"]
     assert page.locator(".tile", has_text="agents running").inner_text().split("\n")[1:] == ["1", "of 1"]
-    shoot(page, "live")
 
 
-def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_society_is_watched(live_page: Open, tmp_path: Path, shoot: Any) -> None:
+    store = tmp_path / "market"
+    with talks.society(store):
+        wait_until(lambda: (store / "index.sqlite").exists())
+        page = live_page(store, view="live")
+        page.locator(".live-run", has_text="running").wait_for()
+        page.locator(".goal-counts", has_text="failed").wait_for()
+        before = int(
+            page.locator(".tile", has_text="events").nth(1).locator(".tile-value").inner_text().replace(",", "")
+        )
+        page.wait_for_function(
+            "(before) => Number(document.querySelectorAll('.tile-value')[1].textContent.replaceAll(',', '')) > before",
+            arg=before,
+        )
+        page.locator(".live-row", has_text="buyer-").first.wait_for()
+        shoot(page, "live")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to hold")
+
+
+def test_the_end_is_told_with_its_outcome(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     wait_for_count(page, "tick", 3)
@@ -81,7 +109,7 @@ def test_the_end_is_told_with_its_outcome(live_page: Open, running: tuple[Path, 
     page.wait_for_function("() => location.hash.includes('view=timeline')")
 
 
-def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_pause_loses_nothing(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", simulation="1-1")
     page.locator(".live-row", has_text="number 3").wait_for()
@@ -99,7 +127,7 @@ def test_a_pause_loses_nothing(live_page: Open, running: tuple[Path, Steered]) -
     page.locator(".live-state", has_text="Live").wait_for()
 
 
-def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple[Path, Steered], complaints: Any) -> None:
+def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: Run, complaints: Any) -> None:
     complaints.expect("WebSocket connection to .* failed")
     store, steered = running
     with Server(store) as server:
@@ -118,7 +146,7 @@ def test_a_break_of_the_connection_loses_nothing(open_page: Open, running: tuple
         page.locator(".live-row", has_text="number 10").wait_for()
 
 
-def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="query")
     line = page.get_by_label("Query", exact=True)
@@ -135,14 +163,14 @@ def test_a_watch_typed_in_the_query_line_has_its_own_rows(live_page: Open, runni
     page.locator(".tile", has_text="rows").get_by_text("2", exact=True).wait_for()
 
 
-def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_buckets_of_a_watch_are_rows_too(live_page: Open, running: Run) -> None:
     store, steered = running
     page = live_page(store, view="live", q="watch events tick | count per 1s of wall")
     page.locator(".live-state", has_text="Live").wait_for()
     steered.tick(7)
     page.wait_for_timeout(1_100)
     steered.tick(1)
-    page.locator(".live-row", has_text="7").wait_for()
+    page.locator(".live-rows").get_by_text("7", exact=True).wait_for()
     assert page.locator(".live-head span").all_inner_texts() == ["simulation", "time", "count"]
 
 
@@ -166,7 +194,7 @@ def test_the_whole_store_lists_its_simulations(page_at: Open, village: Path) -> 
     assert page.get_by_role("link", name="Compare with its parent").count() == 1
 
 
-def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: tuple[Path, Steered]) -> None:
+def test_space_pauses_and_older_rows_stand_still_while_one_looks_at_them(live_page: Open, running: Run) -> None:
     store, steered = running
     steered.tick(100)
     page = live_page(store, view="live", simulation="1-1")
@@ -240,3 +268,29 @@ def test_who_falls_behind_a_flood_begins_again_at_what_is_new_and_says_so(page_a
     assert page.evaluate(BEHIND, [5_000, 1_000]) == {"asked": ["now", "now"], "isSample": True}
     assert page.evaluate(BEHIND, [100, 1_000]) == {"asked": ["now"], "isSample": False}
     assert page.evaluate(BEHIND, [5_000, 3]) == {"asked": ["now"], "isSample": False}, "few old rows are no flood"
+
+
+PAUSED = """async () => {
+  const { Feed } = await import('/live/feed.js');
+  const connection = {
+    async watch(text, { after, onSchema, onBatch }) {
+      onSchema([{ name: "number", type: "integer" }]);
+      const first = Number(after ?? 0);
+      // Batches that the connection has in hand are handed over one by one, also when the watch was given up meanwhile.
+      for (const step of [1, 2, 3, 4, 5]) await onBatch([[first + step]], { position: String(first + step) });
+    },
+  };
+  const feed = new Feed(connection, "watch events", { onChange: () => {} });
+  feed.start();
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  feed.pause();
+  feed.resume();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  return feed.rows.map(([number]) => number);
+}"""
+
+
+def test_batches_in_hand_at_a_pause_come_once(page_at: Open, office: Path) -> None:
+    page = page_at(office, view="query")
+    shown = page.evaluate(PAUSED)
+    assert shown == list(range(1, len(shown) + 1)) and len(shown) > 5

@@ -115,3 +115,11 @@ def test_how_an_answer_was_found_is_a_tab(page_at: Callable[..., Any], village: 
     page.get_by_role("tab", name="How").click()
     page.get_by_role("gridcell", name="where goal succeeded").wait_for()
     assert "tab=explain" in page.url
+
+
+def test_a_watch_goes_to_the_view_that_goes_on(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query")
+    line_of(page).fill("watch events goal.failed")
+    page.keyboard.press("Enter")
+    page.locator(".view-live").wait_for()
+    assert page.url.endswith("#view=live&q=watch+events+goal.failed")

@@ -30,8 +30,9 @@ SCROLL = """async (steps) => {
 def shown(page: Any) -> list[list[str]]:
     """The cells of the rows in sight, in the order of the rows."""
     rows: list[list[str]] = page.locator(".table-row:visible").evaluate_all(
-        """rows => rows.map(row => [Number(row.getAttribute("aria-rowindex")), ...[...row.children].map(cell => cell.textContent)])
-           .sort((one, other) => one[0] - other[0]).map(row => row.slice(1))"""
+        """rows => rows
+             .sort((one, other) => one.getAttribute("aria-rowindex") - other.getAttribute("aria-rowindex"))
+             .map(row => [...row.children].map(cell => cell.textContent))"""
     )
     return rows
 
@@ -126,6 +127,24 @@ def test_a_row_opens_its_event_as_a_tree_with_ways_on(
     assert "event=" not in page.url
 
 
+def test_a_goal_leads_to_the_event_that_ended_it(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q='goals where name = survive and failed and simulation = "1-1"')
+    page.get_by_role("gridcell", name="failed").first.click()
+    page.get_by_role("button", name="Why it failed").click()
+    page.locator(".view-causes").get_by_role("treeitem").first.wait_for()
+    assert "view=causes&id=1-1%3A" in page.url
+    assert page.locator(".details").is_hidden(), "the row belonged to the table"
+
+
+def test_an_aggregate_has_details_and_no_ways_on(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q="agents | count by role", tab="table")
+    page.get_by_role("gridcell", name="wolf").click()
+    details = page.get_by_role("complementary", name="Details")
+    details.get_by_text("Row 4", exact=True).wait_for()
+    assert details.locator("dd").all_inner_texts() == ["wolf", "8"]
+    assert details.locator(".details-ways").count() == 0
+
+
 def test_a_cell_is_copied_in_full(page_at: Callable[..., Any], office: Path) -> None:
     page = page_at(office, view="query", q="events counted | select .nested")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -148,3 +167,24 @@ def test_a_column_is_made_wider_with_the_mouse(page_at: Callable[..., Any], vill
     page.mouse.move(grip["x"] + 63, grip["y"] + 5)
     page.mouse.up()
     assert abs(head.bounding_box()["width"] - before - 60) <= 2
+
+
+def test_an_answer_is_saved_as_a_file(page_at: Callable[..., Any], village: Path) -> None:
+    page = page_at(village, view="query", q="agents | count by role", tab="table")
+    page.locator(".answer-state", has_text="4 rows in").wait_for()
+    with page.expect_download() as download:
+        page.get_by_label("Save as a file").select_option("csv")
+    assert download.value.suggested_filename == "answer.csv"
+    assert download.value.path().read_text() == "role,count\nnarrator,4\nseer,4\nvillager,20\nwolf,8\n"
+
+
+def test_a_query_is_stopped_and_the_next_one_runs(page_at: Callable[..., Any], million: Path) -> None:
+    page = page_at(million, view="query")
+    line = page.get_by_label("Query", exact=True)
+    line.fill("events | sort .price desc")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".answer-state", has_text="Stopped").wait_for()
+    line.fill("agents | count")
+    page.keyboard.press("Enter")
+    page.locator(".answer-state", has_text="1 row in").wait_for()

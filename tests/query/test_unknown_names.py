@@ -132,6 +132,13 @@ def test_path_is_not_noticed_when_the_catalogue_does_not_keep_all(tmp_path: Path
     assert offers_store(tmp_path, wide).query("events offer where .nowhere > 1").notices == []
 
 
+def test_of_many_names_that_are_nowhere_the_first_are_noticed_and_the_others_counted(store: Store) -> None:
+    notices = store.query("agents where id in $ids", ids=[f"nobody-{n}" for n in range(300)] + ["alice"]).notices
+    assert notices[0] == 'no agent is called "nobody-0"'
+    assert len(notices) == 9
+    assert notices[-1] == "and 292 more names that nothing in this store has"
+
+
 def test_no_notice_of_names_in_an_empty_answer_of_a_right_question(tmp_path: Path) -> None:
     assert deal_store(tmp_path).query("agents where role = buyer and turns > 99").notices == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -138,6 +140,47 @@ async def test_when_the_server_ends_so_do_the_processes_and_every_watch(tmp_path
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert open_files() == files
+
+
+_SERVER = """
+import sys, trio
+from pathlib import Path
+from tests.server.watched import serving
+
+async def main():
+    async with serving(Path(sys.argv[1])) as served:
+        reading = served.watch("events offer", after="start")
+        await reading.until_begun()
+        print(*served.watches.pids, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+async def test_the_processes_end_when_the_server_is_killed(tmp_path: Path) -> None:
+    async with writing(tmp_path) as writer:
+        writer.offers(1)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", _SERVER, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as server:
+        assert server.stdout is not None
+        pids = [int(pid) for pid in server.stdout.readline().split()]
+        server.kill()
+    assert len(pids) == 2
+    with trio.fail_after(60):
+        while any(_is_alive(pid) for pid in pids):
+            await trio.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process is there, and not only still to be reaped by whoever has inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_a_watch_is_told_when_the_server_ends(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ async def test_no_process_waits_for_a_client(small_store):
         await until(lambda: workers.statistics().spilled_bytes == 0)
 
 
-async def test_a_million_rows_come_in_pages(big_store):
+async def test_many_rows_come_in_pages(big_store):
     async with working(big_store) as workers:
         text = "events | select seq, kind, agent"
         got = await ask(workers, asked(text, format="arrow", page=10_000), credit=1_000)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import trio
 import trio.testing
@@ -39,7 +38,7 @@ async def test_a_query_that_runs_too_long_is_stopped_within_100_ms_and_the_next_
 
 
 async def test_with_more_time_the_same_query_goes_on(big_store):
-    async with working(big_store, seconds=60.0) as workers:
+    async with working(big_store, seconds=60.0, progress_interval=0.5) as workers:
         with trio.move_on_after(2.5) as scope:
             await workers.answer(asked(SLOW), "ann", got := Client())
         assert scope.cancelled_caught, "it was at work when it was cancelled"
@@ -49,19 +48,24 @@ async def test_with_more_time_the_same_query_goes_on(big_store):
         assert [seconds for _, seconds in states] == sorted(seconds for _, seconds in states)
 
 
-async def test_small_requests_have_a_limit_of_their_own_and_are_quick_beside_long_queries(big_store):
-    async with working(big_store, small_seconds=0.4) as workers, trio.open_nursery() as nursery:
+async def test_small_requests_have_a_limit_of_their_own(big_store):
+    digest = asked(type="info", simulation="1-1")  # of 100,000 events
+    async with working(big_store, small_seconds=0.02) as workers:
+        assert (await refused(workers, digest))["code"] == "timeout"
+        assert await outcome(workers, asked(QUICK)) == "done"
+    async with working(big_store) as workers:
+        assert await outcome(workers, digest) == "done"
+
+
+async def test_small_requests_do_not_wait_for_long_queries(big_store):
+    async with working(big_store, places_kept=0) as workers, trio.open_nursery() as nursery:
         await ask(workers, asked("agents wh", "complete"), "eve")
         for client in ("ann", "ann", "bob", "bob"):
             nursery.start_soon(outcome, workers, asked(SLOW), client)
         await until(lambda: workers.statistics().running == 4)
-        took = []
         for _ in range(20):
-            began = time.perf_counter()
             got = await ask(workers, asked("agents wh", "complete"), "eve")
-            took.append(time.perf_counter() - began)
             assert got.replies[0]["result"]["completions"][0]["text"] == "where"
-        assert sorted(took)[10] < 0.2
         statistics = workers.statistics()
         assert statistics.running == 4
         assert statistics.answered["complete", "done"] == 21
@@ -79,7 +83,7 @@ async def test_a_query_that_wants_too_much_memory_is_refused_and_the_next_is_ans
 
 
 async def test_the_limit_of_memory_is_what_refuses(big_store):
-    text = "events | limit 200000"
+    text = "events | limit 60000"
     async with working(big_store, memory_bytes=16 * MIB) as workers:
         assert (await refused(workers, asked(text)))["code"] == "memory"
     async with working(big_store) as workers:
@@ -87,8 +91,8 @@ async def test_the_limit_of_memory_is_what_refuses(big_store):
 
 
 async def test_what_does_not_fit_in_files_is_refused(big_store):
-    text = "events | select seq, kind, agent"
-    async with working(big_store, spill_per_client_bytes=2 * MIB) as workers:
+    text = "events | select seq, kind, agent | limit 100000"
+    async with working(big_store, spill_per_client_bytes=MIB) as workers:
         assert await outcome(workers, asked(text), got=Client(credit=1)) == "memory"
         assert workers.statistics().spilled_bytes == 0
     async with working(big_store) as workers:
@@ -102,7 +106,7 @@ async def test_what_does_not_fit_in_files_is_refused(big_store):
 
 
 async def test_two_of_one_client_and_four_in_all_are_at_work_and_the_others_wait(big_store):
-    async with working(big_store, long_after=60.0) as workers, trio.open_nursery() as nursery:
+    async with working(big_store, places_kept=0, progress_interval=0.5) as workers, trio.open_nursery() as nursery:
         clients = [Client() for _ in range(4)]
         for got in clients:
             nursery.start_soon(outcome, workers, asked(SLOW), "ann", got)

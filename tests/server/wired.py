@@ -13,6 +13,7 @@ import trio.testing
 import trio_websocket
 
 from matrix.server.contract import Answerer, Outlet, Request
+from matrix.server.frames import write_in_time
 from matrix.server.session import Session, Traffic
 
 
@@ -65,6 +66,7 @@ async def wired(
                 encoding=encoding,
                 scopes=scopes,
                 answerers=answerers,
+                write=lambda data, chunk_s: write_in_time(there, data, chunk_s),
                 cut=lambda: trio.aclose_forcefully(there),
                 traffic=traffic,
                 **limits,

@@ -34,6 +34,8 @@ class Client(Outlet):
         self.credit = credit
         self.frames: list[Frame] = []
         self.ends: list[bool] = []
+        self._replies: list[dict[str, Any]] = []
+        self._read = 0  # frames
         self._changed = trio.Event()
 
     async def send(self, frames: Sequence[Frame], *, is_last: bool = False) -> None:
@@ -61,23 +63,24 @@ class Client(Outlet):
 
     async def wait_for(self, type: str, count: int = 1) -> None:
         """Wait until so many replies of a type have come."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(self.of(type)) < count:
                 await self._changed.wait()
 
     @property
     def replies(self) -> list[dict[str, Any]]:
         """What came, each with its bytes in ``data``."""
-        found: list[dict[str, Any]] = []
-        for frame in self.frames:
+        while self._read < len(self.frames):
+            frame = self.frames[self._read]
+            self._read += 1
             if isinstance(frame, str):
-                found.append(json.loads(frame, parse_constant=pytest.fail))
+                self._replies.append(json.loads(frame, parse_constant=pytest.fail))
             elif self.encoding == "json":
-                assert found[-1].pop("bytes") == len(frame)
-                found[-1]["data"] = frame
+                assert self._replies[-1].pop("bytes") == len(frame)
+                self._replies[-1]["data"] = frame
             else:
-                found.append(cbor2.loads(frame))
-        return found
+                self._replies.append(cbor2.loads(frame))
+        return self._replies
 
     def of(self, type: str) -> list[dict[str, Any]]:
         return [reply for reply in self.replies if reply["type"] == type]
@@ -110,8 +113,8 @@ async def refused(workers: Workers, request: Request, client: object = "ann", **
 
 @asynccontextmanager
 async def working(store: Path, **limits: Any) -> AsyncIterator[Workers]:
-    """Workers for the time of the block; behind it nothing of them is left."""
-    workers = Workers(store, WorkLimits(**limits))
+    """Workers for the time of the block, which tell no progress unless asked to; behind it nothing of them is left."""
+    workers = Workers(store, WorkLimits(**{"progress_interval": 1_000.0, **limits}))
     async with trio.open_nursery() as nursery:
         await nursery.start(workers.run)
         yield workers
@@ -134,7 +137,7 @@ def children() -> set[int]:
     return found
 
 
-async def until(condition: Any, seconds: float = 20) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     """Wait for what other processes do."""
     with trio.fail_after(seconds):
         while not condition():

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from matrix.event import BUILT_IN_KINDS
 from matrix.index.catalogue import path_name
-from matrix.limits import CATALOGUE_PATHS_MAX, NOTICE_NAMES_MAX
+from matrix.limits import CATALOGUE_PATHS_MAX, NOTICE_NAMES_MAX, NOTICES_MAX
 from matrix.query import syntax as q
 from matrix.query.language.payload_paths import PathAt, paths_of
 from matrix.query.language.suggest import is_one_slip, nearest
@@ -45,8 +45,15 @@ def unknown_names(connection: sqlite3.Connection, nodes: Sequence[q.Node]) -> It
     assert isinstance(query, q.Query), "a walk of a query begins with it"
     for place in dict.fromkeys(paths_of(query)):
         yield from _no_path(connection, place, kinds)
-    for relation, field, text in dict.fromkeys(_compared(nodes)):
-        yield from _no_name(connection, *_NAMES[relation, field], text)
+    missing = [
+        (*_NAMES[relation, field], text)
+        for relation, field, text in dict.fromkeys(_compared(nodes))
+        if not _has_name(connection, *_NAMES[relation, field][:2], text)
+    ]
+    for table, column, says, text in missing[:NOTICES_MAX]:  # what was meant costs some ms to find
+        yield _no_name(connection, table, column, says, text)
+    if len(missing) > NOTICES_MAX:
+        yield f"and {len(missing) - NOTICES_MAX:,} more names that nothing in this store has"
 
 
 # -- kinds ---------------------------------------------------------------------------------------------
@@ -145,9 +152,12 @@ def _compared(nodes: Sequence[q.Node]) -> Iterator[tuple[q.Relation, str, str]]:
                 yield field.owner, field.name, constant.value
 
 
-def _no_name(connection: sqlite3.Connection, table: str, column: str, says: str, text: str) -> Iterator[str]:
-    if connection.execute(f'SELECT 1 FROM {table} WHERE "{column}" = ? LIMIT 1', (text,)).fetchone() is not None:
-        return
+def _has_name(connection: sqlite3.Connection, table: str, column: str, text: str) -> bool:
+    found = connection.execute(f'SELECT 1 FROM {table} WHERE "{column}" = ? LIMIT 1', (text,)).fetchone()
+    return found is not None
+
+
+def _no_name(connection: sqlite3.Connection, table: str, column: str, says: str, text: str) -> str:
     half = max(1, len(text) // 2)  # one wrong letter leaves one half of a word as it is, but for a swap in its middle
     some = (
         f'SELECT "{column}", count(*) FROM {table} WHERE substr("{column}", 1, ?) = ? OR substr("{column}", ?) = ? '
@@ -157,13 +167,12 @@ def _no_name(connection: sqlite3.Connection, table: str, column: str, says: str,
     counts = dict(like)
     near = _near_name(text, counts)
     if not near and column == "id":
-        yield f'{says} "{text}"'
-        return
+        return f'{says} "{text}"'
     if not near:
         most = f'SELECT "{column}", count(*) FROM {table} WHERE "{column}" IS NOT NULL GROUP BY "{column}" LIMIT 2000'
         counts = dict(connection.execute(most).fetchall())
         near = _near_name(text, counts)
-    yield f'{says} "{text}"' + _shown(counts, near, '"{}"')
+    return f'{says} "{text}"' + _shown(counts, near, '"{}"')
 
 
 def _near_name(text: str, counts: dict[str, int]) -> str:

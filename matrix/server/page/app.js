@@ -84,6 +84,7 @@ class App {
     const View = await load(name);
     if (turn !== this.shown) return;
     this.current.view?.destroy();
+    this.details.viewChanged();
     const host = element("section", { class: `view view-${name}` });
     this.main.replaceChildren(host);
     this.current = { name, view: new View(host, this.context) };

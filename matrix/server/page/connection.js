@@ -55,7 +55,6 @@ export class Connection extends EventTarget {
     this.token = token;
     this.state = "connecting";
     this.welcome = undefined;
-    this.problem = "";
     if (token) this.#open();
     else this.state = "refused";
   }
@@ -238,9 +237,8 @@ export class Connection extends EventTarget {
     };
   }
 
-  #become(state, problem = "") {
+  #become(state) {
     this.state = state;
-    this.problem = problem;
     this.dispatchEvent(new Event("state"));
   }
 
@@ -250,7 +248,7 @@ export class Connection extends EventTarget {
     const wait = WAITS_MS[Math.min(this.#attempt, WAITS_MS.length - 1)];
     this.#attempt += 1;
     this.#timer = setTimeout(() => this.#open(), wait);
-    this.#become("lost", "The server does not answer.");
+    this.#become("lost");
   }
 
   /** What had come in part is lost; watches and what had no reply yet wait for the next connection. */
@@ -277,7 +275,7 @@ export class Connection extends EventTarget {
     if (message.type === "welcome") return this.#welcomed(message);
     const request = this.#requests.get(message.id);
     if (request === undefined) {
-      if (message.type === "error" && message.code === "unauthorized") this.#refused(message);
+      if (message.type === "error" && message.code === "unauthorized") this.#refused();
       return undefined;
     }
     request.isAnswered = true;
@@ -325,7 +323,7 @@ export class Connection extends EventTarget {
   }
 
   /** What is asked waits for the right token. */
-  #refused(message) {
-    this.#become("refused", message.message);
+  #refused() {
+    this.#become("refused");
   }
 }

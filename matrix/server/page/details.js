@@ -9,15 +9,26 @@ const KNOWN = ["id", "simulation", "seq", "peer", "data"];
 const OF_EVENTS = new Set(["cause", "reply_to", "origin", "state"]);
 const quoted = (text) => JSON.stringify(text);
 
+/** What a row is, read off its columns: an aggregate or a selection is nothing that has ways on. */
+const RELATIONS = [
+  ["events", ["id", "seq", "kind"]],
+  ["goals", ["id", "name", "agent", "status", "reason"]],
+  ["simulations", ["id", "seed", "took"]],
+  ["agents", ["id", "simulation", "role", "status", "turns"]],
+  ["conversations", ["id", "simulation", "agents", "messages"]],
+  ["chat", ["simulation", "conversation", "messages"]],
+];
+
+const relationOf = (row) => RELATIONS.find(([, names]) => names.every((name) => name in row))?.[0];
+
 /** What a goal's end is called, as a question. */
 const ENDS = { failed: "Why it failed", cancelled: "Why it was cancelled", succeeded: "How it came to it" };
 
 /** The ways on from a row: [title, view, params]; params may be a function that asks for them. */
-function linksOf(relation, row) {
+function linksOf(row) {
   const { simulation, id } = row;
-  switch (relation) {
+  switch (relationOf(row)) {
     case "events":
-    case "messages":
       return [
         ["Causes", "causes", { id }],
         ["Time line", "timeline", { simulation, at: row.time, agent: row.agent }],
@@ -44,6 +55,8 @@ function linksOf(relation, row) {
       ];
     case "conversations":
       return [["Conversation", "conversation", { simulation, conversation: id }]];
+    case "chat":
+      return [["Conversation", "conversation", { simulation, conversation: row.conversation }]];
     default:
       return [];
   }
@@ -96,8 +109,13 @@ export class Details {
     }
   }
 
-  /** Show any row of a result: {relation, columns, row, number}. */
-  showRow({ relation, columns, row, number }) {
+  /** Another view has come: a row that stood here belonged to the one before. */
+  viewChanged() {
+    if (!this.shown && !this.host.hidden) this.#hide();
+  }
+
+  /** Show any row of a result: {columns, row, number}. */
+  showRow({ columns, row, number }) {
     this.fetching?.abort();
     if (this.shown) this.close();
     this.shown = "";
@@ -105,7 +123,7 @@ export class Details {
       .filter(({ name }) => name !== "data" && row[name] !== null)
       .map(({ name, type }) => [name, row[name], type]);
     const title = row.id ?? `Row ${number + 1}`;
-    this.#open(title, ...this.#body(entries, row.data, linksOf(relation, row)));
+    this.#open(title, ...this.#body(entries, row.data, linksOf(row)));
   }
 
   #event(id, result) {
@@ -117,7 +135,7 @@ export class Details {
     const entries = [...FIRST, ...others]
       .filter((name) => row[name] !== null && row[name] !== undefined)
       .map((name) => [name, row[name], types[name]]);
-    this.#open(id, ...this.#body(entries, row.data, linksOf("events", row)));
+    this.#open(id, ...this.#body(entries, row.data, linksOf(row)));
   }
 
   #body(entries, data, links) {
@@ -126,20 +144,25 @@ export class Details {
         ? element("button", { class: "button", type: "button", onclick: () => this.#go(view, params) }, title)
         : element("a", { class: "button", href: this.context.link(view, params) }, title),
     );
+    const isBranch = ([, value]) => value !== null && typeof value === "object";
+    const trees = entries.filter(isBranch).map(([name, value]) => [name, value]);
+    if (data !== null && data !== undefined) trees.push(["Data", data]);
     return [
       ways.length > 0 && element("div", { class: "details-ways" }, ways),
       element(
         "dl",
         { class: "details-fields" },
-        entries.flatMap(([name, value, type]) => [
-          element("dt", {}, name),
-          element("dd", {}, this.#value(name, value, type)),
-        ]),
+        entries
+          .filter((entry) => !isBranch(entry))
+          .flatMap(([name, value, type]) => [
+            element("dt", {}, name),
+            element("dd", {}, this.#value(name, value, type)),
+          ]),
       ),
       typeof data?.text === "string" && element("p", { class: "details-text" }, data.text),
-      data !== null &&
-        data !== undefined &&
-        element("section", { class: "details-data" }, element("h2", {}, "Data"), tree(data)),
+      ...trees.map(([name, value]) =>
+        element("section", { class: "details-data" }, element("h2", {}, name), tree(value, name)),
+      ),
     ];
   }
 

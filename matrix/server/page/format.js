@@ -72,6 +72,13 @@ export function secondsText(seconds) {
   return seconds < 10 ? `${seconds.toFixed(2)} s` : `${Math.round(seconds)} s`;
 }
 
+/** A list; the messages of a chat as who says what. */
+function listText(items) {
+  const isChat = items.length > 0 && items.every((item) => typeof item?.content === "string" && "role" in item);
+  if (!isChat) return items.map((item) => cellText(item, "")).join(", ");
+  return items.map(({ role, name, content }) => `${name ?? role}: ${content}`).join(" \u00b7 ");
+}
+
 /** Any value of a result, on one line. Missing is the empty text. */
 export function cellText(value, type) {
   if (value === null || value === undefined) return "";
@@ -84,7 +91,7 @@ export function cellText(value, type) {
     case "float":
       return numberText(value);
     case "list":
-      return Array.isArray(value) ? value.map((item) => cellText(item, "")).join(", ") : String(value);
+      return Array.isArray(value) ? listText(value) : String(value);
     case "json":
       return stringifyExact(value);
     default:

@@ -65,7 +65,11 @@ export class Gate {
         element("button", { class: "button primary", type: "submit" }, "Connect"),
       ),
       this.connection.token &&
-        element("p", { class: "problem", role: "alert" }, `Not accepted: ${this.connection.problem}.`),
+        element(
+          "p",
+          { class: "problem", role: "alert" },
+          "That is not the token of this server. A server that was started anew has a new one.",
+        ),
     );
   }
 

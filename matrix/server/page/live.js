@@ -12,7 +12,14 @@ import { bars, goalBar, outcomeCard, rateText, runList, sparkline, tile } from "
 import { LiveTable } from "./live/table.js";
 
 const HISTORY = 200; // events of a simulation that are shown from before
-const WORDS = { starting: "Starting", live: "Live", behind: "Catching up", paused: "Paused", ended: "Ended", failed: "Not possible" };
+const WORDS = {
+  starting: "Starting",
+  live: "Live",
+  behind: "Catching up",
+  paused: "Paused",
+  ended: "Ended",
+  failed: "Not possible",
+};
 
 export class LiveView {
   constructor(host, context) {
@@ -20,7 +27,10 @@ export class LiveView {
     this.context = context;
     this.watched = undefined;
     this.#build();
-    context.keys?.add("Live", [{ keys: "Space", label: "pause, go on" }, { keys: "n", label: "to what is new", run: () => this.#jump() }]);
+    context.keys?.add("Live", [
+      { keys: "Space", label: "pause, go on" },
+      { keys: "n", label: "to what is new", run: () => this.#jump() },
+    ]);
     this.listener = (event) => this.#key(event);
     document.addEventListener("keydown", this.listener);
     this.noted = () => this.#state();
@@ -49,11 +59,31 @@ export class LiveView {
   }
 
   #build() {
-    this.picker = element("select", { class: "field live-picker", "aria-label": "What is watched", onchange: () => this.#pick() });
-    this.line = element("input", { class: "field mono live-line", "aria-label": "A watch of your own", spellcheck: "false", autocomplete: "off", placeholder: "watch events goal.failed", onkeydown: (event) => event.key === "Enter" && this.#ask() });
+    this.picker = element("select", {
+      class: "field live-picker",
+      "aria-label": "What is watched",
+      onchange: () => this.#pick(),
+    });
+    this.line = element("input", {
+      class: "field mono live-line",
+      "aria-label": "A watch of your own",
+      spellcheck: "false",
+      autocomplete: "off",
+      placeholder: "watch events goal.failed",
+      onkeydown: (event) => event.key === "Enter" && this.#ask(),
+    });
     this.status = element("span", { class: "live-state" });
-    this.pause = element("button", { class: "button", type: "button", title: "Space", onclick: () => this.#pauseOrGo() });
-    this.now = element("button", { class: "button", type: "button", title: "n", hidden: true, onclick: () => this.#jump() }, "Jump to now");
+    this.pause = element("button", {
+      class: "button",
+      type: "button",
+      title: "Space",
+      onclick: () => this.#pauseOrGo(),
+    });
+    this.now = element(
+      "button",
+      { class: "button", type: "button", title: "n", hidden: true, onclick: () => this.#jump() },
+      "Jump to now",
+    );
     this.tiles = element("div", { class: "tiles" });
     this.note = element("div", { class: "live-note", hidden: true });
     this.end = element("div", { class: "live-end" });
@@ -61,7 +91,9 @@ export class LiveView {
     this.side = element("aside", { class: "live-side", "aria-label": "Counts" });
     this.host.append(
       element("header", { class: "live-bar" }, this.picker, this.line, this.status, this.now, this.pause),
-      this.tiles, this.end, this.note,
+      this.tiles,
+      this.end,
+      this.note,
       element("div", { class: "live-body" }, this.rows, this.side),
     );
     this.clock = setInterval(() => this.#state(), 500);
@@ -71,9 +103,21 @@ export class LiveView {
     const running = this.simulations.filter(({ status }) => status === "running");
     const option = (value, ...words) => element("option", { value }, words.filter(Boolean).join("  "));
     const others = this.simulations.filter(({ status }) => status !== "running").slice(0, 200);
-    const group = (label, members) => members.length > 0 && element("optgroup", { label }, members.map(({ id, name, status }) => option(id, id, name !== id && name, status)));
-    this.picker.replaceChildren(option("", "The whole store"), ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(Boolean));
-    if (simulation && !this.simulations.some(({ id }) => id === simulation)) this.picker.append(option(simulation, simulation));
+    const group = (label, members) =>
+      members.length > 0 &&
+      element(
+        "optgroup",
+        { label },
+        members.map(({ id, name, status }) => option(id, id, name !== id && name, status)),
+      );
+    this.picker.replaceChildren(
+      option("", "The whole store"),
+      ...[q && option("q", "A watch of your own"), group("Running", running), group("At their end", others)].filter(
+        Boolean,
+      ),
+    );
+    if (simulation && !this.simulations.some(({ id }) => id === simulation))
+      this.picker.append(option(simulation, simulation));
     this.picker.value = q ? "q" : simulation;
     if (document.activeElement !== this.line) this.line.value = q;
   }
@@ -96,8 +140,13 @@ export class LiveView {
     this.simulation = simulation;
     this.rows.replaceChildren();
     this.end.replaceChildren();
-    this.feed = new Feed(connection, text, { onChange: () => this.#soon(), onSchema: () => simulation && this.#history(simulation) });
-    this.counts = this.isOwn ? new RowCounts(this.feed, { onChange: () => this.#soon() }) : new Counts(connection, simulation, { onChange: () => this.#soon() });
+    this.feed = new Feed(connection, text, {
+      onChange: () => this.#soon(),
+      onBegun: () => simulation && this.#history(simulation),
+    });
+    this.counts = this.isOwn
+      ? new RowCounts(this.feed, { onChange: () => this.#soon() })
+      : new Counts(connection, simulation, { onChange: () => this.#soon() });
     this.table = new LiveTable(this.rows, { feed: this.feed, context: this.context, hasSimulation: !simulation });
     this.nothing = element("div", { class: "empty live-nothing" });
     this.rows.append(this.nothing);
@@ -111,8 +160,12 @@ export class LiveView {
     const { feed } = this;
     const { connection } = this.context;
     try {
-      const events = (await connection.query("events where simulation = $simulation | count", { params: { simulation } })).get(0, "count");
-      const before = await connection.query("events where simulation = $simulation and seq > $seq", { params: { simulation, seq: Math.max(0, events - HISTORY) } });
+      const events = (
+        await connection.query("events where simulation = $simulation | count", { params: { simulation } })
+      ).get(0, "count");
+      const before = await connection.query("events where simulation = $simulation and seq > $seq", {
+        params: { simulation, seq: Math.max(0, events - HISTORY) },
+      });
       feed.prepend(before.rows());
     } catch (error) {
       console.warn(error);
@@ -181,8 +234,14 @@ export class LiveView {
     const isOver = Boolean(this.counts.ended) && feed.state !== "paused";
     const state = isAway ? "away" : isOver ? "ended" : feed.state;
     this.status.dataset.state = state;
-    const lag = feed.lag !== undefined && (state === "behind" || (state === "live" && feed.lag > 1500)) ? `, behind by ${secondsText(feed.lag / 1000)}` : "";
-    this.status.replaceChildren(element("span", { class: "live-dot" }), isAway ? "Disconnected; it goes on where it was" : `${WORDS[state]}${lag}`);
+    const lag =
+      feed.lag !== undefined && (state === "behind" || (state === "live" && feed.lag > 1500))
+        ? `, behind by ${secondsText(feed.lag / 1000)}`
+        : "";
+    this.status.replaceChildren(
+      element("span", { class: "live-dot" }),
+      isAway ? "Disconnected; it goes on where it was" : `${WORDS[state]}${lag}`,
+    );
     const isPaused = feed.state === "paused";
     this.pause.hidden = isOver || ["ended", "failed"].includes(feed.state);
     if (this.pause.dataset.paused !== String(isPaused)) {
@@ -195,7 +254,14 @@ export class LiveView {
 
   #note(isPaused) {
     const since = isPaused && this.pausedAt !== undefined && !this.isOwn ? this.counts.events - this.pausedAt : 0;
-    const words = isPaused ? `Paused.${since > 0 ? ` ${countText(since)} events were written since;` : " What comes"} they wait in the log, and none is left out when you go on.`.replace("What comes they wait", "What comes waits") : this.feed.isSample ? "Too many rows to show each: the table is a sample of the newest. The counts are complete." : "";
+    const words = isPaused
+      ? `Paused.${since > 0 ? ` ${countText(since)} events were written since;` : " What comes"} they wait in the log, and none is left out when you go on.`.replace(
+          "What comes they wait",
+          "What comes waits",
+        )
+      : this.feed.isSample
+        ? "Too many rows to show each: the table is a sample of the newest. The counts are complete."
+        : "";
     this.note.hidden = words === "";
     if (this.note.textContent !== words) this.note.textContent = words;
   }
@@ -214,7 +280,11 @@ export class LiveView {
     this.tiles.replaceChildren(
       rate,
       tile("events", isCounted ? countText(counts.events) : "…"),
-      tile("agents running", isCounted ? countText(running) : "…", isCounted && element("span", { class: "tile-more" }, `of ${countText(agents)}`)),
+      tile(
+        "agents running",
+        isCounted ? countText(running) : "…",
+        isCounted && element("span", { class: "tile-more" }, `of ${countText(agents)}`),
+      ),
       tile("goals", isCounted ? "" : "…", isCounted && goalBar(counts.goals)),
     );
   }
@@ -222,15 +292,26 @@ export class LiveView {
   #sides() {
     const { counts } = this;
     const scope = this.simulation ? ` and simulation = ${JSON.stringify(this.simulation)}` : "";
-    const watchKind = (kind) => this.context.navigate("live", { q: `watch events where kind = ${JSON.stringify(kind)}${scope}` });
-    const focus = this.side.contains(document.activeElement) ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement) : -1;
+    const watchKind = (kind) =>
+      this.context.navigate("live", { q: `watch events where kind = ${JSON.stringify(kind)}${scope}` });
+    const focus = this.side.contains(document.activeElement)
+      ? [...this.side.querySelectorAll("button")].indexOf(document.activeElement)
+      : -1;
     this.side.replaceChildren(
       element("h2", {}, "Events by kind"),
-      counts.events === undefined ? element("p", { class: "muted" }, "Counting…") : bars(counts.kinds, { onChoose: watchKind }),
-      ...(this.simulation ? [] : [element("h2", {}, "Simulations"), runList(counts.runs, { onChoose: (id) => this.context.navigate("live", { simulation: id }) })]),
+      counts.events === undefined
+        ? element("p", { class: "muted" }, "Counting…")
+        : bars(counts.kinds, { onChoose: watchKind }),
+      ...(this.simulation
+        ? []
+        : [
+            element("h2", {}, "Simulations"),
+            runList(counts.runs, { onChoose: (id) => this.context.navigate("live", { simulation: id }) }),
+          ]),
     );
     if (focus >= 0) this.side.querySelectorAll("button")[focus]?.focus();
-    if (counts.ended && this.end.childElementCount === 0) this.end.append(outcomeCard(counts.ended, counts, this.context));
+    if (counts.ended && this.end.childElementCount === 0)
+      this.end.append(outcomeCard(counts.ended, counts, this.context));
   }
 
   #sayNothing() {
@@ -244,7 +325,10 @@ export class LiveView {
         : this.isOwn
           ? ["No row yet", "Rows appear here as the log grows and they match."]
           : runs > 0
-            ? ["Waiting for the next event", "A simulation is running, and has written nothing since this page watches."]
+            ? [
+                "Waiting for the next event",
+                "A simulation is running, and has written nothing since this page watches.",
+              ]
             : ["Nothing runs at the moment", "Events appear here as soon as a simulation writes into this store."];
     const [title, text] = words;
     if (this.nothing.dataset.said !== title) {
@@ -255,9 +339,24 @@ export class LiveView {
 
   #failed(error) {
     this.#state();
-    const fix = error.fix && element("button", { class: "button", type: "button", onclick: () => this.context.navigate("live", { q: error.fix }) }, "Try: ", element("code", {}, error.fix));
+    const fix =
+      error.fix &&
+      element(
+        "button",
+        { class: "button", type: "button", onclick: () => this.context.navigate("live", { q: error.fix }) },
+        "Try: ",
+        element("code", {}, error.fix),
+      );
     this.tiles.replaceChildren();
-    this.rows.replaceChildren(element("div", { class: "trouble", role: "alert" }, element("strong", {}, error.message), error.hint && element("p", {}, error.hint), fix));
+    this.rows.replaceChildren(
+      element(
+        "div",
+        { class: "trouble", role: "alert" },
+        element("strong", {}, error.message),
+        error.hint && element("p", {}, error.hint),
+        fix,
+      ),
+    );
     this.side.replaceChildren();
   }
 }

@@ -10,12 +10,13 @@ import { cellText, isRightAligned } from "./format.js";
 const ROW = 26;
 const HEIGHT_MAX = 12_000_000;
 const TEXT_MAX = 400;
-const WIDTH = { min: 48, start: 320, json: 420, most: 1400 };
+const WIDTH = { min: 48, start: 320, json: 420, tree: 560, most: 1400 };
 const SAMPLE = 200;
 const NEWEST = 40;
 const LETTER = 7.3;
 let made = 0;
 
+const mostOf = ({ name, type }) => (name === "tree" ? WIDTH.tree : type === "json" ? WIDTH.json : WIDTH.start);
 const widthOf = (text, most) => Math.max(WIDTH.min, Math.min(most, Math.ceil(text.length * LETTER) + 22));
 
 /** `onOpen(row)` when a row is opened, `onSelect(row, column)` when the cell that is chosen changes. */
@@ -83,9 +84,9 @@ export class Table {
   #widen(length) {
     const from = Math.max(this.looked ?? 0, length - NEWEST);
     this.looked = length;
-    this.result.columns.forEach(({ type }, place) => {
+    this.result.columns.forEach((column, place) => {
       if (this.chosen.has(place)) return;
-      const most = type === "json" ? WIDTH.json : WIDTH.start;
+      const most = mostOf(column);
       let wide = this.widths[place];
       for (let row = from; row < length; row += 1) wide = Math.max(wide, widthOf(this.text(row, place), most));
       if (wide > this.widths[place]) this.#setWidth(place, wide);
@@ -243,7 +244,7 @@ export class Table {
     for (let row = 0; row < this.result.length && row < SAMPLE * step; row += step) {
       longest = Math.max(longest, this.text(row, place).length);
     }
-    return widthOf("x".repeat(longest), column.type === "json" ? WIDTH.json : WIDTH.start);
+    return widthOf("x".repeat(longest), mostOf(column));
   }
 
   #header() {

@@ -17,13 +17,13 @@ import { Palette } from "./timeline/palette.js";
 import { Panel } from "./timeline/panel.js";
 import { Pieces } from "./timeline/pieces.js";
 import { Asker, isEnded } from "./timeline/rows.js";
-import { Scale, inside, ticks, zoomed } from "./timeline/scale.js";
+import { inside, ticks } from "./timeline/scale.js";
+import { Sight, clamped } from "./timeline/sight.js";
 import { Source } from "./timeline/source.js";
 import { levelOf } from "./timeline/tiles.js";
 
 const URL_MS = 300;
 const LIVE_MS = 2000;
-const EDGE = 0.015;
 const STEPS_MAX = 20;
 const COMPLAINT_MS = 5000;
 const STILL_MS = 110;
@@ -53,14 +53,17 @@ export class TimelineView {
   #build() {
     this.controls = new Controls(this);
     Object.assign(this, layout(this.host, this.controls.element));
+    this.sight = new Sight(this.lanesHost, this.spacer, () => this.changed());
     this.palette = new Palette(this.host);
     this.painter = new Painter(this.canvas, this.palette);
     this.header = new Header(this.headCanvas, this.palette);
-    this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.look(from, to) });
+    this.minimap = new Minimap(this.mapCanvas, this.palette, { changed: (from, to) => this.sight.look(from, to) });
     this.legend = new Legend(this.foot, this.palette);
     const [select, seek] = [(id, go) => this.select(id, go), (event) => this.seek(event)];
     this.panel = new Panel(this.side, { context: this.context, asker: this.asker, select, seek });
-    this.side.addEventListener("told", ({ detail }) => { this.told.textContent = detail; });
+    this.side.addEventListener("told", ({ detail }) => {
+      this.told.textContent = detail;
+    });
     this.hands = new Hands(this);
     this.lanesHost.addEventListener("scroll", () => this.#scrolled());
   }
@@ -72,7 +75,8 @@ export class TimelineView {
     this.params = { ...params };
     const simulations = await this.controls.simulations();
     const simulation = params.simulation || simulations[0]?.id;
-    if (!simulation) return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
+    if (!simulation)
+      return this.#say("There is no simulation in this store", "Run a program into it, and it will be here.");
     if (turn === this.turn && this.source?.simulation !== simulation) await this.#open(simulation);
     if (turn !== this.turn || !this.source?.facts) return undefined;
     await this.#filtered(this.controls.fromParams(params), params.path ?? "");
@@ -82,25 +86,33 @@ export class TimelineView {
 
   /** What is seen, selected and pointed at, as the URL has it. */
   #restore(params) {
-    this.laneHeight = clamped(Number(params.height) || this.#heightThatFits(), 2, 88);
+    const { sight } = this;
+    sight.setHeight(Number(params.height) || sight.heightThatFits);
     const [from, to] = [Number(params.from ?? NaN), Number(params.to ?? NaN)];
-    this.range = Number.isFinite(from) && Number.isFinite(to) && to > from ? inside({ from, to }, this.bounds) : this.#rangeOfPath();
+    sight.range =
+      Number.isFinite(from) && Number.isFinite(to) && to > from
+        ? inside({ from, to }, sight.bounds)
+        : this.#rangeOfPath();
     this.selected = params.selected ?? "";
     this.focus = this.source.lanes.index.get(params.agent) ?? -1;
-    this.cursor = params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
+    this.cursor =
+      params.at === undefined ? null : { time: Number(params.at), seq: params.seq ? Number(params.seq) : null };
     this.panel.showSelection(this.selected);
     this.panel.showCursor(this.source, this.cursor);
-    this.#spaced();
-    const lane = this.source.lanes.index.get(params.top ?? params.agent);
-    this.lanesHost.scrollTop = lane === undefined ? 0 : params.top ? lane * this.laneHeight : (lane - 3) * this.laneHeight;
+    const lane = this.source.lanes.index.get(params.top ?? params.agent) ?? 0;
+    this.lanesHost.scrollTop = (params.top ? lane : lane - 3) * sight.laneHeight;
     this.draw();
   }
 
   async #open(simulation) {
     this.source?.close();
     clearTimeout(this.living);
-    const source = new Source(this.asker, simulation, { changed: () => this.draw(), failed: (error) => this.#failed(error) });
+    const source = new Source(this.asker, simulation, {
+      changed: () => this.draw(),
+      failed: (error) => this.#failed(error),
+    });
     this.source = source;
+    this.sight.begin(source);
     this.pieces = new Pieces(source);
     this.path = null;
     this.pathId = "";
@@ -165,66 +177,15 @@ export class TimelineView {
     }
   }
 
-  get bounds() {
-    const { whole } = this.source;
-    return { from: -whole * EDGE, to: whole * (1 + EDGE) };
-  }
-
   #rangeOfPath() {
-    if (!this.path?.length) return { ...this.bounds };
+    if (!this.path?.length) return { ...this.sight.bounds };
     const times = this.path.map((event) => event.time);
     const [from, to] = [Math.min(...times), Math.max(...times)];
     const margin = Math.max((to - from) * 0.06, 100);
-    return inside({ from: from - margin, to: to + margin }, this.bounds);
-  }
-
-  /** A height at which few agents fill the view and many can still be read, also where goals are within goals. */
-  #heightThatFits() {
-    const room = this.lanesHost.clientHeight || 500;
-    return clamped(Math.floor(room / Math.max(1, this.source.lanes.count)), 14 + 13 * Math.min(this.source.deepest, 3), 88);
-  }
-
-  /** Goals turned out to be deeper: lanes grow, unless somebody chose their height. */
-  #deepen(goals) {
-    const { source, laneHeight } = this;
-    const isOurs = laneHeight === this.#heightThatFits();
-    source.deepest = goals.reduce((most, { rows }) => Math.max(most, rows), source.deepest);
-    if (isOurs && laneHeight !== this.#heightThatFits()) this.heighten(this.#heightThatFits(), 0);
+    return inside({ from: from - margin, to: to + margin }, this.sight.bounds);
   }
 
   // What a person does
-
-  /** Where times are now; what was painted last may be a moment older. */
-  get scale() {
-    return new Scale(this.range.from, this.range.to, GUTTER, this.lanesHost.clientWidth - GUTTER);
-  }
-
-  /** See a piece of time. */
-  look(from, to) {
-    const span = Math.max(to - from, 20);
-    this.range = inside({ from, to: from + span }, this.bounds);
-    this.changed();
-  }
-
-  zoom(factor, time) {
-    this.range = zoomed(this.range, factor, time, this.bounds);
-    this.changed();
-  }
-
-  pan(share) {
-    const move = (this.range.to - this.range.from) * share;
-    this.look(this.range.from + move, this.range.to + move);
-  }
-
-  fit() {
-    this.look(this.bounds.from, this.bounds.to);
-  }
-
-  /** See from one time to another, with some room at both ends. */
-  lookAround(from, to) {
-    const margin = Math.max((to - from) * 0.05, 50);
-    this.look(from - margin, to + margin);
-  }
 
   async lookAtAgent(lane) {
     const { source } = this;
@@ -232,27 +193,16 @@ export class TimelineView {
     if (id === undefined) return;
     try {
       const agent = await this.asker.one(`agents where ${source.here} and id = $id | select start, end`, { id });
-      if (agent) this.lookAround(agent.start ?? 0, agent.end ?? source.whole);
+      if (agent) this.sight.lookAround(agent.start ?? 0, agent.end ?? source.whole);
     } catch (error) {
       this.#failed(error);
     }
   }
 
-  /** Make lanes higher or lower around one of them. */
-  heighten(height, y = this.lanesHost.clientHeight / 2) {
-    const lane = (this.lanesHost.scrollTop + y) / this.laneHeight;
-    this.laneHeight = clamped(Math.round(height), 2, 88);
-    this.#spaced();
-    this.lanesHost.scrollTop = lane * this.laneHeight - y;
-    this.changed();
-  }
-
   setFocus(lane) {
     const { lanes } = this.source;
     this.focus = clamped(lane, 0, lanes.count - 1);
-    const [y, room] = [this.focus * this.laneHeight, this.lanesHost.clientHeight];
-    if (y < this.lanesHost.scrollTop) this.lanesHost.scrollTop = y;
-    if (y + this.laneHeight > this.lanesHost.scrollTop + room) this.lanesHost.scrollTop = y + this.laneHeight - room;
+    this.sight.showLane(this.focus);
     this.told.textContent = `${lanes.ids[this.focus]}, ${lanes.roles[this.focus] ?? "no role"}, lane ${this.focus + 1} of ${lanes.count}`;
     this.changed();
   }
@@ -268,7 +218,9 @@ export class TimelineView {
   seek(event) {
     this.cursor = { time: event.time, seq: event.seq };
     this.panel.showCursor(this.source, this.cursor);
-    this.#reveal(event.time, event.agent);
+    this.sight.showTime(event.time);
+    const lane = this.source.lanes.index.get(event.agent);
+    if (lane !== undefined) this.sight.showLane(lane, true);
     this.changed();
   }
 
@@ -276,14 +228,18 @@ export class TimelineView {
   step(direction, isOwn) {
     if (this.steps >= STEPS_MAX) return;
     this.steps += 1;
-    this.stepping = this.stepping.then(() => this.#step(direction, isOwn)).finally(() => { this.steps -= 1; });
+    this.stepping = this.stepping
+      .then(() => this.#step(direction, isOwn))
+      .finally(() => {
+        this.steps -= 1;
+      });
   }
 
   async #step(direction, isOwn) {
     const { source } = this;
     const agent = isOwn && this.focus >= 0 ? source.lanes.ids[this.focus] : null;
     try {
-      const last = this.cursor ? this.cursor.seq ?? (await source.lastAt(this.cursor.time)) : 0;
+      const last = this.cursor ? (this.cursor.seq ?? (await source.lastAt(this.cursor.time))) : 0;
       const event = await source.step(last ?? 0, direction, agent);
       if (source !== this.source || this.isGone) return;
       if (event) this.seek(event);
@@ -291,17 +247,6 @@ export class TimelineView {
     } catch (error) {
       this.#failed(error);
     }
-  }
-
-  #reveal(time, agent) {
-    const { from, to } = this.range;
-    const span = to - from;
-    if (time < from + span * 0.02 || time > to - span * 0.04) this.range = inside({ from: time - span / 2, to: time + span / 2 }, this.bounds);
-    const lane = this.source.lanes.index.get(agent);
-    if (lane === undefined) return;
-    const y = lane * this.laneHeight;
-    const { scrollTop, clientHeight } = this.lanesHost;
-    if (y < scrollTop || y + this.laneHeight > scrollTop + clientHeight) this.lanesHost.scrollTop = y - clientHeight / 2;
   }
 
   /** Select "event:ID" or "goal:ID" (or nothing); with `go` the view moves there. */
@@ -339,7 +284,7 @@ export class TimelineView {
     await this.#filtered(filter, this.pathId);
     this.focus = this.source.lanes.index.get(agent) ?? -1;
     this.lanesHost.scrollTop = 0;
-    this.#spaced();
+    this.sight.setHeight(this.sight.laneHeight);
     this.changed();
   }
 
@@ -359,26 +304,46 @@ export class TimelineView {
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      if (this.source?.lanes && this.range && !this.isGone) this.#paint();
+      if (this.source?.lanes && this.sight.range && !this.isGone) this.#paint();
     });
   }
 
   #paint() {
-    const { source, lanesHost, range, laneHeight, scale } = this;
+    const { source, lanesHost } = this;
+    const { range, laneHeight, scale, bounds } = this.sight;
     const [width, height] = [lanesHost.clientWidth, lanesHost.clientHeight];
     if (width < GUTTER + 20 || height < 10) return;
     const top = lanesHost.scrollTop;
     const first = Math.max(0, Math.floor(top / laneHeight));
     const last = Math.min(source.lanes.count - 1, Math.floor((top + height) / laneHeight));
     const axis = ticks(scale, 90);
-    const { cursor, selected, hovered, focus, path, pointed, bounds } = this;
+    const { cursor, selected, hovered, focus, path, pointed } = this;
     const view = {
-      width, height, scale, top, laneHeight, first, last, axis, ticks: axis.ticks, cursor, selected, hovered, focus, path, bounds, pointed: pointed ?? -1,
-      lanes: source.lanes, whole: source.whole, colours: this.legend.colours, simulation: source.simulation,
+      width,
+      height,
+      scale,
+      top,
+      laneHeight,
+      first,
+      last,
+      axis,
+      ticks: axis.ticks,
+      cursor,
+      selected,
+      hovered,
+      focus,
+      path,
+      bounds,
+      pointed: pointed ?? -1,
+      lanes: source.lanes,
+      whole: source.whole,
+      colours: this.legend.colours,
+      simulation: source.simulation,
     };
     source.queue.clear();
     const pieces = this.pieces.of(view);
-    this.#deepen(pieces.goals);
+    view.isLoaded = !source.queue.isBusy;
+    this.sight.deepen(pieces.goals);
     this.drawn = this.painter.paint(view, pieces);
     this.header.paint(view, source.states.cover("all", range.from, range.to, levelOf(scale.span, source.whole)));
     this.minimap.paint(view);
@@ -399,17 +364,13 @@ export class TimelineView {
     this.source.queue.run();
   }
 
-  #spaced() {
-    this.spacer.style.height = `${(this.source.lanes?.count ?? 0) * this.laneHeight}px`;
-  }
-
   #resized() {
     if (!this.source?.lanes) return;
     this.draw();
   }
 
   #scrolled() {
-    if (this.source?.lanes && this.range) this.changed();
+    if (this.source?.lanes && this.sight.range) this.changed();
   }
 
   #recolour() {
@@ -424,16 +385,21 @@ export class TimelineView {
   #write() {
     // A link may have been followed while this waited.
     if (this.isGone || !this.source?.lanes || read().view !== "timeline") return;
-    const { from, to } = this.range;
-    const { bounds } = this;
-    const isWhole = to - from >= (bounds.to - bounds.from) * 0.9999;
-    const lane = Math.floor(this.lanesHost.scrollTop / this.laneHeight);
+    const { sight } = this;
+    const { from, to } = sight.range;
+    const lane = sight.laneAt(0);
     this.params = {
-      simulation: this.source.simulation, ...this.controls.toParams(), path: this.pathId,
-      from: isWhole ? "" : Math.round(from), to: isWhole ? "" : Math.round(to),
-      height: this.laneHeight === this.#heightThatFits() ? "" : this.laneHeight, top: lane > 0 ? this.source.lanes.ids[lane] : "",
-      agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "", selected: this.selected,
-      at: this.cursor ? Math.round(this.cursor.time) : "", seq: this.cursor?.seq ?? "",
+      simulation: this.source.simulation,
+      ...this.controls.toParams(),
+      path: this.pathId,
+      from: sight.isWhole ? "" : Math.round(from),
+      to: sight.isWhole ? "" : Math.round(to),
+      height: sight.laneHeight === sight.heightThatFits ? "" : sight.laneHeight,
+      top: lane > 0 ? this.source.lanes.ids[lane] : "",
+      agent: this.focus >= 0 ? this.source.lanes.ids[this.focus] : "",
+      selected: this.selected,
+      at: this.cursor ? Math.round(this.cursor.time) : "",
+      seq: this.cursor?.seq ?? "",
     };
     this.context.navigate("timeline", this.params, { replace: true });
   }
@@ -443,7 +409,9 @@ export class TimelineView {
     clearTimeout(this.living);
     const { source } = this;
     try {
-      const facts = await this.asker.one("simulations where id = $id | select status, duration", { id: source.simulation });
+      const facts = await this.asker.one("simulations where id = $id | select status, duration", {
+        id: source.simulation,
+      });
       if (source !== this.source || !facts) return;
       if (facts.duration > source.whole || facts.status !== source.facts.status) await this.#grown(source, facts);
       if (facts.status === "running") this.living = setTimeout(() => this.#live(), LIVE_MS);
@@ -453,13 +421,10 @@ export class TimelineView {
   }
 
   async #grown(source, facts) {
-    const follows = this.range.to >= source.whole;
-    const span = this.range.to - this.range.from;
-    const wasWhole = span >= (this.bounds.to - this.bounds.from) * 0.99;
-    source.grow(facts);
-    await Promise.all([this.#overview(), this.panel.showRun(source)]);
-    if (wasWhole) this.range = { ...this.bounds };
-    else if (follows) this.range = { from: this.bounds.to - span, to: this.bounds.to };
+    this.sight.grown(() => source.grow(facts));
+    await source.count();
+    await this.#overview();
+    await this.panel.showRun(source);
     this.draw();
   }
 
@@ -500,8 +465,4 @@ export class TimelineView {
     this.source?.close();
     this.asker.close();
   }
-}
-
-function clamped(value, low, high) {
-  return Math.min(Math.max(value, low), high);
 }

@@ -35,6 +35,7 @@ from matrix.server.watches.words import (
     pack_for_child,
     unpack_in_server,
 )
+from matrix.server.work.memory import COUNTED
 from matrix.server.work.refusal import NOTED
 
 _NUMBERS = count(1)  # of feeds; none is used twice, so that what a gone process was told means nothing to the next
@@ -130,6 +131,7 @@ class Keeper:
                 self._which,
                 str(pulse.descriptor),
                 pass_fds=[pulse.descriptor],
+                environment=COUNTED,
             )
             try:
                 self.pid, self._pulse, self._taken = child.pid, pulse, {}

@@ -14,13 +14,14 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from matrix.query.spare import spare_pandas
 from matrix.server.pipes import Inbox, take_pipes, write_all
 from matrix.server.work import memory
 from matrix.server.work.desk import Desk
@@ -59,6 +60,7 @@ class Child:
         self._store: Store | None = None
         self._said = bytearray()
         self._may_stop = False  # an order is at work
+        self._find_pandas: Callable[[], None] | None = None
         self._order = self._unwanted = 0  # the how manieth it is, and which one nobody waits for
 
     def work(self) -> None:
@@ -138,6 +140,9 @@ class Child:
         """Do what an order says: the error, if any, and whether this process has done its last."""
         retires = desk.order.request.type == "replay"  # it has run a user's program, as that is now
         error = None
+        if retires and self._find_pandas is not None:
+            self._find_pandas()  # the program may want it
+            self._find_pandas = None
         memory.allow(self._memory_bytes)
         try:
             self._may_stop = not retires  # a program that runs is not to meet exceptions of ours
@@ -182,13 +187,11 @@ class Child:
 
     def _warm_up(self) -> None:
         """Load what a first query needs; a store that cannot be read says so when it is asked."""
-        import pyarrow as pa
-
+        self._find_pandas = spare_pandas()
         import matrix
         from matrix.errors import MatrixError
         from matrix.server.work import tasks  # noqa: F401  # loads the language and what executes it
 
-        pa.set_memory_pool(pa.system_memory_pool())  # others take addresses ahead, which would count as memory
         try:
             self._store = matrix.open(self._path)
             self._store.query("simulations | count")

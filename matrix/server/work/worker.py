@@ -15,7 +15,7 @@ import trio
 
 from matrix.server.children import open_child
 from matrix.server.pipes import Garbled, Inbox, packed
-from matrix.server.work.memory import data_bytes
+from matrix.server.work.memory import COUNTED, data_bytes
 from matrix.server.work.order import Order
 from matrix.server.work.wire import Kind, Message, message_of
 
@@ -97,7 +97,8 @@ class Worker:
 @asynccontextmanager
 async def working_process(store: Path, *, memory_bytes: int) -> AsyncIterator[Worker]:
     """Start a process; behind the block it is dead and reaped."""
-    process = await open_child("matrix.server.work.child", str(store.absolute()), str(memory_bytes))
+    arguments = (str(store.absolute()), str(memory_bytes))
+    process = await open_child("matrix.server.work.child", *arguments, environment=COUNTED)
     try:
         assert process.stdout is not None, "it was started with a pipe"
         with contextlib.suppress(OSError):  # a wider pipe only saves turns

@@ -34,13 +34,20 @@ export class Branches {
     const rows = this.#folded(forest.rows());
     const made = [];
     for (const row of rows) {
-      if (row.node === forest.root && forest.way.length > 1) made.push(heading(`What led to it · ${steps(forest.way.length - 1)}${forest.isCutOff ? " and more" : ""}`));
+      if (row.node === forest.root && forest.way.length > 1)
+        made.push(heading(`What led to it · ${steps(forest.way.length - 1)}${forest.isCutOff ? " and more" : ""}`));
       if (row.node === forest.focus && forest.way.length > 1) made.push(heading("The event"));
       made.push(row.gap ? this.#gap(row.gap) : row.more ? this.#more(row) : this.#row(row));
-      if (row.node === forest.focus) made.push(heading(forest.focus.total ? `What it led to · ${countText(forest.focus.total)} next` : "It led to nothing further"));
+      if (row.node === forest.focus)
+        made.push(
+          heading(
+            forest.focus.total ? `What it led to · ${countText(forest.focus.total)} next` : "It led to nothing further",
+          ),
+        );
     }
     this.host.replaceChildren(...made);
-    const here = this.host.querySelector(`[data-id="${CSS.escape(this.active)}"]`) ?? this.host.querySelector("[role=treeitem]");
+    const here =
+      this.host.querySelector(`[data-id="${CSS.escape(this.active)}"]`) ?? this.host.querySelector("[role=treeitem]");
     here?.setAttribute("tabindex", "0");
     if (hadFocus) here?.focus();
   }
@@ -63,15 +70,14 @@ export class Branches {
       this.isWayFolded = false;
       this.render();
     };
-    return element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": WAY_HEAD + 1, dataset: { id: "gap" }, onclick: show }, element("span"), element("span"), `Show ${count} steps in between`);
+    return offer(`Show ${count} steps in between`, { level: WAY_HEAD + 1, id: "gap", act: show });
   }
 
   #more({ more: node, level, indent }) {
     const count = Math.min(PAGE, node.rest);
     const text = `Show ${count} more${node.rest > count ? ` of ${countText(node.rest)}` : ""}`;
-    const row = element("div", { class: "causes-row causes-more", role: "treeitem", tabindex: "-1", "aria-level": level, dataset: { id: `more ${node.event.id}` }, onclick: () => this.#load(node) }, element("span"), element("span"), text);
+    const row = offer(text, { level, id: `more ${node.event.id}`, act: () => this.#load(node) });
     row.style.setProperty("--indent", indent);
-    row.act = () => this.#load(node);
     return row;
   }
 
@@ -79,18 +85,42 @@ export class Branches {
     const { event } = node;
     const cause = node.parent?.event;
     const isOpen = this.#isOpen(node);
-    const mark = element("span", { class: "causes-mark", "aria-hidden": "true", dataset: { family: family(event.kind) } });
-    const who = event.to === null ? event.agent ?? "simulation" : `${event.agent ?? "simulation"} → ${event.to}`;
+    const mark = element("span", {
+      class: "causes-mark",
+      "aria-hidden": "true",
+      dataset: { family: family(event.kind) },
+    });
+    const who = event.to === null ? (event.agent ?? "simulation") : `${event.agent ?? "simulation"} → ${event.to}`;
     const row = element(
-      "div", {
-        class: `causes-row${node.isOnWay ? " on-way" : goesOn ? " goes-on" : isBeside ? " beside" : ""}${node === this.forest.focus ? " focus" : ""}`, role: "treeitem", tabindex: "-1", "aria-level": level,
-        "aria-setsize": siblings, "aria-posinset": place, "aria-expanded": isOpen, "aria-current": node === this.forest.focus ? "true" : false, dataset: { id: event.id },
-        onclick: (click) => this.#click(click, node), ondblclick: () => this.centred(event.id),
+      "div",
+      {
+        class: `causes-row${node.isOnWay ? " on-way" : goesOn ? " goes-on" : isBeside ? " beside" : ""}${node === this.forest.focus ? " focus" : ""}`,
+        role: "treeitem",
+        tabindex: "-1",
+        "aria-level": level,
+        "aria-setsize": siblings,
+        "aria-posinset": place,
+        "aria-expanded": isOpen,
+        "aria-current": node === this.forest.focus ? "true" : false,
+        dataset: { id: event.id },
+        onclick: (click) => this.#click(click, node),
+        ondblclick: () => this.centred(event.id),
       },
       element("span", { class: "causes-time", title: durationText(event.time) }, roundedText(event.time)),
-      element("span", { class: "causes-after faint", title: "since its cause" }, cause ? `+${roundedText(event.time - cause.time)}` : ""),
-      element("span", { class: "causes-cell" }, element("span", { class: "causes-twisty", "aria-hidden": "true" }), mark,
-        element("span", { class: "causes-kind" }, event.kind), element("span", { class: "muted causes-who" }, who), element("span", { class: "faint causes-data" }, dataText(event.data, 160))),
+      element(
+        "span",
+        { class: "causes-after faint", title: "since its cause" },
+        cause ? `+${roundedText(event.time - cause.time)}` : "",
+      ),
+      element(
+        "span",
+        { class: "causes-cell" },
+        element("span", { class: "causes-twisty", "aria-hidden": "true" }),
+        mark,
+        element("span", { class: "causes-kind" }, event.kind),
+        element("span", { class: "muted causes-who" }, who),
+        element("span", { class: "faint causes-data" }, dataText(event.data, 160)),
+      ),
       this.#chip(node),
     );
     row.style.setProperty("--indent", indent);
@@ -107,8 +137,17 @@ export class Branches {
   #chip(node) {
     const isBefore = node.isOnWay && node !== this.forest.focus;
     const others = node.total - (isBefore ? 1 : 0);
-    const centre = element("button", { class: "icon-button causes-centre", type: "button", tabindex: "-1", title: "Make this the middle (c)", "aria-label": "Make this event the middle", dataset: { act: "centre" } }, "\u25ce");
-    return element("span", { class: "causes-end" }, (others > 1 || (others > 0 && this.#isOpen(node) === "false")) && element("span", { class: "faint" }, `${countText(others)}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`), centre);
+    const isTold = others > 1 || (others > 0 && this.#isOpen(node) === "false");
+    const words = `${countText(others)}${isBefore ? " other" : ""} effect${others === 1 ? "" : "s"}`;
+    const attributes = {
+      class: "icon-button causes-centre",
+      type: "button",
+      tabindex: "-1",
+      title: "Make this the middle (c)",
+      "aria-label": "Make this event the middle",
+    };
+    const centre = element("button", { ...attributes, dataset: { act: "centre" } }, "\u25ce");
+    return element("span", { class: "causes-end" }, isTold && element("span", { class: "faint" }, words), centre);
   }
 
   #click(event, node) {
@@ -147,7 +186,9 @@ export class Branches {
 
   #focused(row) {
     if (!row) return;
-    this.host.querySelectorAll('[tabindex="0"][role=treeitem]').forEach((other) => other.setAttribute("tabindex", "-1"));
+    this.host
+      .querySelectorAll('[tabindex="0"][role=treeitem]')
+      .forEach((other) => other.setAttribute("tabindex", "-1"));
     row.setAttribute("tabindex", "0");
     this.active = row.dataset.id;
   }
@@ -166,11 +207,18 @@ export class Branches {
     const expanded = row.getAttribute("aria-expanded");
     const go = (other) => this.#focus(other);
     const acts = {
-      ArrowDown: () => go(rows[here + 1]), ArrowUp: () => go(rows[here - 1]), Home: () => go(rows[0]), End: () => go(rows.at(-1)),
-      PageDown: () => go(rows[Math.min(rows.length - 1, here + 15)]), PageUp: () => go(rows[Math.max(0, here - 15)]),
-      ArrowRight: () => (node && expanded === "false" ? this.#toggle(node, true) : expanded === "true" && go(rows[here + 1])),
+      ArrowDown: () => go(rows[here + 1]),
+      ArrowUp: () => go(rows[here - 1]),
+      Home: () => go(rows[0]),
+      End: () => go(rows.at(-1)),
+      PageDown: () => go(rows[Math.min(rows.length - 1, here + 15)]),
+      PageUp: () => go(rows[Math.max(0, here - 15)]),
+      ArrowRight: () =>
+        node && expanded === "false" ? this.#toggle(node, true) : expanded === "true" && go(rows[here + 1]),
       ArrowLeft: () => (node && expanded === "true" ? this.#toggle(node, false) : this.#outwards(rows, row)),
-      Enter: () => (node ? this.chosen(node.event) : row.click()), " ": () => (node ? this.#toggle(node) : row.click()), c: () => node && this.centred(node.event.id),
+      Enter: () => (node ? this.chosen(node.event) : row.click()),
+      " ": () => (node ? this.#toggle(node) : row.click()),
+      c: () => node && this.centred(node.event.id),
     };
     if (!acts[event.key]) return;
     acts[event.key]();
@@ -180,9 +228,24 @@ export class Branches {
 
   #outwards(rows, row) {
     const level = Number(row.getAttribute("aria-level"));
-    const above = rows.slice(0, rows.indexOf(row)).findLast((other) => Number(other.getAttribute("aria-level")) < level);
+    const above = rows
+      .slice(0, rows.indexOf(row))
+      .findLast((other) => Number(other.getAttribute("aria-level")) < level);
     this.#focus(above);
   }
+}
+
+/** A row that shows more when it is asked to. */
+function offer(text, { level, id, act }) {
+  const attributes = {
+    class: "causes-row causes-more",
+    role: "treeitem",
+    tabindex: "-1",
+    "aria-level": level,
+    dataset: { id },
+    onclick: act,
+  };
+  return element("div", attributes, element("span"), element("span"), element("span", {}, text));
 }
 
 function heading(text) {

@@ -12,7 +12,11 @@ export class Failures {
   /** `chosen(id of the event that ended the goal)`; `grouped(group)` when another group is looked at. */
   constructor(host, { asker, chosen, grouped, failed }) {
     Object.assign(this, { host, asker, chosen, grouped, failed });
-    this.groups = element("div", { class: "causes-groups", role: "listbox", "aria-label": "Goals that failed, by name and reason" });
+    this.groups = element("div", {
+      class: "causes-groups",
+      role: "listbox",
+      "aria-label": "Goals that failed, by name and reason",
+    });
     this.list = element("ol", { class: "causes-goals", "aria-label": "Goals that failed" });
     this.title = element("h2", {}, "Goals that failed");
     host.append(this.title, this.groups, this.list);
@@ -28,8 +32,11 @@ export class Failures {
     const total = rows.reduce((sum, row) => sum + row.count, 0);
     this.title.textContent = total ? `${countText(total)} goals failed` : "No goal failed";
     this.groups.replaceChildren(...rows.map((row) => this.#group(row, total, group)));
+    (this.groups.querySelector("[aria-selected=true]") ?? this.groups.firstElementChild)?.setAttribute("tabindex", "0");
     const chosen = rows.find((row) => groupName(row) === group);
-    const where = chosen ? ` and name = ${quoted(chosen.name)} and ${chosen.reason === null ? "reason missing" : `reason = ${quoted(chosen.reason)}`}` : "";
+    const where = chosen
+      ? ` and name = ${quoted(chosen.name)} and ${chosen.reason === null ? "reason missing" : `reason = ${quoted(chosen.reason)}`}`
+      : "";
     await this.#goals(here + where, GOALS_SHOWN, simulation);
   }
 
@@ -39,21 +46,50 @@ export class Failures {
     const bar = element("span", { class: "causes-share", "aria-hidden": "true" });
     bar.style.setProperty("--share", row.count / total);
     return element(
-      "div", { class: "causes-group", role: "option", tabindex: isChosen || (!group && row.count === total) ? "0" : "-1", "aria-selected": String(isChosen), onclick: () => this.grouped(isChosen ? "" : name) },
-      bar, element("span", { class: "causes-name" }, row.name), element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"), element("span", { class: "causes-number" }, countText(row.count)),
+      "div",
+      {
+        class: "causes-group",
+        role: "option",
+        tabindex: "-1",
+        "aria-selected": String(isChosen),
+        onclick: () => this.grouped(isChosen ? "" : name),
+      },
+      bar,
+      element("span", { class: "causes-name" }, row.name),
+      element("span", { class: "muted causes-reason" }, row.reason ?? "no reason given"),
+      element("span", { class: "causes-number" }, countText(row.count)),
     );
   }
 
   async #goals(where, shown, simulation) {
-    const goals = await this.asker.rows(`${where} | sort by end | limit ${shown + 1} | select id, name, agent, end, reason`);
-    const made = goals.slice(0, shown).map((goal) => element("li", {}, element(
-      "button", { type: "button", dataset: { goal: goal.id }, onclick: () => this.#choose(goal.id, simulation) },
-      element("span", { class: "causes-time" }, goal.end === null ? "" : roundedText(goal.end)), element("span", { class: "causes-name" }, goal.name),
-      element("span", { class: "muted" }, goal.agent ?? ""), element("span", { class: "faint causes-reason" }, goal.reason ?? ""),
-    )));
+    const goals = await this.asker.rows(
+      `${where} | sort by end | limit ${shown + 1} | select id, name, agent, end, reason`,
+    );
+    const made = goals
+      .slice(0, shown)
+      .map((goal) =>
+        element(
+          "li",
+          {},
+          element(
+            "button",
+            { type: "button", dataset: { goal: goal.id }, onclick: () => this.#choose(goal.id, simulation) },
+            element("span", { class: "causes-time" }, goal.end === null ? "" : roundedText(goal.end)),
+            element("span", { class: "causes-name" }, goal.name),
+            element("span", { class: "muted" }, goal.agent ?? ""),
+            element("span", { class: "faint causes-reason" }, goal.reason ?? ""),
+          ),
+        ),
+      );
     if (goals.length > shown) {
       const more = () => this.#goals(where, shown * 4, simulation).catch((error) => this.failed(error));
-      made.push(element("li", {}, element("button", { class: "causes-next", type: "button", onclick: more }, `Show ${shown * 3} more`)));
+      made.push(
+        element(
+          "li",
+          {},
+          element("button", { class: "causes-next", type: "button", onclick: more }, `Show ${shown * 3} more`),
+        ),
+      );
     }
     this.list.replaceChildren(...made);
     this.mark(this.current);
@@ -62,7 +98,10 @@ export class Failures {
   /** The event that ended the goal is where the question begins. */
   async #choose(id, simulation) {
     try {
-      const end = await this.asker.one(`events goal.failed where simulation = ${quoted(simulation)} and goal.id = $id | select id`, { id });
+      const end = await this.asker.one(
+        `events goal.failed where simulation = ${quoted(simulation)} and goal.id = $id | select id`,
+        { id },
+      );
       this.chosen(end?.id ?? id, id);
     } catch (error) {
       this.failed(error);
@@ -71,14 +110,20 @@ export class Failures {
 
   mark(goal) {
     this.current = goal;
-    for (const button of this.list.querySelectorAll("[data-goal]")) button.setAttribute("aria-current", String(button.dataset.goal === goal));
+    for (const button of this.list.querySelectorAll("[data-goal]"))
+      button.setAttribute("aria-current", String(button.dataset.goal === goal));
   }
 
   #key(event) {
     const options = [...this.groups.children];
     const here = options.indexOf(event.target);
     if (here < 0) return;
-    const acts = { ArrowDown: () => options[here + 1]?.focus(), ArrowUp: () => options[here - 1]?.focus(), Enter: () => event.target.click(), " ": () => event.target.click() };
+    const acts = {
+      ArrowDown: () => options[here + 1]?.focus(),
+      ArrowUp: () => options[here - 1]?.focus(),
+      Enter: () => event.target.click(),
+      " ": () => event.target.click(),
+    };
     if (!acts[event.key]) return;
     acts[event.key]();
     event.preventDefault();

@@ -60,7 +60,9 @@ export class Forest {
     const params = { id: this.id };
     const [counted, failures] = await Promise.all([
       this.asker.one("events where id = $id | effects | count", params),
-      this.asker.rows(`events ${FAILURES} where ${this.here} and caused by event ${quoted(this.id)} | limit ${PAGE + 1} | select ${COLUMNS}`),
+      this.asker.rows(
+        `events ${FAILURES} where ${this.here} and caused by event ${quoted(this.id)} | limit ${PAGE + 1} | select ${COLUMNS}`,
+      ),
     ]);
     return { count: counted?.count ?? 0, failures };
   }
@@ -107,10 +109,15 @@ export class Forest {
 
   /** The next effects of an event, and how many each of them has. */
   async more(node) {
-    const last = node.children.filter((child) => !child.isOnWay).reduce((most, child) => Math.max(most, child.event.seq), 0);
+    const last = node.children
+      .filter((child) => !child.isOnWay)
+      .reduce((most, child) => Math.max(most, child.event.seq), 0);
     const text = `events where ${this.here} and cause = $id and seq > ${last} | limit ${PAGE + 1} | select ${COLUMNS}`;
     const found = await this.asker.rows(text, { id: node.event.id });
-    const fresh = found.filter(({ id }) => !this.nodes.has(id)).slice(0, PAGE).map((event) => this.#node(event, node));
+    const fresh = found
+      .filter(({ id }) => !this.nodes.has(id))
+      .slice(0, PAGE)
+      .map((event) => this.#node(event, node));
     node.children.sort((a, b) => Number(a.isOnWay) - Number(b.isOnWay) || a.event.seq - b.event.seq);
     await this.#count(fresh);
     return fresh;
@@ -132,9 +139,20 @@ export class Forest {
   /** Only where a way forks does it go further in: an effect that alone goes on stands right below its cause, after those that led to nothing. */
   #walk(node, level, indent, found, isBeside = false) {
     const siblings = node.parent?.children ?? [node];
-    found.push({ node, level, indent, place: siblings.indexOf(node) + 1, siblings: node.parent?.total ?? 1, goesOn: node.goesOn, isBeside });
+    found.push({
+      node,
+      level,
+      indent,
+      place: siblings.indexOf(node) + 1,
+      siblings: node.parent?.total ?? 1,
+      goesOn: node.goesOn,
+      isBeside,
+    });
     if (!node.isOpen) return;
-    const [side, next] = [node.children.filter((child) => !child.isOnWay), node.children.find((child) => child.isOnWay)];
+    const [side, next] = [
+      node.children.filter((child) => !child.isOnWay),
+      node.children.find((child) => child.isOnWay),
+    ];
     if (!next || node.showsOthers) {
       const going = side.filter((child) => child.total > 0);
       const only = going.length === 1 && node.rest <= 0 && node !== this.focus && !node.isOnWay ? going[0] : null;

@@ -11,7 +11,8 @@ const OF_ROWS = new Set(["id", "seq", "data"]);
 export function shapeOf(result, text) {
   const { columns, length } = result;
   if (length < 2 || length > ROWS_MAX || columns.some(({ name }) => OF_ROWS.has(name))) return undefined;
-  if (columns[0].name === "step" && columns[1]?.name === "event") return isFunnel(columns);
+  const step = columns.findIndex(({ name }, place) => name === "step" && columns[place + 1]?.name === "event");
+  if (step >= 0) return funnelOf(columns, step);
   if (/^\s*explain\b/.test(text)) return undefined;
   const time = /\bper\b/.test(text) ? columns.findIndex(({ name }) => name === "time") : -1;
   const count = time >= 0 ? time : keyCount(columns, text);
@@ -23,11 +24,16 @@ export function shapeOf(result, text) {
   return { x: time >= 0 ? time : undefined, keys, values };
 }
 
-const isFunnel = (columns) => ({
-  x: undefined,
-  keys: [1],
-  values: columns.map((c, place) => place).filter((place) => place > 1 && NUMBERS.has(columns[place].type)),
-});
+/** A funnel: a bar an event, a colour a group. */
+function funnelOf(columns, step) {
+  const groups = columns.slice(0, step).map((column, place) => place);
+  const values = columns.map((column, place) => place).filter((place) => place > step + 1);
+  return {
+    x: undefined,
+    keys: [step + 1, ...groups],
+    values: values.filter((place) => NUMBERS.has(columns[place].type)),
+  };
+}
 
 /** How many columns stand before the numbers: as the text says, else up to the last that is no number. */
 function keyCount(columns, text) {

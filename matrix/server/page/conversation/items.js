@@ -40,9 +40,10 @@ export function itemsOf(events) {
 /** Runs of one kind of marks or goals become one item {type: "run", items}, which unfolds. */
 function gathered(items) {
   const found = [];
-  for (let from = 0; from < items.length; ) {
+  for (let from = 0; from < items.length;) {
     let to = from + 1;
-    if (GATHERED.has(items[from].type)) while (to < items.length && items[to].event.kind === items[from].event.kind) to += 1;
+    if (GATHERED.has(items[from].type))
+      while (to < items.length && items[to].event.kind === items[from].event.kind) to += 1;
     if (to - from < RUN) found.push(...items.slice(from, to));
     else found.push({ type: "run", id: items[from].id, event: items[from].event, items: items.slice(from, to) });
     from = to;
@@ -66,7 +67,11 @@ function joined(items) {
   let before;
   for (const item of items) {
     const isMessage = item.type === "message";
-    item.goesOn = isMessage && before?.type === "message" && before.event.agent === item.event.agent && String(before.event.to) === String(item.event.to);
+    item.goesOn =
+      isMessage &&
+      before?.type === "message" &&
+      before.event.agent === item.event.agent &&
+      String(before.event.to) === String(item.event.to);
     before = item;
   }
   return items;
@@ -79,11 +84,17 @@ export function outcome(item) {
   if (last === undefined) return { status: "running" };
   const isBad = last.kind.endsWith(".failed");
   const ms = typeof last.data?.ms === "number" ? last.data.ms : undefined;
-  return { status: isBad ? "bad" : "good", took: last === event ? undefined : last.time - event.time, ms, error: last.data?.error };
+  return {
+    status: isBad ? "bad" : "good",
+    took: last === event ? undefined : last.time - event.time,
+    ms,
+    error: last.data?.error,
+  };
 }
 
 /** What a call was of: the name of the tool, the model or the function. */
-export const callName = ({ data, kind }) => data?.tool ?? data?.model ?? data?.function ?? data?.name ?? kind.split(".")[0];
+export const callName = ({ data, kind }) =>
+  data?.tool ?? data?.model ?? data?.function ?? data?.name ?? kind.split(".")[0];
 
 /**
  * Which of the agents' own events belong to a conversation: what a message led to without another conversation between,

@@ -18,7 +18,12 @@ export class ConversationList {
     this.result = undefined;
     this.order = [];
     this.chosen = "";
-    this.scroller = new Scroller(host, { render: (row) => this.#row(row), guess: () => ROW, label: "Conversations", role: "listbox" });
+    this.scroller = new Scroller(host, {
+      render: (row) => this.#row(row),
+      guess: () => ROW,
+      label: "Conversations",
+      role: "listbox",
+    });
     this.scroller.box.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -43,7 +48,8 @@ export class ConversationList {
   /** Where there are few agents, each has one colour in the whole list. */
   #known() {
     const ids = new Set();
-    for (let row = 0; row < this.result.length && ids.size <= FEW; row += 1) for (const id of receivers(this.result.get(row, "agents"))) ids.add(id);
+    for (let row = 0; row < this.result.length && ids.size <= FEW; row += 1)
+      for (const id of receivers(this.result.get(row, "agents"))) ids.add(id);
     return ids.size <= FEW ? new People(ids) : undefined;
   }
 
@@ -57,7 +63,8 @@ export class ConversationList {
       this.texts ??= rows.map((row) => this.#text(row));
       rows = rows.filter((row) => words.every((word) => this.texts[row].includes(word)));
     }
-    if (order === "longest") rows.sort((a, b) => Number(result.get(b, "messages")) - Number(result.get(a, "messages")) || a - b);
+    if (order === "longest")
+      rows.sort((a, b) => Number(result.get(b, "messages")) - Number(result.get(a, "messages")) || a - b);
     if (order === "latest") rows.sort((a, b) => Number(result.get(b, "end")) - Number(result.get(a, "end")) || a - b);
     this.order = rows;
     this.scroller.show(rows.length);
@@ -85,7 +92,11 @@ export class ConversationList {
     const place = this.placeOf(id);
     if (place < 0) return undefined;
     const row = this.order[place];
-    return { agents: receivers(this.result.get(row, "agents")), start: this.result.get(row, "start"), end: this.result.get(row, "end") };
+    return {
+      agents: receivers(this.result.get(row, "agents")),
+      start: this.result.get(row, "start"),
+      end: this.result.get(row, "end"),
+    };
   }
 
   first() {
@@ -109,12 +120,26 @@ export class ConversationList {
     const isChosen = get("id") === this.chosen;
     const made = element(
       "div",
-      { class: "conversation-row", role: "option", id: `conversation-${place}`, onclick: () => this.onChoose(get("id"), get("simulation")) },
-      element("span", { class: "avatars" }, agents.slice(0, agents.length > 3 ? 2 : 3).map((id) => people.avatar(id, { small: true })), agents.length > 3 && element("span", { class: "avatar small more" }, `+${agents.length - 2}`)),
+      {
+        class: "conversation-row",
+        role: "option",
+        id: `conversation-${place}`,
+        onclick: () => this.onChoose(get("id"), get("simulation")),
+      },
+      element(
+        "span",
+        { class: "avatars" },
+        agents.slice(0, agents.length > 3 ? 2 : 3).map((id) => people.avatar(id, { small: true })),
+        agents.length > 3 && element("span", { class: "avatar small more" }, `+${agents.length - 2}`),
+      ),
       element(
         "span",
         { class: "row-words" },
-        element("span", { class: "row-title", title: agents.join(", ") }, this.isOfMany ? this.#ofMany(get("simulation"), agents) : fewNames(agents, 3)),
+        element(
+          "span",
+          { class: "row-title", title: agents.join(", ") },
+          this.isOfMany ? this.#ofMany(get("simulation"), agents) : fewNames(agents, 3),
+        ),
         element("span", { class: "row-facts" }, this.#facts(get)),
       ),
       element("span", { class: "row-count", title: "messages" }, countText(Number(get("messages")))),
@@ -135,9 +160,16 @@ export class ConversationList {
   }
 
   #facts(get) {
-    const facts = [element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`)];
+    const facts = [
+      element("span", {}, `${glanceText(get("start"))} – ${get("end") === null ? "" : glanceText(get("end"))}`),
+    ];
     const counts = this.isOfMany ? this.outcomes?.get(get("simulation")) : undefined;
-    for (const [status, look] of [["succeeded", "good"], ["failed", "bad"], ["cancelled", "cancelled"], ["running", "running"]]) {
+    for (const [status, look] of [
+      ["succeeded", "good"],
+      ["failed", "bad"],
+      ["cancelled", "cancelled"],
+      ["running", "running"],
+    ]) {
       if (counts?.[status]) facts.push(element("span", { class: `outcome ${look}` }, `${counts[status]} ${status}`));
     }
     return facts;
@@ -151,7 +183,16 @@ export class ConversationList {
 
   #key(event) {
     const page = Math.max(1, Math.floor(this.scroller.box.clientHeight / ROW) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      j: 1,
+      k: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     const step = steps[event.key];
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey || this.order.length === 0) return;
     event.preventDefault();

@@ -27,8 +27,10 @@ export function parts(data, { without = [] } = {}) {
     if (without.includes(name)) continue;
     const short = shortText(value);
     if (NOTED.has(name)) continue;
-    if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n"))) said.push([name, value]);
-    else if (short !== undefined && fields.length < FIELDS_SHOWN) fields.push([name, short, isScalar(value) ? typeof value : "object"]);
+    if (typeof value === "string" && (SAID.has(name) || value.length > LONG || value.includes("\n")))
+      said.push([name, value]);
+    else if (short !== undefined && fields.length < FIELDS_SHOWN)
+      fields.push([name, short, isScalar(value) ? typeof value : "object"]);
     else folded[name] = value;
   }
   return { said, fields, folded };
@@ -40,7 +42,9 @@ export function shortText(value) {
   const values = Array.isArray(value) ? value.map((item) => ["", item]) : Object.entries(value);
   if (values.length === 0) return "none";
   if (values.length > 8 || !values.every(([, item]) => isScalar(item))) return undefined;
-  const text = values.map(([name, item]) => (name ? `${name} ${scalarText(item)}` : scalarText(item))).join(Array.isArray(value) ? ", " : " · ");
+  const text = values
+    .map(([name, item]) => (name ? `${name} ${scalarText(item)}` : scalarText(item)))
+    .join(Array.isArray(value) ? ", " : " · ");
   return text.length <= LONG ? text : undefined;
 }
 
@@ -57,7 +61,13 @@ export function fieldList(fields) {
     "span",
     { class: "fields" },
     fields.map(([name, text, type]) =>
-      element("span", { class: `field-pair of-${type}` }, element("span", { class: "field-name" }, name), " ", element("span", { class: "field-value" }, text)),
+      element(
+        "span",
+        { class: `field-pair of-${type}` },
+        element("span", { class: "field-name" }, name),
+        " ",
+        element("span", { class: "field-value" }, text),
+      ),
     ),
   );
 }
@@ -65,7 +75,8 @@ export function fieldList(fields) {
 /** Messages as models are asked with: [{role, content}, …] anywhere in the arguments of a call. */
 export function promptIn(value) {
   if (!Array.isArray(value)) return undefined;
-  const isPrompt = value.length > 0 && value.every((item) => isObject(item) && typeof item.role === "string" && "content" in item);
+  const isPrompt =
+    value.length > 0 && value.every((item) => isObject(item) && typeof item.role === "string" && "content" in item);
   if (isPrompt) return value;
   for (const item of value) {
     const found = promptIn(item);

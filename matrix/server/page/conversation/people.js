@@ -18,7 +18,10 @@ function hash(text) {
 export function initials(id) {
   const words = id.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
   if (words.length === 0) return "?";
-  const number = words.filter((word) => /^\d+$/.test(word)).join("").slice(0, 3);
+  const number = words
+    .filter((word) => /^\d+$/.test(word))
+    .join("")
+    .slice(0, 3);
   const names = words.filter((word) => !/^\d+$/.test(word));
   if (number && names.length > 0) return names[0][0].toUpperCase() + number;
   if (names.length > 1) return (names[0][0] + names[1][0]).toUpperCase();
@@ -53,7 +56,12 @@ export class People {
     const size = text.length > 3 ? " four" : text.length > 2 ? " three" : "";
     return element(
       "span",
-      { class: `avatar${small ? " small" : ""}${id ? "" : " program"}${size}`, title: name, "aria-hidden": "true", style: { "--person": this.colour(id) } },
+      {
+        class: `avatar${small ? " small" : ""}${id ? "" : " program"}${size}`,
+        title: name,
+        "aria-hidden": "true",
+        style: { "--person": this.colour(id) },
+      },
       text,
     );
   }

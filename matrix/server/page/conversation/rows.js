@@ -6,9 +6,10 @@ import { element } from "../dom.js";
 import { durationText, secondsText } from "../format.js";
 import { glanceText } from "./moments.js";
 import { tree } from "../tree.js";
+import { argumentsText, callBody } from "./calls.js";
 import { icon } from "./icons.js";
 import { callName, outcome } from "./items.js";
-import { fieldList, parts, promptIn, shortText } from "./payload.js";
+import { fieldList, parts, shortText } from "./payload.js";
 import { fewNames, receivers } from "./people.js";
 
 const GOAL_WORDS = { started: "takes up", succeeded: "succeeds in", failed: "fails in", cancelled: "is called off" };
@@ -61,7 +62,8 @@ export class Rows {
       { class: "receivers", title: to.join(", ") },
       element("span", { class: "faint" }, "to "),
       words,
-      isPrivate && element("span", { class: "private", title: "only this agent hears it" }, icon("private"), "privately"),
+      isPrivate &&
+        element("span", { class: "private", title: "only this agent hears it" }, icon("private"), "privately"),
     );
   }
 
@@ -104,7 +106,16 @@ export class Rows {
     return element(
       "div",
       { class: "folded" },
-      this.#toggle(item.id, isOpen ? "less" : names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", "), "", isOpen),
+      this.#toggle(
+        item.id,
+        isOpen
+          ? "less"
+          : names.length > 3
+            ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`
+            : names.join(", "),
+        "",
+        isOpen,
+      ),
       isOpen && tree(folded),
     );
   }
@@ -114,7 +125,12 @@ export class Rows {
       event.stopPropagation();
       this.state.toggle(key);
     };
-    return element("button", { class: `fold ${look}`, type: "button", "aria-expanded": String(isOpen), tabindex: "-1", onclick: click }, icon("fold"), text);
+    return element(
+      "button",
+      { class: `fold ${look}`, type: "button", "aria-expanded": String(isOpen), tabindex: "-1", onclick: click },
+      icon("fold"),
+      text,
+    );
   }
 
   #call(item) {
@@ -125,7 +141,13 @@ export class Rows {
     const sign = event.kind.split(".")[0];
     const summary = element(
       "button",
-      { class: "call-head", type: "button", tabindex: "-1", "aria-expanded": String(isOpen), onclick: () => this.state.toggle(item.id) },
+      {
+        class: "call-head",
+        type: "button",
+        tabindex: "-1",
+        "aria-expanded": String(isOpen),
+        onclick: () => this.state.toggle(item.id),
+      },
       icon("fold"),
       people.avatar(event.agent, { small: true }),
       element("span", { class: `call-sign of-${sign}` }, icon(sign)),
@@ -134,7 +156,11 @@ export class Rows {
       element("span", { class: "spring" }),
       status === "bad" && error && element("span", { class: "call-error" }, shortText(error) ?? "failed"),
       element("span", { class: `chip ${status}` }, { good: "done", bad: "failed", running: "no answer" }[status]),
-      element("span", { class: "call-took faint", title: "virtual time until the answer" }, took !== undefined ? glanceText(took) : ms !== undefined ? secondsText(ms / 1000) : ""),
+      element(
+        "span",
+        { class: "call-took faint", title: "virtual time until the answer" },
+        took !== undefined ? glanceText(took) : ms !== undefined ? secondsText(ms / 1000) : "",
+      ),
     );
     return this.#row(item, `call is-${status}${isOpen ? " is-open" : ""}`, summary, isOpen && callBody(item));
   }
@@ -145,20 +171,42 @@ export class Rows {
     const isOpen = open.has(item.id);
     const counts = new Map();
     for (const { event } of item.items) counts.set(runName(event), (counts.get(runName(event)) ?? 0) + 1);
-    const names = [...counts].slice(0, RUN_NAMES).map(([name, count]) => (count > 1 ? `${name} × ${count.toLocaleString("en-US")}` : name));
+    const names = [...counts]
+      .slice(0, RUN_NAMES)
+      .map(([name, count]) => (count > 1 ? `${name} × ${count.toLocaleString("en-US")}` : name));
     const line = element(
       "button",
-      { class: "run-head", type: "button", tabindex: "-1", "aria-expanded": String(isOpen), onclick: () => this.state.toggle(item.id) },
+      {
+        class: "run-head",
+        type: "button",
+        tabindex: "-1",
+        "aria-expanded": String(isOpen),
+        onclick: () => this.state.toggle(item.id),
+      },
       icon("fold"),
       this.#kind(item.event.kind),
       element("b", {}, item.items.length.toLocaleString("en-US")),
-      element("span", { class: "run-names" }, names.join(", "), counts.size > RUN_NAMES && ` and ${(counts.size - RUN_NAMES).toLocaleString("en-US")} more`),
+      element(
+        "span",
+        { class: "run-names" },
+        names.join(", "),
+        counts.size > RUN_NAMES && ` and ${(counts.size - RUN_NAMES).toLocaleString("en-US")} more`,
+      ),
     );
-    const lines = isOpen && item.items.slice(0, RUN_SHOWN).map((one) => {
-      const [look, ...shown] = this.#line(one);
-      return element("div", { class: `run-line ${look}` }, people.avatar(one.event.agent, { small: true }), ...shown);
-    });
-    const rest = isOpen && item.items.length > RUN_SHOWN && element("div", { class: "faint run-line" }, `and ${(item.items.length - RUN_SHOWN).toLocaleString("en-US")} more; ask for them with a query`);
+    const lines =
+      isOpen &&
+      item.items.slice(0, RUN_SHOWN).map((one) => {
+        const [look, ...shown] = this.#line(one);
+        return element("div", { class: `run-line ${look}` }, people.avatar(one.event.agent, { small: true }), ...shown);
+      });
+    const rest =
+      isOpen &&
+      item.items.length > RUN_SHOWN &&
+      element(
+        "div",
+        { class: "faint run-line" },
+        `and ${(item.items.length - RUN_SHOWN).toLocaleString("en-US")} more; ask for them with a query`,
+      );
     return this.#row(item, "thin run", element("div", { class: "run-box" }, line, lines || undefined, rest));
   }
 
@@ -171,15 +219,26 @@ export class Rows {
     const what = event.kind.slice(5);
     const { said, fields } = parts(event.data, { without: ["name", "parent", "steps", "turns"] });
     const name = event.goal ?? event.data?.name ?? "a goal";
-    const words = what === "cancelled" ? [element("b", {}, name), " is called off"] : [`${GOAL_WORDS[what] ?? what} `, element("b", {}, name)];
-    return this.#thin(`goal is-${GOAL_LOOKS[what] ?? ""}`, "goal", [this.state.people.name(event.agent), " ", ...words], said, fields);
+    const words =
+      what === "cancelled"
+        ? [element("b", {}, name), " is called off"]
+        : [`${GOAL_WORDS[what] ?? what} `, element("b", {}, name)];
+    return this.#thin(
+      `goal is-${GOAL_LOOKS[what] ?? ""}`,
+      "goal",
+      [this.state.people.name(event.agent), " ", ...words],
+      said,
+      fields,
+    );
   }
 
   #mark(item) {
     const { event } = item;
     const { people } = this.state;
     const isState = item.type === "state";
-    const { said, fields } = parts(event.data, { without: ["code", "file", "versions", "hash_seed", "parameters", "id", "class", "name", "program"] });
+    const { said, fields } = parts(event.data, {
+      without: ["code", "file", "versions", "hash_seed", "parameters", "id", "class", "name", "program"],
+    });
     const words = isState
       ? [event.agent ? people.name(event.agent) : "the simulation", element("span", { class: "faint" }, " is now")]
       : [event.agent && people.name(event.agent), " ", this.#kind(event.kind)];
@@ -188,7 +247,13 @@ export class Rows {
 
   #thin(look, sign, words, said, fields) {
     const texts = said.map(([name, text]) => [name, text.length > 160 ? `${text.slice(0, 160)}…` : text, "string"]);
-    const line = element("div", { class: "thin-line" }, element("span", { class: "thin-sign" }, icon(sign)), element("span", {}, words), fieldList([...fields, ...texts]));
+    const line = element(
+      "div",
+      { class: "thin-line" },
+      element("span", { class: "thin-sign" }, icon(sign)),
+      element("span", {}, words),
+      fieldList([...fields, ...texts]),
+    );
     return [`thin ${look}`, line];
   }
 
@@ -198,16 +263,48 @@ export class Rows {
     const isChosen = this.state.chosen === item.id;
     return element(
       "article",
-      { class: `item ${look}${isChosen ? " is-chosen" : ""}`, tabindex: isChosen ? "0" : "-1", dataset: { event: item.id }, "aria-current": isChosen ? "true" : undefined, "aria-label": label(item) },
+      {
+        class: `item ${look}${isChosen ? " is-chosen" : ""}`,
+        tabindex: isChosen ? "0" : "-1",
+        dataset: { event: item.id },
+        "aria-current": isChosen ? "true" : undefined,
+        "aria-label": label(item),
+      },
       children,
-      element("span", { class: "item-aside" }, this.#actions(event), element("time", { class: "item-time", title: `${durationText(event.time)} · event ${event.seq} · turn ${event.turn}` }, glanceText(event.time))),
+      element(
+        "span",
+        { class: "item-aside" },
+        this.#actions(event),
+        element(
+          "time",
+          { class: "item-time", title: `${durationText(event.time)} · event ${event.seq} · turn ${event.turn}` },
+          glanceText(event.time),
+        ),
+      ),
     );
   }
 
   #actions(event) {
     const act = (what, title) =>
-      element("button", { class: "icon-button small", type: "button", tabindex: "-1", title, "aria-label": title, onclick: (click) => (click.stopPropagation(), this.state.act(what, event)) }, icon(what));
-    return element("span", { class: "item-actions" }, act("details", "Details (Enter)"), act("causes", "Causes (c)"), act("timeline", "Time line at this moment (l)"));
+      element(
+        "button",
+        {
+          class: "icon-button small",
+          type: "button",
+          tabindex: "-1",
+          title,
+          "aria-label": title,
+          onclick: (click) => (click.stopPropagation(), this.state.act(what, event)),
+        },
+        icon(what),
+      );
+    return element(
+      "span",
+      { class: "item-actions" },
+      act("details", "Details (Enter)"),
+      act("causes", "Causes (c)"),
+      act("timeline", "Time line at this moment (l)"),
+    );
   }
 }
 
@@ -226,57 +323,4 @@ function runName({ kind, goal, data, role, agent }) {
 function label({ type, event }) {
   const to = receivers(event.to);
   return `${event.agent ?? "the simulation"}${to.length > 0 ? ` to ${fewNames(to)}` : ""}: ${type === "call" ? callName(event) : event.kind}`;
-}
-
-/** The arguments of a call on one line. */
-function argumentsText(event) {
-  const { data } = event;
-  const prompt = promptIn(data?.arguments);
-  if (prompt) return `${prompt.length} ${prompt.length === 1 ? "message" : "messages"}`;
-  const given = data?.arguments;
-  if (given === undefined || given === null) return "";
-  if (typeof given !== "object") return String(given);
-  const shown = Object.entries(given).map(([name, value]) => {
-    const text = shortText(value) ?? "…";
-    return Array.isArray(given) ? text : `${name} ${text}`;
-  });
-  return shown.join(" · ");
-}
-
-/** Everything about a call: what was asked, what was answered, what it cost. */
-function callBody(item) {
-  const { event, ended } = item;
-  const asked = event.data?.arguments;
-  const prompt = promptIn(asked);
-  const answer = ended?.data ?? {};
-  const noted = Object.fromEntries(Object.entries({ ...event.data, ...answer }).filter(([name]) => !["arguments", "result", "error", "tool", "model", "tries"].includes(name)));
-  return element(
-    "div",
-    { class: "call-body" },
-    prompt ? part("asked", promptList(prompt)) : asked !== undefined && part("arguments", tree(asked)),
-    answer.tries && part("tries before", tree(answer.tries)),
-    answer.error !== undefined && part("error", element("div", { class: "prose bad" }, shortText(answer.error) ?? tree(answer.error))),
-    answer.result !== undefined && answer.result !== null && part("answer", resultOf(answer.result)),
-    ended === undefined && part("answer", element("span", { class: "faint" }, "none in the log")),
-    Object.keys(noted).length > 0 && part("noted", tree(noted)),
-  );
-}
-
-const part = (name, shown) => element("div", { class: "call-part" }, element("span", { class: "part-name" }, name), shown);
-
-function promptList(prompt) {
-  return element(
-    "div",
-    { class: "prompt" },
-    prompt.map(({ role, name, content }) =>
-      element("div", { class: "prompt-message" }, element("span", { class: "person-role" }, name ? `${role} ${name}` : role), typeof content === "string" ? element("div", { class: "prose" }, content) : tree(content)),
-    ),
-  );
-}
-
-function resultOf(result) {
-  if (typeof result !== "object") return element("div", { class: "prose" }, String(result));
-  const { said, fields, folded } = parts(result);
-  if (Object.keys(folded).length > 0) return tree(result);
-  return element("div", {}, said.map(([, text]) => element("div", { class: "prose" }, text)), fieldList(fields));
 }

@@ -58,7 +58,8 @@ export class Heights {
 /**
  * Rows in a box that scrolls. `render(row)` gives the element of a row; `guess(row)` its height before it is drawn.
  *
- * `show(count)` begins anew, `refresh(row)` draws one again, `reveal(row)` scrolls to it.
+ * `show(count)` begins anew (`keep`: at the same place; `grows`: with the same rows and more behind them), `refresh(row)` draws
+ * one again, `reveal(row)` scrolls to it.
  */
 export class Scroller {
   constructor(host, { render, guess = () => 40, label = "", role = "feed" }) {
@@ -80,10 +81,11 @@ export class Scroller {
     this.box.remove();
   }
 
-  show(count, { keep = false } = {}) {
+  show(count, { keep = false, grows = false } = {}) {
     const { scrollTop } = this.box;
+    const before = this.heights;
     this.#clear();
-    this.heights = new Heights(count, this.guess);
+    this.heights = new Heights(count, (row) => (grows && row < before.count ? before.own[row] : this.guess(row)));
     this.#resize();
     this.box.scrollTop = keep ? scrollTop : 0;
     this.draw();

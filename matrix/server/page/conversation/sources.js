@@ -18,17 +18,38 @@ async function rows(connection, text, params, signal) {
  * says of it, {agents, start, end}: with that it is found without reading the whole simulation.
  */
 export async function conversation(connection, { simulation, conversation: id, known }, signal) {
-  const messages = await rows(connection, `messages where ${among(known)}conversation = $id | select *, goal.id as goal_id`, { id, simulation, agents: known?.agents ?? [] }, signal);
+  const messages = await rows(
+    connection,
+    `messages where ${among(known)}conversation = $id | select *, goal.id as goal_id`,
+    { id, simulation, agents: known?.agents ?? [] },
+    signal,
+  );
   if (messages.length === 0) return { events: [], total: 0 };
   const agents = agentsOf(messages);
   const from = Math.min(messages[0].seq, seqOfCause(messages[0]));
   const span = { simulation: simulation || messages[0].simulation, from, to: messages.at(-1).seq + AFTER };
   const goals = [...new Set(messages.map((message) => message.goal_id).filter(Boolean))].slice(0, GOALS_ASKED);
   const [others, ofGoals] = await Promise.all([
-    rows(connection, `events where ${OWN} and agent in $agents and to missing | limit ${EVENTS_AT_ONCE}`, { ...span, agents }, signal),
-    goals.length === 0 ? [] : rows(connection, "events goal.* where simulation = $simulation and goal.id in $goals", { simulation: span.simulation, goals }, signal),
+    rows(
+      connection,
+      `events where ${OWN} and agent in $agents and to missing | limit ${EVENTS_AT_ONCE}`,
+      { ...span, agents },
+      signal,
+    ),
+    goals.length === 0
+      ? []
+      : rows(
+          connection,
+          "events goal.* where simulation = $simulation and goal.id in $goals",
+          { simulation: span.simulation, goals },
+          signal,
+        ),
   ]);
-  const own = belonging(messages, others.filter((event) => !event.kind.startsWith("agent.")), new Set());
+  const own = belonging(
+    messages,
+    others.filter((event) => !event.kind.startsWith("agent.")),
+    new Set(),
+  );
   return { events: merged(messages, own, ofGoals), total: messages.length, agents };
 }
 
@@ -69,15 +90,25 @@ export async function conversations(connection, { simulation, query, found }, si
   if (query) return connection.query(await asConversations(connection, query, signal), { signal });
   if (found) {
     const where = simulation ? "simulation = $simulation and text contains $found" : "text contains $found";
-    return connection.query(`messages where ${where} | conversations | limit ${CONVERSATIONS}`, { params: simulation ? { simulation, found } : { found }, signal });
+    return connection.query(`messages where ${where} | conversations | limit ${CONVERSATIONS}`, {
+      params: simulation ? { simulation, found } : { found },
+      signal,
+    });
   }
-  if (simulation) return connection.query(`conversations where simulation = $simulation | limit ${CONVERSATIONS}`, { params: { simulation }, signal });
+  if (simulation)
+    return connection.query(`conversations where simulation = $simulation | limit ${CONVERSATIONS}`, {
+      params: { simulation },
+      signal,
+    });
   return connection.query(`conversations | limit ${CONVERSATIONS}`, { signal });
 }
 
 /** A query whose rows are conversations: the given one, or it and the stage that leads to them. */
 async function asConversations(connection, query, signal) {
-  const text = query.trim().replace(/\|\s*as\s+(chat|table|tree|timeline)\s*$/, "").trim();
+  const text = query
+    .trim()
+    .replace(/\|\s*as\s+(chat|table|tree|timeline)\s*$/, "")
+    .trim();
   const { columns } = await connection.check(text, { signal });
   const names = columns.map((column) => column.name);
   const isThem = names.includes("agents") && names.includes("messages") && names.includes("id");
@@ -86,13 +117,23 @@ async function asConversations(connection, query, signal) {
 
 /** The simulations of the store, newest first. */
 export async function simulations(connection, signal) {
-  return rows(connection, "simulations | select id, name, status, seed, start, parent, .at as forked_at | sort start desc | limit 5000", undefined, signal);
+  return rows(
+    connection,
+    "simulations | select id, name, status, seed, start, parent, .at as forked_at | sort start desc | limit 5000",
+    undefined,
+    signal,
+  );
 }
 
 /** How the goals of each simulation ended: id -> {succeeded, failed, cancelled, running}. */
 export async function outcomes(connection, signal) {
   const found = new Map();
-  for (const { simulation, status, count } of await rows(connection, "goals | count by simulation, status | limit 20000", undefined, signal)) {
+  for (const { simulation, status, count } of await rows(
+    connection,
+    "goals | count by simulation, status | limit 20000",
+    undefined,
+    signal,
+  )) {
     if (!found.has(simulation)) found.set(simulation, {});
     found.get(simulation)[status] = count;
   }

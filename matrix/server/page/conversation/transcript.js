@@ -20,9 +20,18 @@ export class Transcript {
     this.places = new Map();
     this.hidden = new Set();
     this.next = undefined;
-    this.state = { open: new Set(), chosen: "", toggle: (key) => this.#toggle(key), act: (what, event) => this.act(what, event) };
+    this.state = {
+      open: new Set(),
+      chosen: "",
+      toggle: (key) => this.#toggle(key),
+      act: (what, event) => this.act(what, event),
+    };
     this.rows = new Rows(this.state);
-    this.scroller = new Scroller(host, { render: (row) => this.#render(row), guess: (row) => this.#guess(row), label: "Transcript" });
+    this.scroller = new Scroller(host, {
+      render: (row) => this.#render(row),
+      guess: (row) => this.#guess(row),
+      label: "Transcript",
+    });
     this.scroller.box.addEventListener("keydown", (event) => this.#key(event));
     this.scroller.box.addEventListener("click", (event) => this.#click(event));
   }
@@ -32,27 +41,40 @@ export class Transcript {
   }
 
   /** Show events. `agents`: who takes part; `people`: their colours; `isPair`: two who talk to each other, side by side. */
-  take(events, { agents, people, isPair, next, found = "" }) {
+  take(events, { agents, people, isPair, next, found = "", isAgain = false }) {
     const here = new Set(agents ?? []);
-    if (here.size === 0) for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
+    if (here.size === 0)
+      for (const { agent, to } of events) for (const id of [agent, ...receivers(to)]) if (id) here.add(id);
     this.all = itemsOf(events);
     this.next = next;
-    Object.assign(this.state, { people: people ?? new People(here), isPair, privately: !isPair && events.some(({ to }) => receivers(to).length > 1), everyone: here.size, found, left: isPair ? leftOf(this.all) : undefined });
-    this.state.open.clear();
+    Object.assign(this.state, {
+      people: people ?? new People(here),
+      isPair,
+      privately: !isPair && events.some(({ to }) => receivers(to).length > 1),
+      everyone: here.size,
+      found,
+      left: isPair ? leftOf(this.all) : undefined,
+    });
+    const wasAtEnd = isAgain && this.scroller.isAtEnd;
+    if (!isAgain) this.state.open.clear();
+    const isBrief = !this.all.some(({ type, event }) => type === "message" && parts(event.data).said.length > 0);
     this.scroller.box.classList.toggle("is-pair", isPair);
-    this.#arrange();
+    this.scroller.box.classList.toggle("is-brief", isPair && isBrief);
+    this.#arrange({ keep: isAgain, grows: isAgain });
+    if (wasAtEnd) this.scroller.reveal(this.items.length - 1);
   }
 
   /** More events behind those that are shown. */
   append(events, { next }) {
     this.all = [...this.all, ...itemsOf(events)];
     this.next = next;
-    this.#arrange({ keep: true });
+    this.#arrange({ keep: true, grows: true });
   }
 
   /** Leave out kinds of items: a set of types. */
   hide(types) {
-    this.hidden = types;
+    if ([...types].sort().join() === [...this.hidden].sort().join()) return;
+    this.hidden = new Set(types);
     this.#arrange({ keep: true });
     if (this.places.has(this.state.chosen)) this.scroller.reveal(this.places.get(this.state.chosen));
   }
@@ -78,14 +100,23 @@ export class Transcript {
 
   /** Scroll to the first item in which the text that was looked for is said. */
   revealText() {
-    const place = this.items.findIndex(({ type, event }) => type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)));
+    const place = this.items.findIndex(
+      ({ type, event }) =>
+        type === "message" && parts(event.data).said.some(([, text]) => text.includes(this.state.found)),
+    );
     if (place >= 0) this.scroller.reveal(place, { middle: true });
   }
 
   act(what, event) {
     if (what === "details") this.context.openEvent(event.id);
     if (what === "causes") this.context.navigate("causes", { id: event.id });
-    if (what === "timeline") this.context.navigate("timeline", { simulation: event.simulation, at: event.time, seq: event.seq, agent: event.agent });
+    if (what === "timeline")
+      this.context.navigate("timeline", {
+        simulation: event.simulation,
+        at: event.time,
+        seq: event.seq,
+        agent: event.agent,
+      });
   }
 
   #arrange(options) {
@@ -96,13 +127,25 @@ export class Transcript {
       if (item.ended) this.places.set(item.ended.id, place);
       if (item.items) for (const one of item.items) this.places.set(one.id, place);
     });
+    const hadFocus = this.scroller.box.contains(document.activeElement);
     this.scroller.show(this.items.length + (this.next === undefined ? 0 : 1), options);
+    if (hadFocus)
+      (this.scroller.elementOf(this.places.get(this.state.chosen)) ?? this.scroller.box).focus({ preventScroll: true });
   }
 
   #render(row) {
     if (row < this.items.length) return this.rows.make(this.items[row]);
-    const more = element("button", { class: "button", type: "button", onclick: () => this.onMore(this.next) }, "Show what comes next");
-    return element("div", { class: "item more-row" }, more, element("span", { class: "faint" }, `from event ${this.next} on`));
+    const more = element(
+      "button",
+      { class: "button", type: "button", onclick: () => this.onMore(this.next) },
+      "Show what comes next",
+    );
+    return element(
+      "div",
+      { class: "item more-row" },
+      more,
+      element("span", { class: "faint" }, `from event ${this.next} on`),
+    );
   }
 
   #guess(row) {
@@ -125,7 +168,8 @@ export class Transcript {
 
   #click(event) {
     const row = event.target.closest(".item[data-event]");
-    if (row === null || window.getSelection()?.toString() || event.target.closest("details, .item-actions, .fold")) return;
+    if (row === null || window.getSelection()?.toString() || event.target.closest("details, .item-actions, .fold"))
+      return;
     this.onChoose(row.dataset.event);
     this.choose(row.dataset.event, { focus: true });
   }
@@ -140,7 +184,8 @@ export class Transcript {
     else if (event.key === "Enter" && item) this.act("details", item.event);
     else if (event.key === "c" && item) this.act("causes", item.event);
     else if (event.key === "l" && item) this.act("timeline", item.event);
-    else if ((event.key === " " || event.key === "ArrowRight" || event.key === "ArrowLeft") && item) this.#toggle(item.id);
+    else if ((event.key === " " || event.key === "ArrowRight" || event.key === "ArrowLeft") && item)
+      this.#toggle(item.id);
     else return;
     event.preventDefault();
     event.stopPropagation();

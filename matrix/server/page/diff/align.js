@@ -9,7 +9,10 @@ const MEASURED = new Set(["ms", "waited_ms", "step", "arrival"]);
 
 /** What two events must share to be the same. */
 export function signature(event) {
-  const data = event.data && typeof event.data === "object" ? Object.fromEntries(Object.entries(event.data).filter(([name]) => !MEASURED.has(name))) : event.data;
+  const data =
+    event.data && typeof event.data === "object"
+      ? Object.fromEntries(Object.entries(event.data).filter(([name]) => !MEASURED.has(name)))
+      : event.data;
   return `${event.kind}\u0000${event.agent ?? ""}\u0000${event.to ?? ""}\u0000${stringifyExact(data)}`;
 }
 
@@ -93,7 +96,7 @@ function between(one, other) {
 /** Rows with long runs of "same" folded: {type: "fold", rows} where more than `most` lie between differences. */
 export function folded(rows, { around = 1, most = 3 } = {}) {
   const found = [];
-  for (let from = 0; from < rows.length; ) {
+  for (let from = 0; from < rows.length;) {
     let to = from;
     while (to < rows.length && rows[to].type === "same") to += 1;
     if (to - from > most + 2 * around) {

@@ -19,11 +19,14 @@ export function fieldChanges(one, other) {
 }
 
 function walk(found, path, one, other, depth) {
-  const areObjects = [one, other].every((value) => value === undefined || (value !== null && typeof value === "object"));
+  const areObjects = [one, other].every(
+    (value) => value === undefined || (value !== null && typeof value === "object"),
+  );
   const names = [...new Set([...Object.keys(one ?? {}), ...Object.keys(other ?? {})])];
   if (areObjects && depth < 6 && names.length > 0) {
     const isList = Array.isArray(one ?? other);
-    for (const name of names) walk(found, isList ? `${path}[${name}]` : `${path}.${name}`, one?.[name], other?.[name], depth + 1);
+    for (const name of names)
+      walk(found, isList ? `${path}[${name}]` : `${path}.${name}`, one?.[name], other?.[name], depth + 1);
   } else if (!(areObjects && names.length === 0)) push(found, path, text(one), text(other));
 }
 
@@ -43,7 +46,8 @@ function text(value) {
 /** Two texts as pieces: {one: [[text, isOnlyHere]], other: […]}. Long texts differ as a whole. */
 export function wordChanges(one, other) {
   const [before, after] = [pieces(one), pieces(other)];
-  if (before.length + after.length > WORDS_MOST || before.length < 3 || after.length < 3) return { one: [[one, true]], other: [[other, true]] };
+  if (before.length + after.length > WORDS_MOST || before.length < 3 || after.length < 3)
+    return { one: [[one, true]], other: [[other, true]] };
   const pairs = common(before, after);
   const shared = [new Set(pairs.map(([x]) => x)), new Set(pairs.map(([, y]) => y))];
   if (pairs.length * 3 < Math.max(before.length, after.length)) return { one: [[one, true]], other: [[other, true]] };

@@ -28,7 +28,9 @@ export class Counts {
     const where = simulation ? "simulation = $simulation and " : "";
     const options = { params: simulation ? { simulation } : undefined, signal: this.stopping.signal };
     try {
-      const found = (await this.connection.query(`events where ${where}wall > now - ${SAMPLES}s | count per 1s of wall`, options)).rows();
+      const found = (
+        await this.connection.query(`events where ${where}wall > now - ${SAMPLES}s | count per 1s of wall`, options)
+      ).rows();
       const before = seconds(found, performance.now());
       this.rates = [...before.slice(0, before.length - this.rates.length), ...this.rates].slice(-SAMPLES);
       this.onChange();
@@ -70,7 +72,11 @@ export class Counts {
     const runs = simulation ? "simulations where id = $simulation" : "simulations | sort start desc | limit 12";
     // How it stands is asked first: what is counted after the end is complete.
     this.runs = (await this.connection.query(runs, options)).rows();
-    const [kinds, goals, agents] = await Promise.all([`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map((text) => this.connection.query(text, options)));
+    const [kinds, goals, agents] = await Promise.all(
+      [`events${where} | count by kind`, `goals${where} | count by status`, `agents${where} | count by status`].map(
+        (text) => this.connection.query(text, options),
+      ),
+    );
     this.kinds = kinds.rows().sort((a, b) => b.count - a.count);
     this.goals = Object.fromEntries(goals.rows().map(({ status, count }) => [status, count]));
     this.agents = Object.fromEntries(agents.rows().map(({ status, count }) => [status, count]));
@@ -95,7 +101,10 @@ function seconds(buckets, now) {
   if (buckets.length === 0) return [];
   const counts = new Map(buckets.map(({ time, count }) => [Math.floor(time / 1_000_000), count]));
   const [first, last] = [Math.min(...counts.keys()), Math.floor(Date.now() / 1000) - 1];
-  const places = Array.from({ length: Math.min(SAMPLES, Math.max(0, last - first + 1)) }, (_, place) => last - place).reverse();
+  const places = Array.from(
+    { length: Math.min(SAMPLES, Math.max(0, last - first + 1)) },
+    (_, place) => last - place,
+  ).reverse();
   return places.map((second) => ({ at: now - (last - second) * 1000, rate: counts.get(second) ?? 0 }));
 }
 

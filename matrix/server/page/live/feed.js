@@ -12,10 +12,10 @@ const BEHIND_MS = 2_000; // a follower that is further behind begins again at wh
 const CAUGHT_UP_MS = 1_000;
 const FULL = 500; // rows in a batch from which on there is more where it came from
 
-/** `onChange()` whenever there is something to draw, `onSchema()` once the columns are known. State: "starting", "live", "behind", "paused", "ended", "failed". */
+/** `onChange()` whenever there is something to draw, `onBegun()` once the watch has its place in the log. State: "starting", "live", "behind", "paused", "ended", "failed". */
 export class Feed {
-  constructor(connection, text, { onChange, onSchema }) {
-    Object.assign(this, { connection, text, onChange, onSchema });
+  constructor(connection, text, { onChange, onBegun }) {
+    Object.assign(this, { connection, text, onChange, onBegun });
     this.state = "starting";
     this.rows = [];
     this.columns = [];
@@ -91,23 +91,30 @@ export class Feed {
   /** Rows that were there before, as objects: they stand before those that have come. */
   prepend(rows) {
     const known = new Set(this.rows.map((row) => this.value(row, "id")));
-    const before = rows.filter(({ id }) => !known.has(id)).map((row) => this.columns.map(({ name }) => row[name] ?? null));
+    const before = rows
+      .filter(({ id }) => !known.has(id))
+      .map((row) => this.columns.map(({ name }) => row[name] ?? null));
     this.rows = [...before, ...this.rows].slice(-ROWS_KEPT);
     this.taken += before.length;
     this.onChange();
   }
 
   #schema(columns) {
-    const isFirst = this.columns.length === 0;
     this.columns = columns;
     this.places = new Map(columns.map(({ name }, place) => [name, place]));
     this.times = columns.flatMap(({ type }, place) => (type === "time" ? [place] : []));
-    if (isFirst) this.onSchema?.();
     if (this.state === "starting") this.#become("live");
   }
 
-  #note(position, stopping) {
+  #place(position) {
+    const isFirst = this.position === undefined;
     this.position = position;
+    if (isFirst) this.onBegun?.();
+  }
+
+  #note(position, stopping) {
+    if (stopping.signal.aborted) return;
+    this.#place(position);
     if (this.state === "paused") stopping.abort();
     else if (this.state === "behind") this.#become("live");
     this.lag = 0;
@@ -115,10 +122,13 @@ export class Feed {
   }
 
   #take(rows, position, stopping) {
-    if (position !== undefined) this.position = position;
+    // What an ended watch still had in hand comes again from the next one.
+    if (stopping.signal.aborted) return undefined;
+    if (position !== undefined) this.#place(position);
     this.taken += rows.length;
     const fresh = rows.slice(-ROWS_KEPT);
-    for (const row of fresh) for (const place of this.times) row[place] = row[place] === null ? null : timeValue(row[place]);
+    for (const row of fresh)
+      for (const place of this.times) row[place] = row[place] === null ? null : timeValue(row[place]);
     this.rows = [...this.rows, ...fresh].slice(-ROWS_KEPT);
     this.#measure(rows.at(-1));
     if (this.state === "paused") stopping.abort();

@@ -328,11 +328,6 @@ export class Results {
       this.context.openEvent(result.get(row, "id"));
       return;
     }
-    this.context.openRow({
-      relation: /^\s*(\w+)/.exec(this.text)?.[1] ?? "",
-      columns: result.columns,
-      row: result.row(row),
-      number: row,
-    });
+    this.context.openRow({ columns: result.columns, row: result.row(row), number: row });
   }
 }

@@ -7,25 +7,66 @@ import { LANES_MAX } from "./lanes.js";
 const SIMULATIONS_MAX = 1000;
 const ROLES_MAX = 500;
 const TYPING_MS = 350;
-const OUTCOMES = [["", "Any outcome"], ["succeeded", "Succeeded"], ["failed", "Failed"], ["cancelled", "Cancelled"], ["running", "Running"]];
-const SORTS = [["started", "As they began"], ["name", "By name"], ["role", "By role"], ["turns", "Most turns first"], ["length", "Longest first"]];
+const OUTCOMES = [
+  ["", "Any outcome"],
+  ["succeeded", "Succeeded"],
+  ["failed", "Failed"],
+  ["cancelled", "Cancelled"],
+  ["running", "Running"],
+];
+const SORTS = [
+  ["started", "As they began"],
+  ["name", "By name"],
+  ["role", "By role"],
+  ["turns", "Most turns first"],
+  ["length", "Longest first"],
+];
 
 export class Controls {
   constructor(timeline) {
     this.timeline = timeline;
-    this.simulation = element("select", { class: "field timeline-simulation", "aria-label": "Simulation", onchange: () => this.#go() });
+    this.simulation = element("select", {
+      class: "field timeline-simulation",
+      "aria-label": "Simulation",
+      onchange: () => this.#go(),
+    });
     this.agents = element("input", {
-      class: "field timeline-filter", type: "search", spellcheck: "false", autocomplete: "off", "aria-label": "Agents by name or condition",
-      placeholder: "Agents: name, or turns > 10 …", title: "Part of a name, or a condition on agents: did offer then got accept", oninput: () => this.#typed(),
+      class: "field timeline-filter",
+      type: "search",
+      spellcheck: "false",
+      autocomplete: "off",
+      "aria-label": "Agents by name or condition",
+      placeholder: "Agents: name, or turns > 10 …",
+      title: "Part of a name, or a condition on agents: did offer then got accept",
+      oninput: () => this.#typed(),
     });
     this.role = choice("Role", [["", "Any role"]], () => this.#changed());
     this.outcome = choice("Agents with a goal that", OUTCOMES, () => this.#changed());
     this.sort = choice("Order of lanes", SORTS, () => this.#changed());
-    this.only = element("button", { class: "button timeline-only", type: "button", hidden: true, "aria-pressed": "false", onclick: () => this.#toggleOnly() }, "Only this path");
+    this.only = element(
+      "button",
+      {
+        class: "button timeline-only",
+        type: "button",
+        hidden: true,
+        "aria-pressed": "false",
+        onclick: () => this.#toggleOnly(),
+      },
+      "Only this path",
+    );
     this.count = element("span", { class: "timeline-count muted", role: "status" });
     this.element = element(
-      "div", { class: "timeline-controls", role: "toolbar", "aria-label": "What is shown" },
-      this.simulation, this.agents, this.role, this.outcome, this.sort, this.only, this.count, element("span", { class: "spring" }), ...this.#zoom(),
+      "div",
+      { class: "timeline-controls", role: "toolbar", "aria-label": "What is shown" },
+      this.simulation,
+      this.agents,
+      this.role,
+      this.outcome,
+      this.sort,
+      this.only,
+      this.count,
+      element("span", { class: "spring" }),
+      ...this.#zoom(),
     );
     this.agents.addEventListener("keydown", (event) => {
       if (event.key === "Enter") this.#changed();
@@ -34,11 +75,32 @@ export class Controls {
   }
 
   #zoom() {
-    const middle = () => (this.timeline.range.from + this.timeline.range.to) / 2;
-    const button = (text, title, act) => element("button", { class: "icon-button", type: "button", title, "aria-label": title, onclick: () => this.timeline.view && act() }, text);
+    const middle = () => this.timeline.sight.middle;
+    const button = (text, title, act) =>
+      element(
+        "button",
+        {
+          class: "icon-button",
+          type: "button",
+          title,
+          "aria-label": title,
+          onclick: () => this.timeline.view && act(),
+        },
+        text,
+      );
     return [
-      button("\u2212", "Zoom out (-)", () => this.timeline.zoom(1.6, middle())), button("+", "Zoom in (+)", () => this.timeline.zoom(0.625, middle())),
-      element("button", { class: "button plain", type: "button", title: "The whole run (0)", onclick: () => this.timeline.view && this.timeline.fit() }, "Fit"),
+      button("\u2212", "Zoom out (-)", () => this.timeline.sight.zoom(1.6, middle())),
+      button("+", "Zoom in (+)", () => this.timeline.sight.zoom(0.625, middle())),
+      element(
+        "button",
+        {
+          class: "button plain",
+          type: "button",
+          title: "The whole run (0)",
+          onclick: () => this.timeline.view && this.timeline.sight.fit(),
+        },
+        "Fit",
+      ),
     ];
   }
 
@@ -47,17 +109,20 @@ export class Controls {
     if (!this.known) {
       const text = `simulations | limit ${SIMULATIONS_MAX} | select id, name, status, parent`;
       this.known = await this.timeline.asker.rows(text);
-      this.simulation.replaceChildren(...this.known.map(({ id, name, parent, status }) => {
-        const remark = [parent && `fork of ${parent}`, status !== "finished" && status].filter(Boolean).join(", ");
-        return element("option", { value: id }, `${short(id)} ${name ?? ""}${remark ? ` (${remark})` : ""}`);
-      }));
+      this.simulation.replaceChildren(
+        ...this.known.map(({ id, name, parent, status }) => {
+          const remark = [parent && `fork of ${parent}`, status !== "finished" && status].filter(Boolean).join(", ");
+          return element("option", { value: id }, `${short(id)} ${name ?? ""}${remark ? ` (${remark})` : ""}`);
+        }),
+      );
     }
     return this.known;
   }
 
   /** Another simulation, before anything is known of it but its id. */
   begin(simulation) {
-    if (![...this.simulation.options].some((option) => option.value === simulation)) this.simulation.append(element("option", { value: simulation }, simulation));
+    if (![...this.simulation.options].some((option) => option.value === simulation))
+      this.simulation.append(element("option", { value: simulation }, simulation));
     this.simulation.value = simulation;
     this.role.replaceChildren(element("option", { value: "" }, "Any role"));
   }
@@ -66,7 +131,10 @@ export class Controls {
   opened(source) {
     const chosen = this.role.value;
     const roles = source.roles.filter(({ role }) => role !== null).slice(0, ROLES_MAX);
-    this.role.replaceChildren(element("option", { value: "" }, "Any role"), ...roles.map(({ role, count }) => element("option", { value: role }, `${role} (${countText(count)})`)));
+    this.role.replaceChildren(
+      element("option", { value: "" }, "Any role"),
+      ...roles.map(({ role, count }) => element("option", { value: role }, `${role} (${countText(count)})`)),
+    );
     this.#chooseRole(chosen);
     this.#tell();
   }
@@ -83,7 +151,10 @@ export class Controls {
     if (!this.told) return;
     const { source, error } = this.told;
     const { count } = source.lanes;
-    const words = count === source.agents || !source.agents ? `${countText(count)} agents` : `${countText(count)} of ${countText(source.agents)} agents`;
+    const words =
+      count === source.agents || !source.agents
+        ? `${countText(count)} agents`
+        : `${countText(count)} of ${countText(source.agents)} agents`;
     this.count.textContent = error ? error.message : count === LANES_MAX ? `the first ${words}` : words;
     this.count.title = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
     this.count.classList.toggle("timeline-problem", Boolean(error));
@@ -91,7 +162,8 @@ export class Controls {
 
   /** A role of the URL may come before roles are known. */
   #chooseRole(role) {
-    if (role && ![...this.role.options].some((option) => option.value === role)) this.role.append(element("option", { value: role }, role));
+    if (role && ![...this.role.options].some((option) => option.value === role))
+      this.role.append(element("option", { value: role }, role));
     this.role.value = role;
   }
 
@@ -105,7 +177,13 @@ export class Controls {
   }
 
   get filter() {
-    return { agents: this.agents.value, role: this.role.value, outcome: this.outcome.value, sort: this.sort.value, only: this.only.getAttribute("aria-pressed") === "true" };
+    return {
+      agents: this.agents.value,
+      role: this.role.value,
+      outcome: this.outcome.value,
+      sort: this.sort.value,
+      only: this.only.getAttribute("aria-pressed") === "true",
+    };
   }
 
   toParams() {
@@ -134,7 +212,11 @@ export class Controls {
 }
 
 function choice(label, options, onchange) {
-  return element("select", { class: "field", "aria-label": label, title: label, onchange }, options.map(([value, text]) => element("option", { value }, text)));
+  return element(
+    "select",
+    { class: "field", "aria-label": label, title: label, onchange },
+    options.map(([value, text]) => element("option", { value }, text)),
+  );
 }
 
 /** Imported simulations have ids of 36 letters; the first eight tell them apart. */

@@ -11,7 +11,12 @@ export function laneTop(lane, view) {
 export function placesOf(lane, view) {
   const { laneHeight } = view;
   const y = laneTop(lane, view);
-  if (laneHeight < 18) return { top: y + (laneHeight > 5 ? 1 : 0), height: laneHeight - (laneHeight > 5 ? 2 : 0), middle: y + laneHeight / 2 };
+  if (laneHeight < 18)
+    return {
+      top: y + (laneHeight > 5 ? 1 : 0),
+      height: laneHeight - (laneHeight > 5 ? 2 : 0),
+      middle: y + laneHeight / 2,
+    };
   return { top: y + 3, height: laneHeight - 15, middle: y + laneHeight - 7.5 };
 }
 

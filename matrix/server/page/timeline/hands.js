@@ -14,9 +14,16 @@ const NEAR = 7;
 export class Hands {
   /** For the card of keys; `run` is in `#key`, since most of them need the lanes to have the focus. */
   static KEYS = [
-    { keys: "← →", label: "move through time" }, { keys: "↑ ↓", label: "another agent" }, { keys: "+ -", label: "zoom" }, { keys: "0", label: "the whole run" },
-    { keys: ", .", label: "event before, next event" }, { keys: "< >", label: "the same, of this agent" }, { keys: "Enter", label: "select the event at the cursor" },
-    { keys: "z", label: "see this agent from its beginning to its end" }, { keys: "[ ]", label: "lower, higher lanes" }, { keys: "PageUp PageDown", label: "a page of agents" },
+    { keys: "← →", label: "move through time" },
+    { keys: "↑ ↓", label: "another agent" },
+    { keys: "+ -", label: "zoom" },
+    { keys: "0", label: "the whole run" },
+    { keys: ", .", label: "event before, next event" },
+    { keys: "< >", label: "the same, of this agent" },
+    { keys: "Enter", label: "select the event at the cursor" },
+    { keys: "z", label: "see this agent from its beginning to its end" },
+    { keys: "[ ]", label: "lower, higher lanes" },
+    { keys: "PageUp PageDown", label: "a page of agents" },
   ];
 
   constructor(timeline) {
@@ -49,10 +56,15 @@ export class Hands {
     const { x, y } = this.#point(event);
     const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
     const [across, down] = [event.deltaX * unit, event.deltaY * unit];
-    if (event.altKey) timeline.heighten(timeline.laneHeight * (down < 0 ? 1.25 : 0.8), y);
+    if (event.altKey) timeline.sight.heighten(timeline.sight.laneHeight * (down < 0 ? 1.25 : 0.8), y);
     else if (x < GUTTER && !event.ctrlKey) return;
-    else if (event.shiftKey || Math.abs(across) > Math.abs(down)) timeline.pan((across || down) / timeline.scale.width);
-    else timeline.zoom(Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)), timeline.scale.time(Math.max(x, GUTTER)));
+    else if (event.shiftKey || Math.abs(across) > Math.abs(down))
+      timeline.sight.pan((across || down) / timeline.sight.scale.width);
+    else
+      timeline.sight.zoom(
+        Math.exp(Math.min(Math.max(down, -300), 300) * (event.ctrlKey ? 0.01 : 0.0022)),
+        timeline.sight.scale.time(Math.max(x, GUTTER)),
+      );
     event.preventDefault();
   }
 
@@ -60,7 +72,13 @@ export class Hands {
     if (event.button !== 0 || !this.timeline.view || event.offsetX > this.timeline.lanesHost.clientWidth) return;
     const point = this.#point(event);
     this.fingers.set(event.pointerId, point);
-    this.drag = { ...point, ...this.timeline.range, top: this.timeline.lanesHost.scrollTop, moved: this.fingers.size > 1, gap: this.#gap() };
+    this.drag = {
+      ...point,
+      ...this.timeline.sight.range,
+      top: this.timeline.lanesHost.scrollTop,
+      moved: this.fingers.size > 1,
+      gap: this.#gap(),
+    };
     this.timeline.lanesHost.setPointerCapture(event.pointerId);
   }
 
@@ -87,8 +105,8 @@ export class Hands {
     if (!drag.moved && Math.hypot(across, down) < CLICK_PIXELS) return;
     drag.moved = true;
     timeline.lanesHost.classList.add("dragged");
-    const shift = (across / timeline.scale.width) * (drag.to - drag.from);
-    if (drag.x >= GUTTER) timeline.look(drag.from - shift, drag.to - shift);
+    const shift = (across / timeline.sight.scale.width) * (drag.to - drag.from);
+    if (drag.x >= GUTTER) timeline.sight.look(drag.from - shift, drag.to - shift);
     timeline.lanesHost.scrollTop = drag.top - down;
   }
 
@@ -96,11 +114,11 @@ export class Hands {
     const { timeline, drag } = this;
     const now = this.#gap();
     if (!now) return;
-    const { left, width } = timeline.scale;
+    const { left, width } = timeline.sight.scale;
     const span = (drag.to - drag.from) * (drag.gap.wide / now.wide);
     const time = drag.from + ((drag.gap.middle - left) / width) * (drag.to - drag.from);
     const from = time - ((now.middle - left) / width) * span;
-    timeline.look(from, from + span);
+    timeline.sight.look(from, from + span);
   }
 
   #up(event) {
@@ -119,7 +137,7 @@ export class Hands {
   #click(event) {
     const { timeline } = this;
     const { x, y } = this.#point(event);
-    const lane = Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight);
+    const lane = timeline.sight.laneAt(y);
     if (lane < timeline.source.lanes.count) timeline.focus = lane;
     if (x < GUTTER) {
       timeline.changed();
@@ -131,7 +149,7 @@ export class Hands {
       timeline.panel.showCursor(timeline.source, timeline.cursor);
       timeline.select(`event:${timeline.source.simulation}:${found.event.seq}`);
     } else if (found?.goal) timeline.select(`goal:${found.goal.id}`);
-    else timeline.scrub(timeline.scale.time(x));
+    else timeline.scrub(timeline.sight.scale.time(x));
   }
 
   /** Twice on a goal: see all of it; on a name: see the agent from its beginning to its end. */
@@ -139,8 +157,8 @@ export class Hands {
     const { timeline } = this;
     const { x, y } = this.#point(event);
     const found = this.find(x, y);
-    if (found?.goal) timeline.lookAround(found.goal.start, found.goal.end ?? timeline.source.whole);
-    else if (x < GUTTER) timeline.lookAtAgent(Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight));
+    if (found?.goal) timeline.sight.lookAround(found.goal.start, found.goal.end ?? timeline.source.whole);
+    else if (x < GUTTER) timeline.lookAtAgent(timeline.sight.laneAt(y));
   }
 
   /** What is drawn at a point: a mark before an arrow, an arrow before a bar. */
@@ -155,17 +173,24 @@ export class Hands {
     if (best) return { event: best.event };
     for (const arrow of drawn.arrows) {
       const share = (y - arrow.from) / (arrow.to - arrow.from);
-      if (share > 0 && share < 1 && Math.abs(arrow.x + (arrow.end - arrow.x) * share - x) < 5) return { event: arrow.event };
+      if (share > 0 && share < 1 && Math.abs(arrow.x + (arrow.end - arrow.x) * share - x) < 5)
+        return { event: arrow.event };
     }
-    const bar = drawn.goals.findLast((one) => x >= one.x - 1 && x <= one.x + one.width + 1 && y >= one.y && y <= one.y + one.height);
+    const bar = drawn.goals.findLast(
+      (one) => x >= one.x - 1 && x <= one.x + one.width + 1 && y >= one.y && y <= one.y + one.height,
+    );
     return bar ? { goal: bar.goal } : null;
   }
 
   #hover(event, { x, y }) {
     const { timeline } = this;
     const found = this.find(x, y);
-    const lane = Math.floor((timeline.lanesHost.scrollTop + y) / timeline.laneHeight);
-    const id = found?.goal ? `goal:${found.goal.id}` : found?.event ? `event:${timeline.source.simulation}:${found.event.seq}` : "";
+    const lane = timeline.sight.laneAt(y);
+    const id = found?.goal
+      ? `goal:${found.goal.id}`
+      : found?.event
+        ? `event:${timeline.source.simulation}:${found.event.seq}`
+        : "";
     if (id !== timeline.hovered || lane !== timeline.pointed) {
       timeline.hovered = id;
       timeline.pointed = lane;
@@ -202,7 +227,7 @@ export class Hands {
     const { timeline } = this;
     if (!timeline.view || event.offsetX < GUTTER) return;
     if (event.type === "pointerdown") timeline.headCanvas.setPointerCapture(event.pointerId);
-    if (event.buttons & 1) timeline.scrub(timeline.scale.time(event.offsetX));
+    if (event.buttons & 1) timeline.scrub(timeline.sight.scale.time(event.offsetX));
     const state = event.offsetY > AXIS ? timeline.header.at(event.offsetX) : null;
     this.#tip(event, state ? { state } : null);
   }
@@ -210,21 +235,48 @@ export class Hands {
   #key(event) {
     const { timeline } = this;
     const isTyping = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
-    if (!timeline.view || event.ctrlKey || event.metaKey || event.altKey || isTyping || event.target.closest("[role=tree]")) return;
-    const isOnLanes = event.target === timeline.lanesHost || event.target === timeline.host || event.target === document.body;
-    const page = Math.max(1, Math.floor(timeline.lanesHost.clientHeight / timeline.laneHeight) - 1);
-    const { from, to } = timeline.range;
-    const middle = timeline.cursor && timeline.cursor.time >= from && timeline.cursor.time <= to ? timeline.cursor.time : (from + to) / 2;
+    if (
+      !timeline.view ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      isTyping ||
+      event.target.closest("[role=tree]")
+    )
+      return;
+    const isOnLanes =
+      event.target === timeline.lanesHost || event.target === timeline.host || event.target === document.body;
+    const { sight } = timeline;
+    const page = Math.max(1, Math.floor(timeline.lanesHost.clientHeight / sight.laneHeight) - 1);
+    const { from, to } = sight.range;
+    const middle =
+      timeline.cursor && timeline.cursor.time >= from && timeline.cursor.time <= to
+        ? timeline.cursor.time
+        : (from + to) / 2;
     const anywhere = {
-      "+": () => timeline.zoom(0.6, middle), "=": () => timeline.zoom(0.6, middle), "-": () => timeline.zoom(1 / 0.6, middle), 0: () => timeline.fit(),
-      ",": () => timeline.step(-1, false), ".": () => timeline.step(1, false), "<": () => timeline.step(-1, true), ">": () => timeline.step(1, true),
-      "[": () => timeline.heighten(timeline.laneHeight / 1.25 - 1), "]": () => timeline.heighten(timeline.laneHeight * 1.25 + 1), z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus), Escape: () => timeline.escape(),
+      "+": () => sight.zoom(0.6, middle),
+      "=": () => sight.zoom(0.6, middle),
+      "-": () => sight.zoom(1 / 0.6, middle),
+      0: () => sight.fit(),
+      ",": () => timeline.step(-1, false),
+      ".": () => timeline.step(1, false),
+      "<": () => timeline.step(-1, true),
+      ">": () => timeline.step(1, true),
+      "[": () => sight.heighten(sight.laneHeight / 1.25 - 1),
+      "]": () => sight.heighten(sight.laneHeight * 1.25 + 1),
+      z: () => timeline.focus >= 0 && timeline.lookAtAgent(timeline.focus),
+      Escape: () => timeline.escape(),
     };
     const onLanes = {
-      ArrowLeft: () => timeline.pan(event.shiftKey ? -0.5 : -0.1), ArrowRight: () => timeline.pan(event.shiftKey ? 0.5 : 0.1),
-      ArrowUp: () => timeline.setFocus(timeline.focus - 1), ArrowDown: () => timeline.setFocus(timeline.focus + 1),
-      PageUp: () => timeline.setFocus(timeline.focus - page), PageDown: () => timeline.setFocus(timeline.focus + page),
-      Home: () => timeline.setFocus(0), End: () => timeline.setFocus(Infinity), Enter: () => timeline.selectAtCursor(),
+      ArrowLeft: () => sight.pan(event.shiftKey ? -0.5 : -0.1),
+      ArrowRight: () => sight.pan(event.shiftKey ? 0.5 : 0.1),
+      ArrowUp: () => timeline.setFocus(timeline.focus - 1),
+      ArrowDown: () => timeline.setFocus(timeline.focus + 1),
+      PageUp: () => timeline.setFocus(timeline.focus - page),
+      PageDown: () => timeline.setFocus(timeline.focus + page),
+      Home: () => timeline.setFocus(0),
+      End: () => timeline.setFocus(Infinity),
+      Enter: () => timeline.selectAtCursor(),
     };
     const act = anywhere[event.key] ?? (isOnLanes ? onLanes[event.key] : undefined);
     if (!act || act() === false) return;

@@ -107,7 +107,8 @@ export class Header {
 
   /** Pieces with the same word have the same tint, in the order in which the words are first met. */
   #tint(data) {
-    const word = data && typeof data === "object" ? Object.values(data).find((value) => typeof value === "string") : undefined;
+    const word =
+      data && typeof data === "object" ? Object.values(data).find((value) => typeof value === "string") : undefined;
     if (word === undefined) return 7;
     if (!this.tints.has(word)) this.tints.set(word, this.tints.size % TINTS_MAX);
     return this.tints.get(word);

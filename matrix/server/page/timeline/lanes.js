@@ -6,7 +6,13 @@ import { quoted } from "./rows.js";
 export const CHUNK = 64;
 // Above it a browser's scrolled height ends; who needs the others chooses among them.
 export const LANES_MAX = 300_000;
-const SORTS = { started: "", name: " | sort by id", role: " | sort by role, id", turns: " | sort by turns desc", length: " | sort by duration desc" };
+const SORTS = {
+  started: "",
+  name: " | sort by id",
+  role: " | sort by role, id",
+  turns: " | sort by turns desc",
+  length: " | sort by duration desc",
+};
 const WORD = /^[\p{L}\p{N}_.+-]+$/u;
 
 /** The condition on agents that a filter means: a word is part of a name, anything else a condition of the language. */

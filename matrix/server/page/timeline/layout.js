@@ -10,12 +10,24 @@ export function layout(host, controls) {
   const spacer = element("div", { class: "timeline-spacer" });
   const label = "Lanes of agents. Arrow keys move, plus and minus zoom, comma and full stop step from event to event.";
   const lanesHost = element(
-    "div", { class: "timeline-lanes", tabindex: "0", role: "application", "aria-roledescription": "time line", "aria-label": label }, canvas, spacer,
+    "div",
+    {
+      class: "timeline-lanes",
+      tabindex: "0",
+      role: "application",
+      "aria-roledescription": "time line",
+      "aria-label": label,
+    },
+    canvas,
+    spacer,
   );
   const message = element("div", { class: "timeline-message", hidden: true });
   const tip = element("div", { class: "timeline-tip", hidden: true, role: "tooltip" });
   const told = element("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-  const side = element("aside", { class: "timeline-side", "aria-label": "What is selected, and what is at the cursor" });
+  const side = element("aside", {
+    class: "timeline-side",
+    "aria-label": "What is selected, and what is at the cursor",
+  });
   const foot = element("footer", { class: "timeline-foot" });
   const wait = element("div", { class: "loading timeline-wait" });
   const main = element("div", { class: "timeline-main" }, mapCanvas, headCanvas, lanesHost, message, wait, tip);

@@ -6,7 +6,12 @@ import { family, shapes } from "./marks.js";
 
 const KINDS_MAX = 7;
 const QUIET = /^(agent|simulation|goal|state)\./;
-const MARKS = [["life", "begins, ends"], ["state", "state"], ["call", "call"], ["failed", "failure"]];
+const MARKS = [
+  ["life", "begins, ends"],
+  ["state", "state"],
+  ["call", "call"],
+  ["failed", "failure"],
+];
 
 export class Legend {
   constructor(host, palette) {
@@ -23,12 +28,24 @@ export class Legend {
       ...OUTCOMES.map((outcome) => this.#item(outcome, (pen) => this.#bar(pen, outcome))),
       element("span", { class: "timeline-rule" }),
       ...own.map(({ kind }) => this.#item(kind, (pen) => mark(pen, kind, this.colours.get(kind)))),
-      ...MARKS.filter(([shape]) => families.has(shape)).map(([shape, words]) => this.#item(words, (pen) => {
-        pen.fillStyle = shape === "failed" ? this.palette.failed : this.palette.muted;
-        shapes[shape](pen, 9, 7, 3.4);
-      })),
+      ...MARKS.filter(([shape]) => families.has(shape)).map(([shape, words]) =>
+        this.#item(words, (pen) => {
+          pen.fillStyle = shape === "failed" ? this.palette.failed : this.palette.muted;
+          shapes[shape](pen, 9, 7, 3.4);
+        }),
+      ),
       element("span", { class: "spring" }),
-      element("span", { class: "faint timeline-hint" }, "wheel zooms · drag moves · ", element("kbd", {}, ","), " ", element("kbd", {}, "."), " step · ", element("kbd", {}, "?"), " keys"),
+      element(
+        "span",
+        { class: "faint timeline-hint" },
+        "wheel zooms · drag moves · ",
+        element("kbd", {}, ","),
+        " ",
+        element("kbd", {}, "."),
+        " step · ",
+        element("kbd", {}, "?"),
+        " keys",
+      ),
     );
   }
 
@@ -44,7 +61,14 @@ export class Legend {
     pen.strokeStyle = this.palette[outcome];
     pen.setLineDash(outcome === "cancelled" ? [2, 2] : []);
     pen.beginPath();
-    if (outcome === "running") for (const [x, y] of [[18, 1.5], [0.5, 1.5], [0.5, 12.5], [18, 12.5]]) pen.lineTo(x, y);
+    if (outcome === "running")
+      for (const [x, y] of [
+        [18, 1.5],
+        [0.5, 1.5],
+        [0.5, 12.5],
+        [18, 12.5],
+      ])
+        pen.lineTo(x, y);
     else pen.rect(0.5, 1.5, 17, 11);
     pen.stroke();
   }

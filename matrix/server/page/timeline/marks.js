@@ -13,7 +13,15 @@ const CROWD_MAX = 4;
 const FAN_PIXELS = 9;
 const FAN_SHARE = 0.004;
 const FAN_SHORT = 10;
-const FAMILIES = { agent: "life", goal: "life", simulation: "life", state: "state", call: "call", tool: "call", model: "call" };
+const FAMILIES = {
+  agent: "life",
+  goal: "life",
+  simulation: "life",
+  state: "state",
+  call: "call",
+  tool: "call",
+  model: "call",
+};
 
 /** What shape an event is drawn in, by its kind. */
 export function family(kind) {
@@ -88,9 +96,11 @@ export class Marks {
       }
     }
     const reactions = new Map();
-    for (const mark of marks) if (mark.event.cause !== null) reactions.set(`${mark.event.cause} ${mark.event.lane}`, mark);
+    for (const mark of marks)
+      if (mark.event.cause !== null) reactions.set(`${mark.event.cause} ${mark.event.lane}`, mark);
     const quiet = view.path ? 0.4 : 1;
-    if (leaving.length <= LEAVING_MAX) for (const [mark, lane] of leaving) this.#arrow(mark, lane, reactions, 0.22 * quiet);
+    if (leaving.length <= LEAVING_MAX)
+      for (const [mark, lane] of leaving) this.#arrow(mark, lane, reactions, 0.22 * quiet);
     if (inside.length <= ARROWS_MAX) for (const [mark, lane] of inside) this.#arrow(mark, lane, reactions, 0.5 * quiet);
     pen.globalAlpha = 1;
   }
@@ -98,8 +108,11 @@ export class Marks {
   /** Those that can be told apart: where many messages are at one place arrows would only be a smear, and come when one zooms in. */
   #apart(said) {
     const crowds = new Map();
-    for (const { x } of said) crowds.set(Math.floor(x / CROWD_PIXELS), (crowds.get(Math.floor(x / CROWD_PIXELS)) ?? 0) + 1);
-    return said.filter((mark) => crowds.get(Math.floor(mark.x / CROWD_PIXELS)) <= CROWD_MAX || this.#isMarked(mark.event));
+    for (const { x } of said)
+      crowds.set(Math.floor(x / CROWD_PIXELS), (crowds.get(Math.floor(x / CROWD_PIXELS)) ?? 0) + 1);
+    return said.filter(
+      (mark) => crowds.get(Math.floor(mark.x / CROWD_PIXELS)) <= CROWD_MAX || this.#isMarked(mark.event),
+    );
   }
 
   #isMarked({ seq }) {
@@ -185,7 +198,13 @@ export const shapes = {
   },
   state(pen, x, y, size) {
     pen.beginPath();
-    for (const [dx, dy] of [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]]) pen.lineTo(x + dx * size, y + dy * size);
+    for (const [dx, dy] of [
+      [0, -1.4],
+      [1.4, 0],
+      [0, 1.4],
+      [-1.4, 0],
+    ])
+      pen.lineTo(x + dx * size, y + dy * size);
     pen.fill();
   },
   call(pen, x, y, size) {

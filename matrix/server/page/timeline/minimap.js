@@ -18,8 +18,12 @@ export class Minimap {
     this.drag = null;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    canvas.addEventListener("pointerup", () => { this.drag = null; });
-    canvas.addEventListener("pointercancel", () => { this.drag = null; });
+    canvas.addEventListener("pointerup", () => {
+      this.drag = null;
+    });
+    canvas.addEventListener("pointercancel", () => {
+      this.drag = null;
+    });
   }
 
   paint(view) {

@@ -33,6 +33,7 @@ export class Painter {
     this.#elsewhere(pieces.goals);
     this.#counts(pieces.counts);
     new Marks(pen, this.palette, view, this.drawn).paint(pieces.events);
+    if (view.isLoaded) this.#nothing();
     this.#cursor();
     pen.restore();
     this.#gutter();
@@ -45,7 +46,9 @@ export class Painter {
     pen.fillStyle = palette.ground;
     pen.fillRect(0, 0, view.width, view.height);
     pen.fillStyle = palette.line;
-    if (view.laneHeight >= 14) for (let lane = first; lane <= last; lane += 1) pen.fillRect(0, Math.round(laneTop(lane + 1, view)) - 1, view.width, 1);
+    if (view.laneHeight >= 14)
+      for (let lane = first; lane <= last; lane += 1)
+        pen.fillRect(0, Math.round(laneTop(lane + 1, view)) - 1, view.width, 1);
     if (view.focus >= first && view.focus <= last) {
       pen.globalAlpha = 0.1;
       pen.fillStyle = palette.accent;
@@ -136,10 +139,22 @@ export class Painter {
       else before.set(lane, Math.max(before.get(lane) ?? 0, end ?? view.whole));
     }
     pen.fillStyle = palette.faint;
-    for (const [side, text, x] of [[before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6], [after, (time) => `${roundedText(time)} ›`, view.width - 6]]) {
+    for (const [side, text, x] of [
+      [before, (time) => `‹ ${roundedText(time)}`, GUTTER + 6],
+      [after, (time) => `${roundedText(time)} ›`, view.width - 6],
+    ]) {
       pen.textAlign = side === before ? "left" : "right";
       for (const [lane, time] of side) pen.fillText(text(time), x, laneTop(lane, view) + view.laneHeight / 2);
     }
+  }
+
+  /** An empty place is said to be one, since it might as well be still to come. */
+  #nothing() {
+    const { pen, palette, view, drawn } = this;
+    if (drawn.goals.length || drawn.marks.length || drawn.isCounted) return;
+    pen.fillStyle = palette.faint;
+    pen.textAlign = "center";
+    pen.fillText("Nothing of these agents in this time", (GUTTER + view.width) / 2, view.height / 2);
   }
 
   /** Too many events to draw each: how many there are in each piece of time, as the height of a bar. */
@@ -154,6 +169,7 @@ export class Painter {
         const x = view.scale.x(row.time);
         const width = Math.max(1, step * view.scale.pixels);
         if (x + width < GUTTER || x > view.width) continue;
+        this.drawn.isCounted = true;
         const tall = view.laneHeight >= 18 ? 11 : Math.max(2, view.laneHeight - 2);
         const bottom = laneTop(row.lane, view) + view.laneHeight - 2;
         pen.globalAlpha = 0.25 + 0.5 * (Math.log1p(row.count) / Math.log1p(most));

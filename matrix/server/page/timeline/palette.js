@@ -3,15 +3,26 @@
 
 export const OUTCOMES = ["succeeded", "failed", "cancelled", "running"];
 const NAMES = {
-  text: "--text", muted: "--text-muted", faint: "--text-faint", line: "--border", strong: "--border-strong", ground: "--background", surface: "--surface",
-  accent: "--accent", succeeded: "--good", failed: "--bad", cancelled: "--cancelled", running: "--running",
+  text: "--text",
+  muted: "--text-muted",
+  faint: "--text-faint",
+  line: "--border",
+  strong: "--border-strong",
+  ground: "--background",
+  surface: "--surface",
+  accent: "--accent",
+  succeeded: "--good",
+  failed: "--bad",
+  cancelled: "--cancelled",
+  running: "--running",
 };
 
 /** The colours as they are now; made anew when the theme changes. */
 export class Palette {
   constructor(element) {
     const style = getComputedStyle(element);
-    for (const [name, variable] of Object.entries(NAMES)) this[name] = style.getPropertyValue(variable).trim() || "#888";
+    for (const [name, variable] of Object.entries(NAMES))
+      this[name] = style.getPropertyValue(variable).trim() || "#888";
     this.kinds = Array.from({ length: 8 }, (_, i) => style.getPropertyValue(`--category-${i + 1}`).trim() || "#888");
     this.font = style.getPropertyValue("--font").trim() || "system-ui, sans-serif";
     this.patterns = new Map();
@@ -57,7 +68,10 @@ function hatch(pen, colour, size) {
 
 function dots(pen, colour, size) {
   pen.fillStyle = colour;
-  for (const [x, y] of [[2, 2], [6, 6]]) {
+  for (const [x, y] of [
+    [2, 2],
+    [6, 6],
+  ]) {
     pen.beginPath();
     pen.arc(x, y, 1, 0, 7);
     pen.fill();
@@ -86,7 +100,8 @@ export function cut(context, text, width) {
   const letters = Math.floor(width / 5.6);
   if (text.length <= letters * 0.8) return text;
   let shown = text.slice(0, Math.ceil(letters * 1.6));
-  while (shown.length > 2 && context.measureText(shown + (shown.length < text.length ? "…" : "")).width > width) shown = shown.slice(0, -1);
+  while (shown.length > 2 && context.measureText(shown + (shown.length < text.length ? "…" : "")).width > width)
+    shown = shown.slice(0, -1);
   if (shown.length === text.length) return text;
   return shown.length > 2 ? shown + "…" : "";
 }

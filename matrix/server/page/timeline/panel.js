@@ -19,7 +19,12 @@ export function valueText(value) {
 /** The data of an event on one line of a list. */
 export function dataText(data, length = 90) {
   if (data === null || data === undefined) return "";
-  const text = typeof data === "object" && !Array.isArray(data) ? Object.entries(data).map(([name, value]) => `${name} ${valueText(value)}`).join(" · ") : valueText(data);
+  const text =
+    typeof data === "object" && !Array.isArray(data)
+      ? Object.entries(data)
+          .map(([name, value]) => `${name} ${valueText(value)}`)
+          .join(" · ")
+      : valueText(data);
   return text.length > length ? text.slice(0, length - 1) + "…" : text;
 }
 
@@ -42,18 +47,35 @@ export class Panel {
   /** The run in a few lines, and its goals by outcome: what there is to look for. */
   async showRun(source) {
     const { facts, simulation } = source;
-    const outcomes = await this.asker.rows(`goals where ${source.here} | count by name, status | sort count desc | limit 200`);
+    const outcomes = await this.asker.rows(
+      `goals where ${source.here} | count by name, status | sort count desc | limit 200`,
+    );
     const link = (view, params, text) => element("a", { href: this.context.link(view, params) }, text);
     const fields = [
-      ["name", facts.name], ["status", element("span", { class: `status-${facts.status}` }, facts.status)], ["lasted", durationText(facts.duration ?? 0)],
-      ["events", countText(source.events)], ["fork of", facts.parent === null ? null : link("timeline", { simulation: facts.parent }, facts.parent)],
-      ["shares", facts.parent === null || facts.at === null ? null : link("diff", { one: facts.parent, other: simulation }, `${countText(facts.at)} events with it`)],
+      ["name", facts.name],
+      ["status", element("span", { class: `status-${facts.status}` }, facts.status)],
+      ["lasted", durationText(facts.duration ?? 0)],
+      ["events", countText(source.events)],
+      ["fork of", facts.parent === null ? null : link("timeline", { simulation: facts.parent }, facts.parent)],
+      [
+        "shares",
+        facts.parent === null || facts.at === null
+          ? null
+          : link("diff", { one: facts.parent, other: simulation }, `${countText(facts.at)} events with it`),
+      ],
     ];
     const failed = outcomes.some(({ status }) => status === "failed");
     this.run.hidden = false;
     this.run.replaceChildren(element("h2", {}, "Run"), fieldList(fields));
     if (outcomes.length) this.run.append(element("h2", {}, "Goals"), ...outcomeBars(outcomes));
-    if (failed) this.run.append(element("div", { class: "timeline-ways" }, element("a", { class: "button", href: this.context.link("causes", { simulation }) }, "Why goals failed")));
+    if (failed)
+      this.run.append(
+        element(
+          "div",
+          { class: "timeline-ways" },
+          element("a", { class: "button", href: this.context.link("causes", { simulation }) }, "Why goals failed"),
+        ),
+      );
   }
 
   /** `selected`: "event:ID", "goal:ID", or "". */
@@ -67,15 +89,39 @@ export class Panel {
     const [what, id] = [selected.slice(0, split), selected.slice(split + 1)];
     try {
       const shown = what === "goal" ? await this.#goal(id, signal) : await this.#event(id, signal);
-      if (!signal.aborted) this.selection.replaceChildren(...this.#head(what === "goal" ? "Goal" : "Event", id), ...shown);
+      if (!signal.aborted)
+        this.selection.replaceChildren(...this.#head(what === "goal" ? "Goal" : "Event", id), ...shown);
     } catch (error) {
-      if (!isEnded(error)) this.selection.replaceChildren(...this.#head("", id), element("p", { class: "timeline-problem" }, error.message));
+      if (!isEnded(error))
+        this.selection.replaceChildren(
+          ...this.#head("", id),
+          element("p", { class: "timeline-problem" }, error.message),
+        );
     }
   }
 
   #head(title, id) {
-    const close = element("button", { class: "icon-button", type: "button", title: "Close (Esc)", "aria-label": "Close", onclick: () => this.select("") }, "\u00d7");
-    return [element("header", {}, element("h2", {}, title), element("span", { class: "mono muted" }, id), element("span", { class: "spring" }), close)];
+    const close = element(
+      "button",
+      {
+        class: "icon-button",
+        type: "button",
+        title: "Close (Esc)",
+        "aria-label": "Close",
+        onclick: () => this.select(""),
+      },
+      "\u00d7",
+    );
+    return [
+      element(
+        "header",
+        {},
+        element("h2", {}, title),
+        element("span", { class: "mono muted" }, id),
+        element("span", { class: "spring" }),
+        close,
+      ),
+    ];
   }
 
   async #event(id, signal) {
@@ -85,33 +131,73 @@ export class Panel {
     const ways = [["Causes", "causes", { id }]];
     if (event.to !== null) ways.push(["Conversation", "conversation", { simulation, message: id }]);
     ways.push(["Query", "query", { q: `events where id = ${quoted(id)}` }]);
-    const fields = [["agent", event.agent], ["role", event.role], ["to", event.to], ["time", durationText(event.time)], ["goal", event.goal], ["turn", event.turn]];
+    const fields = [
+      ["agent", event.agent],
+      ["role", event.role],
+      ["to", event.to],
+      ["time", durationText(event.time)],
+      ["goal", event.goal],
+      ["turn", event.turn],
+    ];
     if (event.cause !== null) fields.push(["cause", this.#jump(event.cause)]);
-    return [element("strong", { class: "timeline-title" }, event.kind), this.#ways(ways), fieldList(fields), dataTree(event.data)];
+    return [
+      element("strong", { class: "timeline-title" }, event.kind),
+      this.#ways(ways),
+      fieldList(fields),
+      dataTree(event.data),
+    ];
   }
 
   async #goal(id, signal) {
     const goal = await this.asker.one("goals where id = $id", { id }, signal);
     if (!goal) return [element("p", { class: "muted" }, `The store has no goal ${id}.`)];
-    const end = goal.status === "running" ? null
-      : await this.asker.one(`events goal.${goal.status} where simulation = ${quoted(goal.simulation)} and goal.id = $id | select id`, { id }, signal);
+    const end =
+      goal.status === "running"
+        ? null
+        : await this.asker.one(
+            `events goal.${goal.status} where simulation = ${quoted(goal.simulation)} and goal.id = $id | select id`,
+            { id },
+            signal,
+          );
     const ways = [[goal.status === "failed" ? "Why it failed" : "Causes", "causes", { id: end?.id ?? id }]];
     ways.push(["Query", "query", { q: `goals where id = ${quoted(id)}` }]);
     const fields = [
-      ["outcome", element("span", { class: `status-${goal.status}` }, goal.status)], ["reason", goal.reason], ["agent", goal.agent], ["role", goal.role],
-      ["start", durationText(goal.start)], ["end", goal.end === null ? null : durationText(goal.end)], ["duration", durationText(goal.duration)],
-      ["turns", goal.turns], ["steps", goal.steps], ["parent", goal.parent === null ? null : this.#jump(goal.parent, "goal")],
+      ["outcome", element("span", { class: `status-${goal.status}` }, goal.status)],
+      ["reason", goal.reason],
+      ["agent", goal.agent],
+      ["role", goal.role],
+      ["start", durationText(goal.start)],
+      ["end", goal.end === null ? null : durationText(goal.end)],
+      ["duration", durationText(goal.duration)],
+      ["turns", goal.turns],
+      ["steps", goal.steps],
+      ["parent", goal.parent === null ? null : this.#jump(goal.parent, "goal")],
     ];
     if (end) fields.push(["ended by", this.#jump(end.id)]);
-    return [element("strong", { class: "timeline-title" }, goal.name), this.#ways(ways), fieldList(fields), dataTree(goal.data)];
+    return [
+      element("strong", { class: "timeline-title" }, goal.name),
+      this.#ways(ways),
+      fieldList(fields),
+      dataTree(goal.data),
+    ];
   }
 
   #ways(ways) {
-    return element("div", { class: "timeline-ways" }, ways.map(([title, view, params]) => element("a", { class: "button", href: this.context.link(view, params) }, title)));
+    return element(
+      "div",
+      { class: "timeline-ways" },
+      ways.map(([title, view, params]) =>
+        element("a", { class: "button", href: this.context.link(view, params) }, title),
+      ),
+    );
   }
 
   #jump(id, what = "event") {
-    return element("button", { class: "timeline-link mono", type: "button", onclick: () => this.select(`${what}:${id}`, true) }, id);
+    return element(
+      "button",
+      { class: "timeline-link mono", type: "button", onclick: () => this.select(`${what}:${id}`, true) },
+      id,
+    );
   }
 
   /** What is at a time, or at an event when its number is known. The last call wins. */
@@ -121,7 +207,15 @@ export class Panel {
     if (!cursor) {
       this.cursor.replaceChildren(
         element("h2", {}, "Cursor"),
-        element("p", { class: "muted" }, "Click a time, or step from event to event with ", element("kbd", {}, ","), " and ", element("kbd", {}, "."), ", to see the state then and what happened."),
+        element(
+          "p",
+          { class: "muted" },
+          "Click a time, or step from event to event with ",
+          element("kbd", {}, ","),
+          " and ",
+          element("kbd", {}, "."),
+          ", to see the state then and what happened.",
+        ),
       );
       return;
     }
@@ -135,29 +229,62 @@ export class Panel {
       const [state, around] = await Promise.all([source.stateAt(seq, signal), source.around(seq, AROUND, signal)]);
       if (!signal.aborted) this.#cursor(source, cursor, seq, state, around);
     } catch (error) {
-      if (!isEnded(error)) this.cursor.replaceChildren(element("h2", {}, "Cursor"), element("p", { class: "timeline-problem" }, error.message));
+      if (!isEnded(error))
+        this.cursor.replaceChildren(
+          element("h2", {}, "Cursor"),
+          element("p", { class: "timeline-problem" }, error.message),
+        );
     }
   }
 
   #cursor(source, cursor, seq, [state, before], around) {
+    const now = durationText(Math.round(cursor.time));
     const place = `event ${countText(seq)} of ${countText(source.events)}`;
     this.cursor.replaceChildren(
-      element("header", {}, element("h2", {}, "At"), element("strong", { class: "timeline-now" }, durationText(Math.round(cursor.time))), element("span", { class: "muted" }, place)),
-      element("p", { class: "timeline-then" }, ...stateThen(state, before, (id) => this.select(`event:${id}`), source.simulation)),
-      element("ol", { class: "timeline-around" }, around.map((event) => this.#line(event, event.seq === seq, source.simulation))),
+      element(
+        "header",
+        {},
+        element("h2", {}, "At"),
+        element("strong", { class: "timeline-now" }, now),
+        element("span", { class: "muted" }, place),
+      ),
+      element(
+        "p",
+        { class: "timeline-then" },
+        ...stateThen(state, before, (id) => this.select(`event:${id}`), source.simulation),
+      ),
+      element(
+        "ol",
+        { class: "timeline-around" },
+        around.map((event) => this.#line(event, event.seq === seq, source.simulation)),
+      ),
     );
-    this.host.dispatchEvent(new CustomEvent("told", { detail: `${durationText(Math.round(cursor.time))}, ${place}${state ? `, ${dataText(state.data)}` : ""}` }));
+    this.host.dispatchEvent(
+      new CustomEvent("told", { detail: [now, place, state && dataText(state.data)].filter(Boolean).join(", ") }),
+    );
   }
 
   #line(event, isHere, simulation) {
     const id = `${simulation}:${event.seq}`;
-    const who = event.to === null ? event.agent ?? "simulation" : `${event.agent ?? "simulation"} → ${event.to}`;
-    return element("li", { "aria-current": isHere ? "true" : false }, element(
-      "button", { type: "button", onclick: () => { this.seek(event); this.select(`event:${id}`); } },
-      element("span", { class: "timeline-when", title: durationText(event.time) }, roundedText(event.time)),
-      element("span", { class: "timeline-what" }, event.kind), element("span", { class: "muted" }, who),
-      element("span", { class: "timeline-data faint" }, dataText(event.data)),
-    ));
+    const who = event.to === null ? (event.agent ?? "simulation") : `${event.agent ?? "simulation"} → ${event.to}`;
+    return element(
+      "li",
+      { "aria-current": isHere ? "true" : false },
+      element(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            this.seek(event);
+            this.select(`event:${id}`);
+          },
+        },
+        element("span", { class: "timeline-when", title: durationText(event.time) }, roundedText(event.time)),
+        element("span", { class: "timeline-what" }, event.kind),
+        element("span", { class: "muted" }, who),
+        element("span", { class: "timeline-data faint" }, dataText(event.data)),
+      ),
+    );
   }
 
   close() {
@@ -173,9 +300,18 @@ function stateThen(state, before, select, simulation) {
   const data = state.data && typeof state.data === "object" ? state.data : { state: state.data };
   const parts = Object.entries(data).map(([name, value]) => {
     const changed = stringifyExact(before?.data?.[name]) !== stringifyExact(value);
-    return element("span", { class: `timeline-value${changed ? " changed" : ""}` }, element("span", { class: "muted" }, name), ` ${valueText(value)}`);
+    return element(
+      "span",
+      { class: `timeline-value${changed ? " changed" : ""}` },
+      element("span", { class: "muted" }, name),
+      ` ${valueText(value)}`,
+    );
   });
-  const since = element("button", { class: "timeline-link faint", type: "button", onclick: () => select(`${simulation}:${state.seq}`) }, `since ${durationText(state.time)}`);
+  const since = element(
+    "button",
+    { class: "timeline-link faint", type: "button", onclick: () => select(`${simulation}:${state.seq}`) },
+    `since ${durationText(state.time)}`,
+  );
   return [...parts, since];
 }
 
@@ -191,13 +327,26 @@ function outcomeBars(rows) {
       part.style.flexGrow = count / sum;
       return part;
     });
-    return element("div", { class: "timeline-outcome", title: words }, element("div", {}, element("strong", {}, name), element("span", { class: "muted" }, words)), element("div", { class: "timeline-parts", "aria-hidden": "true" }, parts));
+    const title = element("div", {}, element("strong", {}, name), element("span", { class: "muted" }, words));
+    return element(
+      "div",
+      { class: "timeline-outcome", title: words },
+      title,
+      element("div", { class: "timeline-parts", "aria-hidden": "true" }, parts),
+    );
   });
 }
 
 function fieldList(fields) {
   const told = fields.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return element("dl", { class: "timeline-fields" }, told.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value instanceof Node ? value : String(value))]));
+  return element(
+    "dl",
+    { class: "timeline-fields" },
+    told.flatMap(([name, value]) => [
+      element("dt", {}, name),
+      element("dd", {}, value instanceof Node ? value : String(value)),
+    ]),
+  );
 }
 
 function dataTree(data) {

@@ -27,14 +27,19 @@ export class Pieces {
     }
     const tiles = [...events];
     return {
-      goals: [...goals].flatMap((tile) => tile.goals), counts: tiles.filter((tile) => tile.counts?.length),
-      events: this.#merge(tiles.filter((tile) => tile.events), scale),
+      goals: [...goals].flatMap((tile) => tile.goals),
+      counts: tiles.filter((tile) => tile.counts?.length),
+      events: this.#merge(
+        tiles.filter((tile) => tile.events),
+        scale,
+      ),
     };
   }
 
   /** The events of several tiles in their one order, each once. Kept while tiles are the same. */
   #merge(tiles, { from, to }) {
-    const isSame = this.mergedOf?.length === tiles.length && tiles.every((tile, place) => tile === this.mergedOf[place]);
+    const isSame =
+      this.mergedOf?.length === tiles.length && tiles.every((tile, place) => tile === this.mergedOf[place]);
     if (!isSame) {
       const events = new Map();
       for (const tile of tiles) for (const event of tile.events) events.set(event.seq, event);

@@ -3,8 +3,12 @@
 
 import { durationText } from "../format.js";
 
-const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500].flatMap((step) => [step, step * 1e3])
-  .concat([1, 2, 5, 10, 15, 30].flatMap((step) => [step * 1e6, step * 60e6]), [1, 2, 3, 6, 12].map((step) => step * 3600e6))
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+  .flatMap((step) => [step, step * 1e3])
+  .concat(
+    [1, 2, 5, 10, 15, 30].flatMap((step) => [step * 1e6, step * 60e6]),
+    [1, 2, 3, 6, 12].map((step) => step * 3600e6),
+  )
   .concat([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000].map((step) => step * 86_400e6))
   .sort((a, b) => a - b);
 const BASES = [1e3, 1e6, 60e6, 3600e6, 86_400e6];
@@ -13,7 +17,12 @@ export const SPAN_MIN = 20;
 /** A duration to about three figures, where a glance is enough. */
 export function roundedText(us) {
   if (us < 1e3) return durationText(Math.round(us));
-  for (const [limit, unit] of [[1e6, 10], [60e6, 1e4], [3600e6, 1e6], [86_400e6, 60e6]]) {
+  for (const [limit, unit] of [
+    [1e6, 10],
+    [60e6, 1e4],
+    [3600e6, 1e6],
+    [86_400e6, 60e6],
+  ]) {
     if (us < limit) return durationText(Math.round(us / unit) * unit);
   }
   return durationText(Math.round(us / 3600e6) * 3600e6);

@@ -31,7 +31,9 @@ export class Source {
 
   /** The simulation's row: with it lanes can be shown. Null when there is none. */
   async open() {
-    this.facts = await this.asker.one(`simulations where id = ${quoted(this.simulation)} | select id, name, status, duration, parent, .at`);
+    this.facts = await this.asker.one(
+      `simulations where id = ${quoted(this.simulation)} | select id, name, status, duration, parent, .at`,
+    );
     if (!this.facts) return null;
     this.whole = Math.max(1, this.facts.duration ?? 0);
     this.#makeTiles();
@@ -73,8 +75,9 @@ export class Source {
 
   async #goals(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
-    const text = `goals where ${this.here} and agent in $ids and start <= ${at(to)} and (end missing or end >= ${at(from)})`
-      + ` | sort by duration desc | limit ${GOALS_MAX + 1} | select id, name, agent, status, start, end, parent, reason`;
+    const text =
+      `goals where ${this.here} and agent in $ids and start <= ${at(to)} and (end missing or end >= ${at(from)})` +
+      ` | sort by duration desc | limit ${GOALS_MAX + 1} | select id, name, agent, status, start, end, parent, reason`;
     const goals = await this.asker.rows(text, { ids }, signal);
     const whole = goals.length <= GOALS_MAX;
     return { whole, goals: stacked(goals.slice(0, GOALS_MAX), this.lanes) };
@@ -83,7 +86,8 @@ export class Source {
   async #acts(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
     const where = `events where ${this.here} and agent in $ids and time in ${at(from)}..${at(to)}`;
-    const expected = (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents, this.lanes.count);
+    const expected =
+      (this.events * ((to - from) / this.whole) * ids.length) / Math.max(1, this.agents, this.lanes.count);
     if (expected > 2 * EVENTS_MAX) return this.#busy(where, ids, from, to, signal);
     const events = await this.asker.rows(`${where} | limit ${EVENTS_MAX + 1} | select ${EVENT}`, { ids }, signal);
     if (events.length <= EVENTS_MAX) return { whole: true, events: placed(events, this.lanes) };
@@ -98,9 +102,13 @@ export class Source {
     for (const { agent, count } of all) sums.set(agent, (sums.get(agent) ?? 0) + count);
     const room = Math.max(QUIET_MAX, EVENTS_MAX / ids.length);
     const total = [...sums.values()].reduce((sum, count) => sum + count, 0);
-    const quiet = new Set([...sums].filter(([, count]) => total <= EVENTS_MAX || count <= room).map(([agent]) => agent));
+    const quiet = new Set(
+      [...sums].filter(([, count]) => total <= EVENTS_MAX || count <= room).map(([agent]) => agent),
+    );
     const few = [...quiet];
-    const events = few.length ? await this.asker.rows(`${where} | limit ${ids.length * QUIET_MAX} | select ${EVENT}`, { ids: few }, signal) : [];
+    const events = few.length
+      ? await this.asker.rows(`${where} | limit ${ids.length * QUIET_MAX} | select ${EVENT}`, { ids: few }, signal)
+      : [];
     const counts = all.filter(({ agent }) => !quiet.has(agent));
     for (const row of counts) row.lane = this.lanes.index.get(row.agent);
     return { whole: counts.length === 0, step, counts, events: placed(events, this.lanes) };
@@ -109,8 +117,9 @@ export class Source {
   /** Messages to these lanes from agents of other lanes; those among themselves are known already. */
   async #got(chunk, from, to, signal) {
     const ids = this.lanes.chunk(chunk);
-    const text = `messages where ${this.here} and to in $ids and time in ${at(from)}..${at(to)} and not from in $ids`
-      + ` | limit ${EVENTS_MAX + 1} | select ${EVENT}`;
+    const text =
+      `messages where ${this.here} and to in $ids and time in ${at(from)}..${at(to)} and not from in $ids` +
+      ` | limit ${EVENTS_MAX + 1} | select ${EVENT}`;
     const events = await this.asker.rows(text, { ids }, signal);
     const whole = events.length <= EVENTS_MAX;
     return { whole, events: whole ? placed(events, this.lanes) : [] };
@@ -118,16 +127,34 @@ export class Source {
 
   async #states(_, from, to, signal) {
     const where = `events state.changed where ${this.here} and agent missing and`;
-    const inside = await this.asker.rows(`${where} time in ${at(from)}..${at(to)} | limit ${STATES_MAX + 1} | select seq, time, data`, {}, signal);
-    const before = from > 0 ? await this.asker.one(`${where} time < ${at(from)} | sort by seq desc | limit 1 | select seq, time, data`, {}, signal) : null;
+    const inside = await this.asker.rows(
+      `${where} time in ${at(from)}..${at(to)} | limit ${STATES_MAX + 1} | select seq, time, data`,
+      {},
+      signal,
+    );
+    const before =
+      from > 0
+        ? await this.asker.one(
+            `${where} time < ${at(from)} | sort by seq desc | limit 1 | select seq, time, data`,
+            {},
+            signal,
+          )
+        : null;
     if (inside.length <= STATES_MAX) return { whole: true, states: before ? [before, ...inside] : inside };
     const step = Math.max(1, Math.ceil((to - from) / BUCKETS));
-    return { whole: false, step, counts: await this.asker.rows(`${where} time in ${at(from)}..${at(to)} | count per ${step}us`, {}, signal) };
+    return {
+      whole: false,
+      step,
+      counts: await this.asker.rows(`${where} time in ${at(from)}..${at(to)} | count per ${step}us`, {}, signal),
+    };
   }
 
   /** The number of the last event up to a time; null before the first. */
   async lastAt(time, signal) {
-    return (await this.asker.one(`events where ${this.here} and time <= ${at(time)} | max(seq) as seq`, {}, signal))?.seq ?? null;
+    return (
+      (await this.asker.one(`events where ${this.here} and time <= ${at(time)} | max(seq) as seq`, {}, signal))?.seq ??
+      null
+    );
   }
 
   /** The simulation's state at an event, and the one before it. */
@@ -146,7 +173,8 @@ export class Source {
   async step(seq, direction, agent, signal) {
     const params = agent === null ? {} : { agent };
     const whose = agent !== null ? " and (agent = $agent or to = $agent)" : this.#whose();
-    const order = direction > 0 ? `seq > ${seq}${whose} | limit 1` : `seq < ${seq}${whose} | sort by seq desc | limit 1`;
+    const order =
+      direction > 0 ? `seq > ${seq}${whose} | limit 1` : `seq < ${seq}${whose} | sort by seq desc | limit 1`;
     return this.asker.one(`events where ${this.here} and ${order} | select seq, time, agent, kind, to`, params, signal);
   }
 

@@ -10,10 +10,17 @@ export function wordsFor(found, source) {
   if (found.state) return ["State", dataText(found.state.data), `since ${durationText(found.state.time)}`];
   const { event } = found;
   const who = event.agent ?? source.facts.name ?? "simulation";
-  return [event.kind, event.to === null ? who : `${who} → ${event.to}`, `${durationText(event.time)} · event ${event.seq}`];
+  return [
+    event.kind,
+    event.to === null ? who : `${who} → ${event.to}`,
+    `${durationText(event.time)} · event ${event.seq}`,
+  ];
 }
 
 function goalWords({ name, agent, status, reason, start, end }) {
-  const time = end === null ? `since ${durationText(start)}` : `${durationText(start)} to ${durationText(end)} (${durationText(end - start)})`;
+  const time =
+    end === null
+      ? `since ${durationText(start)}`
+      : `${durationText(start)} to ${durationText(end)} (${durationText(end - start)})`;
   return [name, [agent, status, reason].filter(Boolean).join(" · "), time];
 }
