@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check fuzz bench-quick bench-peers reliability clean
+.PHONY: demo test check fuzz hostile bench-quick bench-peers reliability clean
 
 demo: $(VENV)/installed
 	@$(BIN)/matrix demo
@@ -21,6 +21,10 @@ FUZZ_SEED ?= 0
 fuzz: $(VENV)/installed-test
 	@MATRIX_FUZZ_COMPARISONS=$(COMPARISONS) MATRIX_FUZZ_SEED=$(FUZZ_SEED) \
 		$(BIN)/python -m pytest -n 2 -q tests/query/test_oracle.py -k long_search -o faulthandler_timeout=0
+
+# Attacks on the server with their full numbers: 10,000 random frames, 1,000 abusive connections, twelve that never read.
+hostile: $(VENV)/installed-test
+	@MATRIX_HOSTILE=1 $(BIN)/python -m pytest -q tests/server/test_hostile.py tests/server/test_gate.py -o faulthandler_timeout=0
 
 # The whole determinism battery, with the other versions of Python that are there.
 reliability: $(VENV)/installed-test

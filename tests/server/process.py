@@ -31,8 +31,9 @@ class Client(Raw):
         return got
 
     async def hear(self) -> Any:
-        while (got := await self.frame())[0] == BINARY:
-            pass
+        with trio.fail_after(_PATIENCE_S):
+            while (got := await self.frame())[0] == BINARY:
+                pass
         assert got[0] == TEXT, got[:100]
         return json.loads(got[1])
 

@@ -271,7 +271,6 @@ async def _gone_with_an_export(server: Process) -> None:
     async with await server.session() as raw:
         await raw.say(type="export", id=1, text="events | limit 20000", format="jsonl", credit=1)
         await raw.hear()
-        await raw.hear()
 
 
 async def _cancelled_at_once(server: Process) -> None:

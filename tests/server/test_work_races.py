@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,10 +88,10 @@ async def test_a_query_whose_process_dies_while_it_makes_room_has_its_last_reply
 async def test_a_process_that_cannot_be_started_is_tried_again(small_store, monkeypatch, caplog):
     really, failures = worker_module.open_child, iter(range(2))
 
-    async def open_child(*arguments):
+    async def open_child(*arguments, **options):
         if next(failures, None) is not None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return await really(*arguments)
+        return await really(*arguments, **options)
 
     monkeypatch.setattr(worker_module, "open_child", open_child)
     async with working(small_store) as workers:
@@ -119,6 +121,48 @@ async def test_a_stop_is_for_one_order_alone(big_store, unwanted, code):
         await worker.stop(unwanted)
         error = (await finished(worker))["error"]
         assert (error and error["code"]) == code
+
+
+STOPPED_IN_A_CALLBACK = """
+import os, signal, sys, threading, weakref
+from matrix.server.work import child as module
+
+class Thing:
+    pass
+
+class Child(module.Child):
+    def _warm_up(self):
+        pass
+
+    def _perform(self, desk):
+        def callback(_):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            for _ in range(1_000_000):
+                pass
+        self._unwanted = self._order
+        thing = Thing()
+        kept = weakref.ref(thing, callback)
+        del thing
+        threading.Event().wait(20)
+
+module.Child = Child
+module.main()
+"""
+
+
+async def test_a_stop_in_the_callback_of_a_weak_reference_comes_again(small_store, monkeypatch, capfd):
+    async def open_child(module, *arguments, **_):
+        command = [sys.executable, "-c", STOPPED_IN_A_CALLBACK, *arguments]
+        return await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(worker_module, "open_child", open_child)
+    async with working_process(small_store, memory_bytes=1024 * MIB) as worker:
+        assert (await worker.receive()).kind is Kind.READY
+        assert await worker.give(order(asked(QUICK)))
+        fields = await finished(worker)
+        assert fields["error"]["code"] == "cancelled"
+        assert fields["seconds"] < 15
+    assert "Stopped" not in capfd.readouterr().err
 
 
 async def finished(worker):

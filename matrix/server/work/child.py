@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LARGE_BYTES = 64 * 1024 * 1024  # taken by an order: more is given back to the system before the next
 GATHER_BYTES = 65_536  # said together, as long as nothing is waited for
 RETIRE_BYTES = 512 * 1024 * 1024  # kept behind an order, beside what it had at its start: then it is time to go
+_AGAIN_S = 0.001  # until a stop comes again that could not be raised
 
 
 def main() -> None:
@@ -67,6 +68,8 @@ class Child:
         """Work for ever; the thread that reads orders ends the process."""
         self._warm_up()
         signal.signal(signal.SIGUSR1, self._stop)
+        signal.signal(signal.SIGALRM, self._stop)
+        sys.unraisablehook = self._not_raised
         self._at_start = memory.data_bytes()
         Thread(target=self._read, daemon=True).start()
         self._say(packed_fields(Kind.READY))
@@ -90,6 +93,14 @@ class Child:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Runs in the main thread, wherever that is: one that has finished its order has nothing to stop."""
         self._stop_if_unwanted()
+
+    def _not_raised(self, lost: sys.UnraisableHookArgs) -> None:
+        """A stop that came where nothing can be raised, as in the callback of a weak reference, comes again."""
+        if lost.exc_type is Stopped:
+            self._may_stop = True
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            sys.__unraisablehook__(lost)
 
     def _stop_if_unwanted(self) -> None:
         if self._may_stop and self._unwanted == self._order:
