@@ -28,7 +28,7 @@ from tests.server.working import SLOW
 
 FULL = bool(os.environ.get("MATRIX_HOSTILE"))
 RANDOM_FRAMES = 10_000 if FULL else 1_000
-ABUSIVE_CONNECTIONS = 1_000 if FULL else 120
+ABUSIVE_CONNECTIONS = 1_000 if FULL else 40
 SEED = 20_260_131
 MIB = 1024 * 1024
 QUICK = "agents | count"
@@ -182,6 +182,7 @@ async def test_a_token_has_sixteen_connections_and_the_other_token_its_own(serve
         pass
     for raw in sessions:
         await trio.aclose_forcefully(raw.stream)
+    await at_rest(server)
     await is_well(server)
 
 
@@ -189,8 +190,8 @@ async def test_a_token_has_sixteen_connections_and_the_other_token_its_own(serve
 
 
 GREEDY = (
-    {"type": "query", "text": "events", "page": 10_000},
-    {"type": "export", "text": "events", "format": "json"},
+    {"type": "query", "text": "events | limit 60000", "page": 10_000},
+    {"type": "export", "text": "events | limit 60000", "format": "json"},
     {"type": "watch", "text": "events", "after": "start", "page": 10_000},
 )
 
@@ -199,24 +200,26 @@ async def test_who_reads_nothing_is_cut_off_and_holds_up_nobody(server: Process)
     await is_well(server)
     before, cut = server.resident_bytes(), await server.metric("matrix_cut_off_total")
     stuck = [await server.session() for _ in GREEDY * (4 if FULL else 1)]
-    for number, raw in enumerate(stuck):
-        await raw.say(id=1, credit=1_000_000, **GREEDY[number % len(GREEDY)])
-    async with await server.session() as raw:
-        for id in range(10):
-            assert (await ask(raw, type="query", id=id, text=QUICK))[-1]["type"] == "done"
-    with trio.fail_after(60):
-        while await server.metric("matrix_cut_off_total") < cut + len(stuck):
-            await trio.sleep(0.1)
-    assert server.resident_bytes() - before < 160 * MIB, "64 MiB of batches at most, as bytes and on their way"
-    for raw in stuck:
-        await trio.aclose_forcefully(raw.stream)
+    try:
+        for number, raw in enumerate(stuck):
+            await raw.say(id=1, credit=1_000_000, **GREEDY[number % len(GREEDY)])
+        async with await server.session() as raw:
+            for id in range(10):
+                assert (await ask(raw, type="query", id=id, text=QUICK))[-1]["type"] == "done"
+        with trio.fail_after(150):  # long queries stand behind whatever else the machine does
+            while await server.metric("matrix_cut_off_total") < cut + len(stuck):
+                await trio.sleep(0.1)
+        assert server.resident_bytes() - before < 160 * MIB, "64 MiB of batches at most, as bytes and on their way"
+    finally:
+        for raw in stuck:
+            await trio.aclose_forcefully(raw.stream)
     await is_well(server)
 
 
 async def test_a_client_that_goes_in_the_middle_of_a_batch_leaves_nothing(server: Process) -> None:
     for bytes_read in (1, 1_000, 100_000):
         async with await server.session() as raw:
-            await raw.say(type="query", id=1, text="events", page=10_000)
+            await raw.say(type="query", id=1, text="events | limit 10000", page=10_000)
             await raw._exactly(bytes_read)
     await is_well(server)
 
