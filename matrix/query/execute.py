@@ -251,7 +251,7 @@ def staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool)
 
 def result_of(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
     scope = Scope((frame,))
-    columns = [_column(evaluator, column, scope) for column in query.columns]
+    columns = _columns(evaluator, query.columns, scope)
     schema = pa.schema([column.field for column in columns])
     table = pa.Table.from_arrays([column.values for column in columns], schema=schema)
     if not columns:
@@ -260,8 +260,17 @@ def result_of(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
     return Result(table, evaluator.world.notices.as_texts(), exact)
 
 
-def _column(evaluator: Evaluator, column: q.Column, scope: Scope) -> ArrowColumn:
+def _columns(evaluator: Evaluator, columns: Sequence[q.Column], scope: Scope) -> list[ArrowColumn]:
+    """The columns of a result. The largest is made first, and what one was made of is let go before the next."""
     frame = scope.frames[0]
+    made: dict[int, ArrowColumn] = {}
+    for place in sorted(range(len(columns)), key=lambda place: not is_whole_data(columns[place].expr)):
+        with frame.table.forgetting() if isinstance(frame.table, EventTable) else contextlib.nullcontext():
+            made[place] = _column(evaluator, columns[place], frame, scope)
+    return [made[place] for place in range(len(columns))]
+
+
+def _column(evaluator: Evaluator, column: q.Column, frame: Frame, scope: Scope) -> ArrowColumn:
     if is_whole_data(column.expr) and isinstance(frame.table, EventTable):
         found = frame.table.data_texts(frame.rows)
         if found is not None:

@@ -7,6 +7,7 @@ already read stays, and a column that is asked for later opens the block again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -308,6 +309,14 @@ class EventTable(Table):
             if cuts[i + 1] > cuts[i]:
                 parts.append(part.narrow(rows[cuts[i] : cuts[i + 1]] - (ends[i] - part.count)))
         return parts
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """What is read in here is not kept, nor what ``data_texts`` gives: for a table of which nothing more is asked."""
+        kept = {name: value for name, value in self._fields.items() if name not in (DATA_TEXT, DATA_EXACT)}
+        kept_payload = dict(self._payload)
+        yield
+        self._fields, self._payload = kept, kept_payload
 
     def release(self) -> None:
         """Let the blocks go: what was not read yet is read from the log again when asked for."""
