@@ -312,7 +312,7 @@ class EventTable(Table):
 
     @contextlib.contextmanager
     def forgetting(self) -> Iterator[None]:
-        """What is read in here is not kept, nor what ``data_texts`` gives: for a table of which nothing more is asked."""
+        """What is read in here is not kept, nor what ``data_texts`` gives: for a table that is done with."""
         kept = {name: value for name, value in self._fields.items() if name not in (DATA_TEXT, DATA_EXACT)}
         kept_payload = dict(self._payload)
         yield

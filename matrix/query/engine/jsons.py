@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -48,9 +48,8 @@ def json_texts(values: Iterable[Any]) -> Texts:
         parts.append(pa.array(texts, pa.large_string()))
         exact.append(pa.nulls(len(some), pa.large_binary()) if kept is None else pa.array(kept, pa.large_binary()))
     is_all = all(part.null_count == len(part) for part in exact)
-    return Texts(
-        pa.concat_arrays(parts) if parts else pa.array([], pa.large_string()), None if is_all else pa.concat_arrays(exact)
-    )
+    text = pa.concat_arrays(parts) if parts else pa.array([], pa.large_string())
+    return Texts(text, None if is_all else pa.concat_arrays(exact))
 
 
 def _together(values: list[Any]) -> list[str | None] | None:
@@ -83,7 +82,7 @@ def plain_strings(texts: pa.Array) -> pa.ChunkedArray:
     ends = np.cumsum(lengths, dtype=np.int64)
     cuts = np.searchsorted(ends, np.arange(_CHUNK_BYTES, int(ends[-1]) if len(ends) else 0, _CHUNK_BYTES))
     edges = [0, *np.unique(cuts).tolist(), len(texts)]
-    chunks = [texts.slice(begin, end - begin).cast(pa.string()) for begin, end in zip(edges, edges[1:])]
+    chunks = [texts.slice(begin, end - begin).cast(pa.string()) for begin, end in pairwise(edges)]
     return pa.chunked_array(chunks, pa.string())
 
 
