@@ -201,7 +201,7 @@ def main() -> None:
     """Measure, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one second each, 50,000 events")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=10, help="at most 15: the clients answer no pings")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--only", default="mix,tiny,bombs,rows", help="some of these")
     parser.add_argument("--json", type=Path, metavar="FILE")
