@@ -31,8 +31,8 @@ from matrix.query.engine.funnel import funnelled
 from matrix.query.engine.groups import grouped, needs_order
 from matrix.query.engine.kept import kept_entities
 from matrix.query.engine.moment import cut_at, cut_at_positions
-from matrix.query.engine.needs import early_needs, entity_columns, needs_of, past_columns
-from matrix.query.engine.output import arrow_column
+from matrix.query.engine.needs import early_needs, entity_columns, is_whole_data, needs_of, past_columns
+from matrix.query.engine.output import ArrowColumn, arrow_column, json_column
 from matrix.query.engine.pieces import grouped_while_read
 from matrix.query.engine.pipeline import followed, sampled, sorted_rows
 from matrix.query.engine.pushdown import is_closed, restriction
@@ -251,10 +251,28 @@ def staged(evaluator: Evaluator, stage: q.Stage, frame: Frame, is_ordered: bool)
 
 def result_of(evaluator: Evaluator, query: q.Query, frame: Frame) -> Result:
     scope = Scope((frame,))
-    columns = [arrow_column(column, evaluator.value(column.expr, scope)) for column in query.columns]
+    columns = _columns(evaluator, query.columns, scope)
     schema = pa.schema([column.field for column in columns])
     table = pa.Table.from_arrays([column.values for column in columns], schema=schema)
     if not columns:
         table = pa.table({})
-    objects = {column.field.name: column.objects for column in columns if column.objects is not None}
-    return Result(table, evaluator.world.notices.as_texts(), objects)
+    exact = {column.field.name: column.exact for column in columns if column.exact is not None}
+    return Result(table, evaluator.world.notices.as_texts(), exact)
+
+
+def _columns(evaluator: Evaluator, columns: Sequence[q.Column], scope: Scope) -> list[ArrowColumn]:
+    """The columns of a result. The largest is made first, and what one was made of is let go before the next."""
+    frame = scope.frames[0]
+    made: dict[int, ArrowColumn] = {}
+    for place in sorted(range(len(columns)), key=lambda place: not is_whole_data(columns[place].expr)):
+        with frame.table.forgetting() if isinstance(frame.table, EventTable) else contextlib.nullcontext():
+            made[place] = _column(evaluator, columns[place], frame, scope)
+    return [made[place] for place in range(len(columns))]
+
+
+def _column(evaluator: Evaluator, column: q.Column, frame: Frame, scope: Scope) -> ArrowColumn:
+    if is_whole_data(column.expr) and isinstance(frame.table, EventTable):
+        found = frame.table.data_texts(frame.rows)
+        if found is not None:
+            return json_column(column.name, found)
+    return arrow_column(column, evaluator.value(column.expr, scope))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,14 @@ import pyarrow as pa
 
 from matrix.errors import UsageError
 from matrix.limits import RESULT_CELL_CHARS_MAX, RESULT_ROWS_SHOWN, RESULT_WIDTH_MAX
+from matrix.query.engine.jsons import python_values
 from matrix.query.engine.show import cell_text, is_right_aligned
 from matrix.query.rows import is_json
 
 if TYPE_CHECKING:
     import pandas
+
+_ROWS_AT_ONCE = 8_192  # made into Python's values together
 
 
 class Result:
@@ -34,12 +36,12 @@ class Result:
     """
 
     def __init__(
-        self, table: pa.Table, notices: list[str] | None = None, objects: Mapping[str, list[Any]] | None = None
+        self, table: pa.Table, notices: list[str] | None = None, exact: Mapping[str, pa.Array] | None = None
     ) -> None:
-        """``objects`` holds the Python values of the columns that ``table`` has as JSON text; else they are parsed."""
+        """``exact`` has, for columns of JSON text, the CBOR of those values that the text does not hold."""
         self.table = table
         self.notices = notices or []
-        self._objects = dict(objects or {})
+        self._exact = dict(exact or {})
 
     @classmethod
     def empty(cls, notices: list[str] | None = None) -> Result:
@@ -53,8 +55,8 @@ class Result:
 
     def part(self, start: int, count: int) -> Result:
         """At most ``count`` rows from place ``start`` on."""
-        objects = {name: values[start : start + count] for name, values in self._objects.items()}
-        return Result(self.table.slice(start, count), self.notices, objects)
+        exact = {name: values.slice(start, count) for name, values in self._exact.items()}
+        return Result(self.table.slice(start, count), self.notices, exact)
 
     @property
     def column_names(self) -> list[str]:
@@ -67,15 +69,15 @@ class Result:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         names = self.column_names
-        columns = [self._plain(i, name) for i, name in enumerate(names)]
-        return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            part = self.part(start, _ROWS_AT_ONCE)
+            columns = [part._plain(i, name) for i, name in enumerate(names)]
+            yield from (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
 
     def _plain(self, place: int, name: str) -> list[Any]:
-        if name in self._objects:
-            return self._objects[name]
         column = self.table.column(place)
         if is_json(self.table.schema.field(place)):
-            return [None if text is None else json.loads(text) for text in column.to_pylist()]
+            return python_values(column, self._exact.get(name))
         if pa.types.is_duration(column.type) or pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
         values: list[Any] = column.to_pylist()

@@ -7,6 +7,7 @@ already read stays, and a column that is asked for later opens the block again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +19,7 @@ import pyarrow as pa
 from matrix.log.columns import MISSING
 from matrix.query.engine.combine import concat, one_dictionary
 from matrix.query.engine.frame import Linked, Table
+from matrix.query.engine.jsons import Texts, json_texts
 from matrix.query.engine.keys import joined_ids
 from matrix.query.engine.value import Array, Type, Value, coded, from_arrow, from_objects
 from matrix.query.syntax import Relation
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 #: The link to a conversation of which only the id or the agents are asked: those need no other message.
 CONVERSATION_BY_NAME = "conversation by name"
+
+#: The data of events as JSON, and the CBOR of what that does not hold: for answers, which only pass it on.
+DATA_TEXT, DATA_EXACT = "data as text", "data beside the text"
 
 #: The fixed columns by the name a block has for them, and how a field of that name shows them.
 _NUMBERS = {"seq": Type.INT, "turn": Type.INT, "time": Type.DURATION, "wall": Type.TIME}
@@ -194,8 +199,32 @@ class EventTable(Table):
             return Value.missing(self.count) if lane is None else Value(self.count, (lane,))
         if name == "reply_to":
             return self._reply_to()
+        if name in (DATA_TEXT, DATA_EXACT):
+            return self._read_data_texts(name)
         assert name == "data", f"events have no field {name}"
         return from_objects([data for _, payloads in self.payloads() for data in payloads])
+
+    def data_texts(self, rows: Array | None) -> Texts | None:
+        """The data of some rows (all when None) as JSON, made without keeping it; None where it is kept already."""
+        if "data" in self._fields:
+            return None
+        if rows is not None and DATA_TEXT not in self._fields and len(rows) < self.count:
+            chosen = np.unique(rows)
+            few = EventTable(self.world, Relation.EVENTS, self._narrowed(chosen))
+            return few.data_texts(np.searchsorted(chosen, rows))
+        texts, exact = self.values(DATA_TEXT, rows), self.values(DATA_EXACT, rows)
+        lane = texts.only
+        if lane is None:
+            return Texts(pa.nulls(texts.count, pa.large_string()), None)
+        kept = pa.array(exact.objects(), pa.large_binary()) if exact.lanes else None
+        return Texts(lane.spread(texts.count).values, kept)
+
+    def _read_data_texts(self, name: str) -> Value:
+        found = json_texts(data for _, payloads in self.payloads() for data in payloads)
+        texts = Value.of(Type.TEXT, found.texts)
+        exact = Value.missing(self.count) if found.exact is None else from_objects(found.exact.to_pylist())
+        self._fields |= {DATA_TEXT: texts, DATA_EXACT: exact}
+        return self._fields[name]
 
     def payloads(self) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
         """The data of all rows in their order, those of one kind in one block together."""
@@ -261,14 +290,8 @@ class EventTable(Table):
 
     def narrow(self, rows: Array) -> EventTable:
         """A table of only these rows (ascending), with the columns already read."""
-        parts: list[Part] = []
         relation = Relation.MESSAGES if self.relation is Relation.MESSAGES else Relation.EVENTS
-        ends = np.cumsum([part.count for part in self.parts])
-        cuts = np.concatenate(([0], np.searchsorted(rows, ends)))
-        for i, part in enumerate(self.parts):
-            if cuts[i + 1] > cuts[i]:
-                parts.append(part.narrow(rows[cuts[i] : cuts[i + 1]] - (ends[i] - part.count)))
-        table = EventTable(self.world, relation, parts)
+        table = EventTable(self.world, relation, self._narrowed(rows))
         table._raw = {name: array[rows] for name, array in self._raw.items() if name != "@kind"}
         table._fields = {name: value.take(rows) for name, value in self._fields.items()}
         table._payload = {name: value.take(rows) for name, value in self._payload.items()}
@@ -277,6 +300,23 @@ class EventTable(Table):
             starts, counts, agents = self._receivers
             table._receivers = Receivers(starts[rows], counts[rows], agents)
         return table
+
+    def _narrowed(self, rows: Array) -> list[Part]:
+        parts: list[Part] = []
+        ends = np.cumsum([part.count for part in self.parts])
+        cuts = np.concatenate(([0], np.searchsorted(rows, ends)))
+        for i, part in enumerate(self.parts):
+            if cuts[i + 1] > cuts[i]:
+                parts.append(part.narrow(rows[cuts[i] : cuts[i + 1]] - (ends[i] - part.count)))
+        return parts
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """What is read in here is not kept, nor what ``data_texts`` gives: for a table that is done with."""
+        kept = {name: value for name, value in self._fields.items() if name not in (DATA_TEXT, DATA_EXACT)}
+        kept_payload = dict(self._payload)
+        yield
+        self._fields, self._payload = kept, kept_payload
 
     def release(self) -> None:
         """Let the blocks go: what was not read yet is read from the log again when asked for."""

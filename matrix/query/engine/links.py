@@ -108,11 +108,11 @@ def read_end(end: End, field: q.Field) -> Value:
 def read_joined(ends: Ends, field: q.Field, count: int) -> Value:
     """One value per row: that of the only end, or those of several joined with commas."""
     values = read_end(ends.end, field)
+    if len(ends.owners) == count:  # each row has one end, if a broken one
+        return values
     sizes = np.bincount(ends.owners, minlength=count)
     firsts = np.cumsum(sizes) - sizes
     single = values.take(firsts)
-    if len(ends.owners) == count:
-        return single
     objects, texts = values.objects(), call("text", [values]).objects()
     found = single.objects()
     for row in np.flatnonzero(sizes > 1).tolist():

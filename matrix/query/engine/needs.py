@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from matrix.query import syntax as q
+from matrix.query.engine.events import DATA_TEXT
 from matrix.query.engine.groups import needs_order
 from matrix.query.engine.scan import Needs
 
@@ -33,8 +34,16 @@ _EVENTS = (q.Relation.EVENTS, q.Relation.MESSAGES)
 
 def needs_of(query: q.Query, nodes: Sequence[q.Node]) -> Needs:
     """The columns that survivors of a scan should bring along; ``nodes`` are all of the query's."""
-    needs = _columns(nodes)
+    answers = {id(column.expr) for column in query.columns if is_whole_data(column.expr)}
+    needs = _columns([node for node in nodes if id(node) not in answers])
+    if "data" not in needs.fields and any(id(node) in answers for node in nodes):
+        needs = replace(needs, fields=needs.fields | {DATA_TEXT})
     return replace(needs, identity=_needs_identity(query, nodes, needs.raw))
+
+
+def is_whole_data(expr: q.Expr) -> bool:
+    """Whether this is the data of a row's own event: where it is only an answer, text will do."""
+    return isinstance(expr, q.Field) and expr.name == "data" and not (expr.path or expr.links or expr.step or expr.up)
 
 
 def pattern_needs(pattern: q.Pattern) -> Needs:

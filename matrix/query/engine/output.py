@@ -2,19 +2,19 @@
 
 Text is ``string``, numbers ``int64`` or ``double``, durations ``duration[us]``, times
 ``timestamp[us, UTC]``. A column of lists, maps or mixed types becomes JSON text and says so in its
-field's metadata; the Python values are kept beside it, for `Result.rows`. The messages of a chat are
-Arrow's own lists of structs, which other libraries take as they are.
+field's metadata; what such a text does not hold is kept beside it, for `Result.rows`. The messages of a
+chat are Arrow's own lists of structs, which other libraries take as they are.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from matrix.query import syntax as q
-from matrix.query.engine.functions import as_json
+from matrix.query.engine.jsons import Texts, json_texts, plain_strings
 from matrix.query.engine.order import as_floats
 from matrix.query.engine.value import NUMBERS, Array, Nested, Type, Value, plain
 
@@ -37,11 +37,11 @@ _KNOWN = {
 
 
 class ArrowColumn(NamedTuple):
-    """A column, its field, and for JSON the Python values it stands for."""
+    """A column, its field, and for JSON the CBOR of those values that the text does not hold, if there are any."""
 
     field: pa.Field
     values: pa.Array | pa.ChunkedArray
-    objects: list[Any] | None = None
+    exact: pa.Array | None = None
 
 
 def arrow_column(column: q.Column, value: Value) -> ArrowColumn:
@@ -93,6 +93,10 @@ def _numbers(name: str, value: Value) -> ArrowColumn:
 
 
 def _json(name: str, value: Value) -> ArrowColumn:
-    objects = value.objects()
-    texts = [None if thing is None else as_json(thing) for thing in objects]
-    return ArrowColumn(pa.field(name, pa.string(), metadata=JSON_METADATA), pa.array(texts, pa.string()), objects)
+    return json_column(name, json_texts(value.objects()))
+
+
+def json_column(name: str, found: Texts) -> ArrowColumn:
+    """A column of JSON."""
+    field = pa.field(name, pa.string(), metadata=JSON_METADATA)
+    return ArrowColumn(field, plain_strings(found.texts), found.exact)
