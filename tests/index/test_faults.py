@@ -220,11 +220,11 @@ def test_a_full_disk_is_a_clear_error_and_following_goes_on_afterwards(store: Pa
     assert digest(store) == followed
 
 
-def test_a_process_that_does_not_let_go_is_a_clear_error(store: Path) -> None:
+def test_a_process_that_does_not_let_go_is_a_clear_error(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_log(store, trade(4))
+    monkeypatch.setattr(schema, "BUSY_MILLISECONDS_MAX", 10)
     with Index.open(store) as index, sqlite3.connect(store / "index.sqlite") as other:
         other.execute("BEGIN IMMEDIATE")
-        index.connection.execute("PRAGMA busy_timeout = 10")
         with pytest.raises(StoreError, match="database is locked"):
             index.follow(LogReader(store / "log"))
         other.execute("ROLLBACK")

@@ -18,6 +18,7 @@ from matrix.server.watches.pulse import Pulse
 from matrix.server.watches.splice import spliced
 from matrix.server.watches.words import Subscription
 from matrix.server.work import worker as worker_module
+from matrix.server.work.child import Child, Stopped
 from matrix.server.work.desk import Desk
 from matrix.server.work.job import Job
 from matrix.server.work.order import Order
@@ -148,6 +149,22 @@ class Child(module.Child):
 module.Child = Child
 module.main()
 """
+
+
+def test_a_stop_between_a_question_and_its_answer_leaves_no_answer_behind(tmp_path):
+    """It would be taken for the answer to the next order, whose file is not there yet."""
+    read_end, write_end = os.pipe()
+    try:
+        child = Child(tmp_path, MIB, 0, write_end)
+        child._order = child._unwanted = 1  # a stop has come for the order that is at work
+        child._may_stop = True
+        child._answers.put(True)
+        with pytest.raises(Stopped):
+            child._may(100)
+        assert child._answers.empty()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
 
 
 async def test_a_stop_in_the_callback_of_a_weak_reference_comes_again(small_store, monkeypatch, capfd):

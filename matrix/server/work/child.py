@@ -119,9 +119,9 @@ class Child:
         self._said.clear()
 
     def _may(self, size: int) -> bool:
-        self._say(packed_fields(Kind.ROOM, bytes=size))
-        self._flush()
-        with self._undisturbed():
+        with self._undisturbed():  # from the question on: its answer would be taken for that to the next order's
+            self._say(packed_fields(Kind.ROOM, bytes=size))
+            self._flush()
             return self._answers.get()
 
     @contextlib.contextmanager
