@@ -283,7 +283,7 @@ class Recorder:
             self._restart(count)
             self._write(rows)
             # On a busy machine ten milliseconds hold few events, and committing them would be most of the work.
-            self.rest_ns = min(max(COMMIT_INTERVAL_NS, 9 * (monotonic_ns() - began)), COMMIT_INTERVAL_NS_MAX)
+            self.rest_ns = min(max(COMMIT_INTERVAL_NS, 4 * (monotonic_ns() - began)), COMMIT_INTERVAL_NS_MAX)
             self._cut_if_reached()
         elif len(self.runs) > RUN_FIELDS * BLOCK_EVENTS_MAX:
             self._restart(0)  # many turns that emitted nothing
