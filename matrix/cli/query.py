@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
-import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,23 +127,15 @@ def _write_table(table: Rows, out: BinaryIO, *, to_terminal: bool) -> list[str]:
 
 @contextlib.contextmanager
 def _opened(file: str | None) -> Iterator[BinaryIO]:
-    """Where rows go. A file appears under its name when it is complete, so a stopped query leaves no half of one."""
+    """Where rows go: a file, or stdout."""
     if file is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    path = Path(file)
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device: nothing to put in place
-        with path.open("wb") as out:
-            yield out
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as out:
-            yield out
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    from matrix.query.rows import opened_file
+
+    with opened_file(Path(file)) as out:
+        yield out
 
 
 def _footer(count: int, took: float, left_out: list[str]) -> None:

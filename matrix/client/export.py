@@ -6,7 +6,6 @@ What always holds: a file with a name is there whole or not at all.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ import trio
 from matrix.client.call import Call
 from matrix.client.stream import bytes_of
 from matrix.errors import UsageError
+from matrix.query.rows import opened_file
 
 
 async def export_to(call: Call, file: str | Path | BinaryIO) -> int:
@@ -35,10 +35,5 @@ def _opened(file: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     path = Path(file)
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} in")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as out:
-            yield out
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with opened_file(path) as out:
+        yield out

@@ -7,11 +7,15 @@ or empty (CSV); nested values are JSON in both. Arrow and Parquet keep the types
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
@@ -30,6 +34,22 @@ class Rows(Protocol):
     def schema(self) -> pa.Schema: ...
 
     def to_batches(self, max_chunksize: int) -> Iterable[pa.RecordBatch]: ...
+
+
+@contextlib.contextmanager
+def opened_file(path: Path) -> Iterator[BinaryIO]:
+    """Where rows go. A file appears under its name when it is complete: what stops half way leaves no half of one."""
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device: nothing to put in place
+        with path.open("wb") as out:
+            yield out
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as out:
+            yield out
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_jsonl(table: Rows, out: BinaryIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -216,6 +217,18 @@ async def test_an_export_is_the_file_that_the_command_line_writes(
     out = io.BytesIO()
     assert await remote.export("agents | count", "csv", out) == 1
     assert out.getvalue().startswith(b"count\n")
+
+
+async def test_an_export_into_a_pipe_leaves_it_a_pipe(remote: Remote, tmp_path: Path) -> None:
+    pipe = tmp_path / "rows"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert await remote.export("agents | count", "csv", pipe) == 1
+        assert os.read(reading, 100).startswith(b"count\n")
+    finally:
+        os.close(reading)
+    assert pipe.is_fifo()
 
 
 async def test_an_export_that_fails_leaves_no_file(remote: Remote, tmp_path: Path) -> None:
