@@ -1,5 +1,6 @@
 """What a query may take, and what becomes of those that want more: each limit, and what happens without it."""
 
+import gc
 import os
 import signal
 
@@ -304,6 +305,7 @@ async def test_nothing_is_left_behind_200_requests_half_of_them_cancelled(small_
     async with working(small_store) as workers:
         await outcome(workers, asked(QUICK))
         await until(lambda: workers.statistics().children == 3 and len(children()) == 3)
+        gc.collect()  # what earlier tests left in cycles holds files, and would give them back in the middle of this one
         before = open_files()
 
         async def one(n):
@@ -326,7 +328,7 @@ async def test_nothing_is_left_behind_200_requests_half_of_them_cancelled(small_
         assert statistics.answered == {("query", "done"): 51, ("query", "cancelled"): 150}
         await until(  # a process that begins or ends meanwhile has some of its three
             lambda: (
-                len(children()) == workers.statistics().children and open_files() - before == 3 * (len(children()) - 3)
+                len(children()) == workers.statistics().children and open_files() - before <= 3 * (len(children()) - 3)
             )
         )
 
