@@ -305,7 +305,7 @@ async def test_nothing_is_left_behind_200_requests_half_of_them_cancelled(small_
     async with working(small_store) as workers:
         await outcome(workers, asked(QUICK))
         await until(lambda: workers.statistics().children == 3 and len(children()) == 3)
-        gc.collect()  # what earlier tests left in cycles holds files, and would give them back in the middle of this one
+        gc.collect()  # earlier tests left files in cycles, which would be given back in the middle of this one
         before = open_files()
 
         async def one(n):

@@ -1,0 +1,1 @@
+"""Report: how diverse what a query finds is, and how close to real text."""
