@@ -123,7 +123,9 @@ def from_environment() -> Endpoint | None:
 
 def _checked_url(url: Any) -> SplitResult:
     if not isinstance(url, str):
-        raise UsageError(f"the URL of an endpoint is a text such as 'http://localhost:8000/v1', not {type(url).__name__}")
+        raise UsageError(
+            f"the URL of an endpoint is a text such as 'http://localhost:8000/v1', not {type(url).__name__}"
+        )
     try:
         parts = urlsplit(url.strip())
         is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -8,7 +8,6 @@ replay needs none.
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,19 +16,17 @@ import trio
 
 from matrix.endpoint.answer import fields_of, shown
 from matrix.endpoint.endpoint import Endpoint
+from matrix.endpoint.pools import Pools, imported_httpx
 from matrix.endpoint.rates import Charge, Rates
 from matrix.endpoint.secrets import Secrets
 from matrix.endpoint.stream import Assembly, Lines
 from matrix.endpoint.trouble import trouble_of
-from matrix.errors import EndpointError, EndpointGarbled, EndpointLost, EndpointRefused, UsageError
+from matrix.errors import EndpointError, EndpointGarbled, EndpointLost, EndpointRefused
 from matrix.limits import (
     ENDPOINT_ANSWER_BYTES_MAX,
     ENDPOINT_BYTES_PER_TOKEN,
-    ENDPOINT_CLOSE_S,
-    ENDPOINT_CONNECT_S,
     ENDPOINT_ERROR_BYTES_MAX,
     ENDPOINT_LAST_WORDS_S,
-    ENDPOINT_POOL_CONNECTIONS,
 )
 
 if TYPE_CHECKING:
@@ -64,8 +61,7 @@ class Session:
         self._rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self._secrets = Secrets(endpoint.secrets)
         self._tells_usage = True  # of streams: until the server refuses to be asked for it
-        self._pools: list[httpx.AsyncClient] = []
-        self._asked = 0
+        self._pools = Pools(endpoint)
 
     def __repr__(self) -> str:
         return f"<Session with {self.address}>"
@@ -81,21 +77,16 @@ class Session:
             found = await self._asked_once(question)
         except EndpointError as error:
             charge.correct(0)
-            hidden = type(error)(
-                self._secrets.hidden(str(error)), status=error.status, retry_after=error.retry_after
-            )
+            trouble = type(error)(self._secrets.hidden(str(error)), status=error.status, retry_after=error.retry_after)
         else:
             self._settle(question, charge, found)
-            hidden_fields: dict[str, Any] = self._secrets.hidden(found)
-            return hidden_fields
-        raise hidden  # outside of the handler: what it stems from may hold what is secret, and is let go of
+            open_fields: dict[str, Any] = self._secrets.hidden(found)
+            return open_fields
+        raise trouble  # outside of the handler: what it stems from may hold what is secret, and is let go of
 
     async def close(self) -> None:
         """Close the connections."""
-        pools, self._pools = self._pools, []
-        with trio.move_on_after(ENDPOINT_CLOSE_S, shield=True):
-            for pool in pools:
-                await pool.aclose()
+        await self._pools.close()
 
     def _settle(self, question: Question, charge: Charge, found: dict[str, Any]) -> None:
         """The answer corrects what was guessed."""
@@ -109,7 +100,7 @@ class Session:
     # -- over HTTP -----------------------------------------------------------------------------
 
     async def _asked_once(self, question: Question) -> dict[str, Any]:
-        httpx = _httpx()
+        httpx = imported_httpx()
         begun = trio.current_time()
         try:
             if not question.is_streamed:
@@ -159,41 +150,12 @@ class Session:
     @asynccontextmanager
     async def _response(self, body: bytes) -> AsyncIterator[httpx.Response]:
         """An answer with status 200, not read yet; the error for any other."""
-        pool = self._pool()
-        async with pool.stream("POST", self.endpoint.target, content=body) as response:
+        async with self._pools.post(body) as response:
             if response.status_code != 200:
                 raw = await _read(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
                 said = raw.decode("utf-8", "replace")
                 raise trouble_of(response.status_code, response.headers, said, self.address)
             yield response
-
-    def _pool(self) -> httpx.AsyncClient:
-        """One pool of connections after the other: a single large one would look through all of them for each request."""
-        if not self._pools:
-            self._pools = _opened(self.endpoint)
-        self._asked += 1
-        return self._pools[self._asked % len(self._pools)]
-
-
-def _opened(endpoint: Endpoint) -> list[httpx.AsyncClient]:
-    httpx = _httpx()
-    count = -(-endpoint.connections_max // ENDPOINT_POOL_CONNECTIONS)
-    each = -(-endpoint.connections_max // count)
-    headers = {"content-type": "application/json", "user-agent": "matrix", **(endpoint.headers or {})}
-    if endpoint.key and "authorization" not in {name.lower() for name in headers}:
-        headers["authorization"] = f"Bearer {endpoint.key}"
-    # Certificates are loaded once for all pools, and not for plain HTTP.
-    verify: Any = ssl.create_default_context() if endpoint.target.startswith("https") else False
-    return [
-        httpx.AsyncClient(
-            headers=headers,
-            auth=endpoint.login,
-            verify=verify,
-            timeout=httpx.Timeout(None, connect=ENDPOINT_CONNECT_S),  # an attempt as a whole is timed by its policy
-            limits=httpx.Limits(max_connections=each, max_keepalive_connections=each),
-        )
-        for _ in range(count)
-    ]
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
@@ -224,11 +186,3 @@ async def _read(response: httpx.Response, limit: int, *, is_cut: bool = False) -
 def _is_about_usage(error: EndpointRefused) -> bool:
     said = str(error)
     return error.status in (400, 422) and ("stream_options" in said or "include_usage" in said)
-
-
-def _httpx() -> Any:
-    try:
-        import httpx
-    except ImportError:
-        raise UsageError("a model server is asked through httpx: pip install 'matrix-runtime[models]'") from None
-    return httpx

@@ -93,7 +93,9 @@ class Assembly:
         choices = [self._choices[index] for index in sorted(self._choices)]
         is_finished = bool(choices) and all(choice.get("finish_reason") for choice in choices)
         if not choices or not (self.is_done or is_finished):
-            raise EndpointLost(f"the stream was cut off{f' in choice {len(choices)}' if choices else ' at its beginning'}")
+            raise EndpointLost(
+                f"the stream was cut off{f' in choice {len(choices)}' if choices else ' at its beginning'}"
+            )
         for choice in choices:
             for call in choice["message"].get("tool_calls", ()):
                 call.pop("index", None)
