@@ -42,8 +42,8 @@ _EVENTS = (q.Relation.EVENTS, q.Relation.MESSAGES)
 class Selected:
     """What is chosen of one simulation; None means: no choice was made there, take all.
 
-    ``agents`` are numbers, ``goals`` and ``events`` are ``seq`` (``events`` ascending), ``conversations`` the members of
-    those that are meant, by agent. ``last_seq`` and ``turn`` bound the history, of each agent to that turn.
+    ``agents`` are numbers, ``goals`` and ``events`` are ``seq`` (``events`` ascending), ``conversations`` the members
+    of those that are meant, by agent. ``last_seq`` and ``turn`` bound the history, of each agent to that turn.
     """
 
     gid: int
