@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -82,12 +83,22 @@ def mixed(values: Hashes) -> Hashes:
 
 def ngrams(hashes: Hashes, n: int) -> Hashes:
     """The numbers of a text's n-grams in their order, ``len(hashes) - n + 1`` of them; none of fewer than n words."""
-    count = len(hashes) - n + 1
-    if count <= 0:
-        return np.empty(0, np.uint64)
-    found = np.full(count, n, np.uint64)
-    for k in range(n):
-        found = mixed(found * _STEP + hashes[k : k + count])
+    return ngrams_of([hashes], (n,))[n]
+
+
+def ngrams_of(parts: Sequence[Hashes], sizes: Collection[int]) -> dict[int, Hashes]:
+    """By size the n-grams of several parts, of one part after the other; none reaches from one into the next.
+
+    One word more is one step more for all n-grams at once, so many sizes cost little more than the greatest.
+    """
+    hashes = np.concatenate([np.empty(0, np.uint64), *parts])
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    grams, found = mixed(hashes), {}
+    for n in range(1, max(sizes) + 1):
+        if n > 1:
+            grams = mixed(grams[:-1] * _STEP + hashes[n - 1 :])
+        if n in sizes:
+            found[n] = grams[owner[: len(grams)] == owner[n - 1 :]]
     return found
 
 
