@@ -241,3 +241,17 @@ SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
 SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
 
 assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX
+
+# -- reports ------------------------------------------------------------------------------------
+REPORT_WORDS_KEPT_MAX = 262_144  # different words whose hashes are remembered, some 150 bytes each; then begun anew
+REPORT_SIGNED_AT_ONCE = 4_096  # shingles whose 128 values each (2 MiB) are worked out together
+REPORT_SETS_MEMORY_BYTES = 64 * 1024 * 1024  # of shingles for the comparison of texts; more lie in a file without name
+REPORT_CANDIDATES_MAX = 64  # earlier texts that one is compared with in full, the likeliest first
+REPORT_RECENT_TEXTS = 4_096  # texts in buckets that are still a dict, before they are sorted into arrays
+REPORT_SHELF_MEMORY_BYTES = 32 * 1024 * 1024  # of texts to be shown in part; more lie in a file without name
+REPORT_DISTINCT_KEPT_MAX = 1_048_576  # different n-grams counted one by one, for each n and role; of more a sample is
+REPORT_VOCABULARY_KEPT_MAX = 500_000  # different words whose counts are kept; those said once go first
+REPORT_FILTER_BITS_MIN = 2**20
+REPORT_FILTER_BITS_MAX = 2**32  # of the filter that knows a reference's n-grams: 512 MiB
+REPORT_PASSAGES_MAX = 200_000  # of a reference, whose signatures (512 bytes each) are kept; in a larger one they are longer
+REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words
