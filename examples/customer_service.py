@@ -32,7 +32,7 @@ from desks import airline, lamps, recorded, retail
 from desks.desk import Desk, read_bytes, read_json, result_text
 
 import matrix
-from matrix.models import ToolAgent, ToolLoop
+from matrix.models import ToolAgent
 from matrix.tools import tools_of
 
 DESKS: dict[str, type[Desk]] = {
@@ -116,7 +116,7 @@ class Assistant(ToolAgent):
     system: str
 
 
-class Customer(ToolLoop):
+class Customer(ToolAgent):
     """A model that wants something, and knows when it has it."""
 
     role = "user"
@@ -158,7 +158,7 @@ async def customer_service(
     system, desk = ASSISTANT.format(policy=rules), DESKS[domain](data)
     if model:
         wish = json.dumps((found["task"] or {}).get("user_scenario"), ensure_ascii=False)
-        simulation.spawn(Assistant, "assistant", model_name=model, system=system).tools = [desk]
+        vars(simulation.spawn(Assistant, "assistant", model_name=model, system=system)).update(tools=[desk])
         customer = CUSTOMER.format(wish=wish)
         simulation.spawn(Customer, "user", model_name=model, system=customer, turns_max=turns_max)
         return
@@ -171,10 +171,12 @@ async def customer_service(
 
 
 QUESTIONS = {
-    "Is every call what it was?": """
-        events compared where simulation in $all | count as calls, count(.equal = true) as equal by .tool | sort calls desc""",
-    "Which differ?": """
-        events compared where simulation in $all and .equal = false | limit 5 | select simulation, .tool, .now, .then""",
+    "How many calls were made again, and how many results are what they were, byte for byte?": """
+        events compared where simulation in $all
+        | count as calls, count(.equal = true) as equal, count(.equal = false) as different by .tool | sort calls desc""",
+    "Which is the first that differs?": """
+        events compared where simulation in $all and .equal = false
+        | limit 1 | select simulation, .tool, .tool_call_id, .then, .now""",
     "What were the conversations worth, when they were recorded and now?": """
         events settled where simulation in $all | count by .recorded_reward, .reward""",
     "What did assistants get wrong?": """
@@ -219,10 +221,12 @@ def main() -> None:
         matrix.run(customer_service, store=given.store, seed=given.seed, conversation=id, **settings)
         for id in ids[: given.conversations or None]
     ]
+    all_of_them = [outcome.id for outcome in outcomes]
     print(f"{len(outcomes)} conversations, {sum(outcome.events for outcome in outcomes):,} events")
     with matrix.open(given.store) as store:
         for question, query in (QUESTIONS_TO_MODELS if given.model else QUESTIONS).items():
-            print(f"\n{question}{query}\n\n{store.query(query, all=[outcome.id for outcome in outcomes])}")
+            answer = store.query(query, all=all_of_them)
+            print(f"\n{question}{query}\n\n{answer if len(answer) else 'none'}")
 
 
 if __name__ == "__main__":

@@ -23,14 +23,14 @@ from matrix.runtime.mailbox import Message
 from matrix.tools import Tool, ToolArgumentsWrong, gather, result_text, tool, tools_of
 
 if TYPE_CHECKING:
-    from matrix.endpoint import Endpoint as Endpoint
+    from matrix.endpoint.endpoint import Endpoint as Endpoint
     from matrix.endpoint.reply import Reply as Reply
     from matrix.endpoint.reply import ToolCall as ToolCall
     from matrix.runtime.calls.tool import ToolFailed as ToolFailed
 
 #: Names that load more than an agent needs: where they live.
 _HOMES = {
-    "Endpoint": "matrix.endpoint",
+    "Endpoint": "matrix.endpoint.endpoint",
     "Reply": "matrix.endpoint.reply",
     "ToolCall": "matrix.endpoint.reply",
     "ToolFailed": "matrix.runtime.calls.tool",
@@ -60,18 +60,39 @@ class StepsExceeded(MatrixError):
     """A model went on calling tools after as many replies as ``steps_max`` allows."""
 
 
-class ToolLoop(Agent):
-    """The loop itself, for an agent with a ``run`` of its own: ``reply = await self.converse(messages)``.
+class ToolAgent(Agent):
+    """An agent whose behaviour is a model with tools: it answers every message with what the model says.
 
-    ``tools`` are tools and objects that have some; tools among the agent's own methods are added to them.
+    ``tools`` are tools, and objects that have some; tools among the agent's own methods are added to them. Each agent
+    it speaks with has a conversation of its own. Override ``answer`` for another way to answer, ``said_in`` for what
+    the model is told of a message, ``is_done`` for another end; or ``run`` for a life of its own, in which
+    ``reply = await self.converse(messages)`` is the loop.
     """
 
-    model_name: str = ""  #: the model to ask; "" for the one that the runtime knows
+    model_name: str  #: the model to ask
     system: str = ""  #: its instructions, the first message of every conversation
     tools: Sequence[Any] = ()
     options: Mapping[str, Any] = {}  #: for every request: temperature, max_tokens, tool_choice, ...
     steps_max: int = 20  #: replies of the model to one message
     parallel: bool = False  #: whether the calls of one reply run at once, those of tools outside
+
+    async def run(self) -> None:
+        """Answer messages, one after the other."""
+        async for message in self.messages():
+            await self.answer(message)
+
+    async def answer(self, message: Message) -> None:
+        """Hear a message, let the model do what it wants to, and send its text to who spoke."""
+        conversations = self.__dict__.setdefault("conversations", {})
+        messages = conversations.setdefault(message.sender, [])
+        messages.append({"role": "user", "content": self.said_in(message)})
+        reply = await self.converse(messages)
+        if message.sender is not None:  # also where it said nothing: who asks waits for an answer
+            self.reply(message, text=reply.text)
+
+    def said_in(self, message: Message) -> str:
+        """A message as the model reads it: its text, or its kind and data as JSON."""
+        return message.text if message.text is not None else result_text({"kind": message.kind, **message.data})
 
     async def converse(self, messages: list[dict[str, Any]]) -> Reply:
         """Ask the model, use the tools it calls, and so on; returns its last reply. ``messages`` gets all that is said.
@@ -91,8 +112,7 @@ class ToolLoop(Agent):
     async def ask_model(self, messages: list[dict[str, Any]], tools: list[Tool]) -> Reply:
         """One request; override it to choose another model, or to shorten what it is told."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        more = {"model": self.model_name} if self.model_name else {}
-        return await self.model([*system, *messages], tools=tools, **more, **self.options)
+        return await self.model([*system, *messages], model=self.model_name, tools=tools, **self.options)
 
     def is_done(self, reply: Reply) -> bool:
         """Whether the conversation waits for the other side now: when the model calls no tool."""
@@ -117,28 +137,3 @@ class ToolLoop(Agent):
         except CallFailed as failed:
             content = failed.error
         return {"role": "tool", "tool_call_id": call.id, "content": content}
-
-
-class ToolAgent(ToolLoop):
-    """An agent whose behaviour is a model with tools: it answers every message with what the model says.
-
-    Each agent it speaks with has a conversation of its own. Override ``answer`` for another way to answer, ``said_in``
-    for what the model is told of a message, ``is_done`` for another end.
-    """
-
-    async def on_message(self, message: Message) -> None:
-        await self.answer(message)
-
-    async def answer(self, message: Message) -> None:
-        """Hear a message, let the model do what it wants to, and send its text to who spoke."""
-        conversations = self.__dict__.setdefault("conversations", {})
-        messages = conversations.setdefault(message.sender, [])
-        messages.append({"role": "user", "content": self.said_in(message)})
-        reply = await self.converse(messages)
-        if reply.text and message.sender is not None:
-            self.reply(message, text=reply.text)
-
-    def said_in(self, message: Message) -> str:
-        """A message as the model reads it: its text, or its data as JSON."""
-        text = message.data.get("text")
-        return text if isinstance(text, str) else result_text({"kind": message.kind, **message.data})

@@ -160,7 +160,9 @@ RECORDED: dict[str, Any] = {
                 _says("Good morning, the lamp shop."),
                 _user("I'd like the floor lamp in place of the desk lamps I ordered, L1."),
                 *_uses("c1", "get_order", {"order_id": "L1"}, _CANCELLED.replace("cancelled", "packing")),
-                _says("They are being packed still. Shall I cancel the two desk lamps, and order the floor lamp for 90?"),
+                _says(
+                    "They are being packed still. Shall I cancel the two desk lamps, and order the floor lamp for 90?"
+                ),
                 _user("Yes, please."),
                 *_uses("c2", "cancel_order", {"order_id": "L1", "reason": "changed mind"}, _CANCELLED),
                 *_uses("c3", "order_lamp", {"customer": "Ada", "lamp_id": "floor"}, '{"order_id": "L3", "price": 90}'),
