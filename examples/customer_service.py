@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # for the desks beside
 
 from desks import airline, lamps, recorded, retail
 from desks.desk import Desk, read_bytes, read_json, result_text
+from desks.recorded import Case
 
 import matrix
-from matrix.models import ToolAgent
+from matrix.models import Endpoint, ToolAgent
 from matrix.tools import tools_of
 
 DESKS: dict[str, type[Desk]] = {
@@ -71,38 +73,41 @@ class Speaker(matrix.Agent):
                 await self.receive()
 
     async def call_again(self, call: dict[str, Any]) -> None:
-        function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+        function = {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {})}
         try:
             text = result_text(await self.use({"id": call["id"], "type": "function", "function": function}))
         except matrix.ToolFailed as failed:
             text = failed.text
         equal = text == call["answer"]
-        told = {} if equal else {"now": text, "then": call["answer"]}
+        told = {} if equal else {"then": call["answer"], "now": text}
         self.emit("compared", tool=call["name"], tool_call_id=call["id"], equal=equal, **told)
 
 
 class RecordedAssistant(Speaker):
     role = "assistant"
     system: str
-    conversation: dict[str, Any]
-    fresh: Desk
+    case: Case
 
     async def run(self) -> None:
         self.note(subject="briefing", system=self.system, tools=[tool.schema for tool in tools_of(self.desk)])
-        with self.goal("resolve", task=self.conversation.get("task_id")) as goal:
+        with self.goal("resolve", task=self.case.task_id) as goal:
             await super().run()
-            changed, digest = self.desk.changed_since(self.fresh), self.desk.digest()
-            reward = recorded.reward_of(self.conversation, self.desk, self.fresh)
-            then = (self.conversation.get("reward_info") or {}).get("reward")
-            self.emit("settled", reward=reward, recorded_reward=then, changed=changed, digest=digest)
-            if reward == 0:
-                goal.fail("not as it should be", reward=reward)
-            else:
-                goal.succeed(reward=reward)
+            said = [step["text"] for step in self.steps if step["role"] == self.role]
+            settle(self, goal, self.case.reward(said, self.desk, ended=self.case.termination))
 
 
 class RecordedCustomer(Speaker):
     role = "user"
+
+
+def settle(agent: RecordedAssistant | Assistant, goal: matrix.Goal, reward: float | None) -> None:
+    """What the conversation was worth, and what it changed."""
+    changed, digest = agent.desk.changed_since(agent.case.fresh_desk), agent.desk.digest()
+    agent.emit("settled", reward=reward, recorded_reward=agent.case.reward_then, changed=changed, digest=digest)
+    if reward == 0:
+        goal.fail("not as it should be", reward=reward)
+    else:
+        goal.succeed(reward=reward)
 
 
 # -- by models -----------------------------------------------------------------------------------
@@ -114,6 +119,17 @@ class Assistant(ToolAgent):
     role = "assistant"
     model_name: str
     system: str
+    desk: Desk
+    case: Case
+
+    async def run(self) -> None:
+        self.tools, said = [self.desk], []
+        with self.goal("resolve", task=self.case.task_id) as goal:
+            async for message in self.messages():
+                if any(stop in str(message.text) for stop in STOPS):
+                    break
+                said.append(await self.answer(message))
+            settle(self, goal, self.case.reward([reply.text for reply in said], self.desk))
 
 
 class Customer(ToolAgent):
@@ -125,18 +141,18 @@ class Customer(ToolAgent):
     turns_max: int
 
     async def run(self) -> None:
-        with self.goal("be served") as goal:
-            heard = [{"role": "user", "content": GREETING}]
-            for _ in range(self.turns_max):
-                said = (await self.converse(heard)).text or ""
-                if any(stop in said for stop in STOPS):
-                    return
-                answer = await self.ask("assistant", text=said)
-                heard.append({"role": "user", "content": answer.text or "..."})
-            goal.fail("still talking")
+        heard: list[dict[str, Any]] = [{"role": "user", "content": GREETING}]
+        for _ in range(self.turns_max):
+            said = (await self.converse(heard)).text
+            if any(stop in said for stop in STOPS):
+                self.send("assistant", text=said)
+                return
+            answer = await self.ask("assistant", text=said)
+            heard.append({"role": "user", "content": answer.text or "..."})
+        self.send("assistant", text=STOPS[0])  # enough of it
 
 
-# -- the programs --------------------------------------------------------------------------------
+# -- the program ---------------------------------------------------------------------------------
 
 
 async def customer_service(
@@ -154,26 +170,26 @@ async def customer_service(
     simulation.note(subject="database", domain=domain, digest=hashlib.blake2b(data, digest_size=16).hexdigest())
     file = recording or lamps.RECORDED
     found = await simulation.call(recorded.conversation_of, file, conversation, name="recording")
+    desk, case = DESKS[domain](data), Case(found, DESKS[domain](data))
     rules = read_bytes(policy_file).decode() if policy_file else lamps.POLICY if domain == "lamps" else ""
-    system, desk = ASSISTANT.format(policy=rules), DESKS[domain](data)
+    system = ASSISTANT.format(policy=rules)
+    # What an agent gets through vars() is in the log already, or no plain data; parameters are recorded.
     if model:
-        wish = json.dumps((found["task"] or {}).get("user_scenario"), ensure_ascii=False)
-        vars(simulation.spawn(Assistant, "assistant", model_name=model, system=system)).update(tools=[desk])
-        customer = CUSTOMER.format(wish=wish)
+        assistant = simulation.spawn(Assistant, "assistant", model_name=model, system=system)
+        vars(assistant).update(desk=desk, case=case)
+        customer = CUSTOMER.format(wish=case.wish)
         simulation.spawn(Customer, "user", model_name=model, system=customer, turns_max=turns_max)
-        return
-    steps = list(recorded.steps_of(found))
-    # Not as parameters, which are recorded: what was recorded is in the log already, as the answer to a call.
-    assistant, user = simulation.spawn(RecordedAssistant, "assistant"), simulation.spawn(RecordedCustomer, "user")
-    vars(assistant).update(steps=steps, desk=desk, other="user", system=system, conversation=found)
-    vars(assistant).update(fresh=DESKS[domain](data))
-    vars(user).update(steps=steps, desk=desk, other="assistant")
+    else:
+        steps = list(recorded.steps_of(found))
+        assistant = simulation.spawn(RecordedAssistant, "assistant", other="user")
+        vars(assistant).update(steps=steps, desk=desk, system=system, case=case)
+        vars(simulation.spawn(RecordedCustomer, "user", other="assistant")).update(steps=steps, desk=desk)
 
 
 QUESTIONS = {
     "How many calls were made again, and how many results are what they were, byte for byte?": """
         events compared where simulation in $all
-        | count as calls, count(.equal = true) as equal, count(.equal = false) as different by .tool | sort calls desc""",
+        | count as calls, count(.equal = true) as equal, count(.equal = false) as different by .tool""",
     "Which is the first that differs?": """
         events compared where simulation in $all and .equal = false
         | limit 1 | select simulation, .tool, .tool_call_id, .then, .now""",
@@ -185,8 +201,10 @@ QUESTIONS = {
 QUESTIONS_TO_MODELS = {
     "What was said?": """
         messages where simulation in $all | select simulation, from, text""",
-    "Which tools did the assistant use?": """
+    "Which tools did assistants use?": """
         events tool.called where simulation in $all | count by .tool""",
+    "What were the conversations worth?": """
+        events settled where simulation in $all | count by .reward""",
     "What did assistants get wrong?": QUESTIONS["What did assistants get wrong?"],
 }
 
@@ -208,24 +226,29 @@ def options() -> argparse.Namespace:
     return given
 
 
-def main() -> None:
-    given = options()
+def run_all(given: argparse.Namespace) -> list[str]:
+    """All conversations of a file, one simulation each; returns their ids."""
     ids = recorded.ids_of(read_json(given.recorded) if given.recorded else lamps.RECORDED)
     settings: dict[str, Any] = {"domain": given.domain, "database": given.database, "policy_file": given.policy}
     settings |= {"recording": given.recorded, "model": given.model}
     if given.endpoint:
-        from matrix.models import Endpoint
-
-        settings["models"] = Endpoint(given.endpoint)
-    outcomes = [
-        matrix.run(customer_service, store=given.store, seed=given.seed, conversation=id, **settings)
+        settings["models"] = Endpoint(given.endpoint, key=os.environ.get("OPENAI_API_KEY", ""))
+    return [
+        matrix.run(customer_service, store=given.store, seed=given.seed, conversation=id, **settings).id
         for id in ids[: given.conversations or None]
     ]
-    all_of_them = [outcome.id for outcome in outcomes]
-    print(f"{len(outcomes)} conversations, {sum(outcome.events for outcome in outcomes):,} events")
+
+
+def main() -> None:
+    given = options()
+    try:
+        ran = run_all(given)
+    except (matrix.MatrixError, matrix.SimulationFailed, OSError, ValueError, KeyError) as error:
+        sys.exit(f"customer_service: {error}")
+    print(f"{len(ran)} conversations")
     with matrix.open(given.store) as store:
         for question, query in (QUESTIONS_TO_MODELS if given.model else QUESTIONS).items():
-            answer = store.query(query, all=all_of_them)
+            answer = store.query(query, all=ran)
             print(f"\n{question}{query}\n\n{answer if len(answer) else 'none'}")
 
 

@@ -81,7 +81,7 @@ class ToolAgent(Agent):
         async for message in self.messages():
             await self.answer(message)
 
-    async def answer(self, message: Message) -> None:
+    async def answer(self, message: Message) -> Reply:
         """Hear a message, let the model do what it wants to, and send its text to who spoke."""
         conversations = self.__dict__.setdefault("conversations", {})
         messages = conversations.setdefault(message.sender, [])
@@ -89,6 +89,7 @@ class ToolAgent(Agent):
         reply = await self.converse(messages)
         if message.sender is not None:  # also where it said nothing: who asks waits for an answer
             self.reply(message, text=reply.text)
+        return reply
 
     def said_in(self, message: Message) -> str:
         """A message as the model reads it: its text, or its kind and data as JSON."""

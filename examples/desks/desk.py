@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -52,6 +51,7 @@ class Desk:
     tables: ClassVar[type[Database]]
 
     def __init__(self, data: bytes) -> None:
+        self.data = data
         self.db: Any = self.tables.model_validate_json(data)
 
     @desk_tool
@@ -63,7 +63,7 @@ class Desk:
         """
         if not all(char in "0123456789+-*/(). " for char in expression):
             raise ValueError("Invalid characters in expression")
-        if re.search(r"\*\*[^*]*(\*\*|\d{4})", expression):
+        if isinstance(expression, str) and re.search(r"\*\*[^*]*(\*\*|\d{4})", expression):
             raise ValueError("Number too large")  # it would take for ever to work out
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -118,8 +118,3 @@ def read_bytes(path: str | Path) -> bytes:
 def read_json(path: str | Path) -> Any:
     """What a JSON file holds."""
     return json.loads(read_bytes(path))
-
-
-def arguments_of(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a recorded call."""
-    return dict(call.get("arguments") or {})

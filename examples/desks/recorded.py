@@ -7,6 +7,8 @@ A file is ``{tasks: [...], simulations: [{id, task_id, termination_reason, rewar
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,35 +47,47 @@ def steps_of(conversation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"role": message["role"], "text": message.get("content") or "", "calls": calls}
 
 
-def reward_of(conversation: Mapping[str, Any], desk: Desk, expected: Desk) -> float | None:
-    """What the benchmark gives: 1 where the database is as it should be and all was said; None if it asks for more.
+class Case:
+    """What a conversation is about, and how tau2-bench judges it where that looks at the database and at words only."""
 
-    ``desk`` is as the conversation left it; on ``expected``, a fresh one, is done what the task says should be done.
-    """
-    task = conversation["task"] or {}
-    if conversation.get("termination_reason") not in ENDED_WELL:
-        return 0.0
-    if (criteria := task.get("evaluation_criteria")) is None:
-        return 1.0
-    basis = set(criteria.get("reward_basis") or [])
-    if not basis <= {"DB", "COMMUNICATE"} or task.get("initial_state"):
-        return None
-    reward = 1.0
-    if "DB" in basis:
-        do_all(criteria.get("actions") or [], expected)
-        reward *= desk.digest() == expected.digest()
-    if "COMMUNICATE" in basis:
-        said = [step["text"].lower().replace(",", "") for step in steps_of(conversation) if step["role"] == "assistant"]
-        needed = criteria.get("communicate_info") or []
-        reward *= all(any(info.lower() in text for text in said) for info in needed)
-    return reward
+    def __init__(self, conversation: Mapping[str, Any], fresh_desk: Desk) -> None:
+        self.fresh_desk = fresh_desk
+        self.task: dict[str, Any] = conversation["task"] or {}
+        self.task_id = conversation.get("task_id")
+        self.termination = str(conversation.get("termination_reason"))
+        self.reward_then: float | None = (conversation.get("reward_info") or {}).get("reward")
 
+    @property
+    def wish(self) -> str:
+        """What the customer wants, in the task's words."""
+        scenario = self.task.get("user_scenario")
+        return scenario if isinstance(scenario, str) else json.dumps(scenario, ensure_ascii=False)
 
-def do_all(actions: list[dict[str, Any]], desk: Desk) -> None:
-    """What should be done; what cannot be is passed over."""
-    for action in actions:
-        tool = desk.tool(action["name"])
-        try:
-            tool.run(tool.check(action["arguments"]))
-        except Exception:  # whatever it is, an assistant would have met it, too
-            continue
+    def reward(self, said: list[str], desk: Desk, *, ended: str = "user_stop") -> float | None:
+        """1 where the database is as it should be and all was said that should be, else 0; None if more is asked for.
+
+        ``said`` is what the assistant said, ``desk`` is as the conversation left it.
+        """
+        if ended not in ENDED_WELL:
+            return 0.0
+        if (criteria := self.task.get("evaluation_criteria")) is None:
+            return 1.0
+        basis = set(criteria.get("reward_basis") or [])
+        if not basis <= {"DB", "COMMUNICATE"} or self.task.get("initial_state"):
+            return None
+        good = True
+        if "DB" in basis:
+            good = desk.digest() == self.digest_expected(criteria.get("actions") or [])
+        if "COMMUNICATE" in basis:
+            texts = [text.lower().replace(",", "") for text in said]
+            good &= all(any(info.lower() in text for text in texts) for info in criteria.get("communicate_info") or [])
+        return float(good)
+
+    def digest_expected(self, actions: list[dict[str, Any]]) -> str:
+        """The database after what should be done; what cannot be is passed over, as an assistant would have to."""
+        desk = type(self.fresh_desk)(self.fresh_desk.data)
+        for action in actions:
+            tool = desk.tool(action["name"])
+            with contextlib.suppress(Exception):
+                tool.run(tool.check(action["arguments"]))
+        return desk.digest()
