@@ -219,3 +219,6 @@ SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
 SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
 
 assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX
+
+# -- exports ---------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes
