@@ -75,6 +75,9 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
+# -- exports ------------------------------------------------------------------------------------
+EXPORT_KEYS_MAX = 256  # different keys of the maps at one place that become columns of Parquet; more stay JSON text
+
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
