@@ -16,6 +16,7 @@ So a row of Parquet is that row of JSON Lines, with the JSON of what is open, an
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import IntFlag
 from typing import Any, Final
 
@@ -86,6 +87,16 @@ class Shape:
         self.item: Shape | None = None
         self.fields: dict[str, Shape] = {}
         self.is_varied = False  # maps with different keys were met, or one without any
+
+    def learn_row(self, row: Mapping[str, Any]) -> bool:
+        """Take in a row, whose keys are columns: a new one is a surprise, one that is not there is null."""
+        is_new = False
+        for name, value in row.items():
+            shape = self.fields.get(name)
+            if shape is None:
+                shape, is_new = self.fields.setdefault(name, Shape()), True
+            is_new |= shape.learn(value)
+        return is_new
 
     def learn(self, value: Any, *, is_known: bool = False) -> bool:
         """Take in one more value; whether a reader that guesses types from what it read before would be surprised.

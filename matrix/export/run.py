@@ -1,0 +1,280 @@
+"""An export from its query to its files: rows, splits, shards, card.
+
+What always holds: an export is there whole or not at all; the same store, query and options give the same bytes;
+memory is that of one simulation's rows (of pairs: one family's), of a row group, and of what `--drop-duplicates`
+remembers, since rows wait on disk until all of them are known.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from matrix.errors import UsageError
+from matrix.export import card as cards
+from matrix.export import columns, jsonl, parquet, shards
+from matrix.export.contract import Form, Options, Reading, Row
+from matrix.export.selection import Selection
+from matrix.export.shape import Shape
+from matrix.export.splits import TRAIN, Splits
+from matrix.export.tally import Repeats, Tally
+from matrix.export.target import PARQUET, Target, target
+from matrix.log.frame import FORMAT_VERSION
+from matrix.log.history import Histories
+
+FORMS: Final = ("chat", "pairs", "episodes", "events")
+#: Told with the number of rows written so far.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an export is to be: its form, and how rows are divided, kept and told."""
+
+    form: str = "chat"
+    splits: Splits = field(default_factory=Splits)
+    shards: int | None = None
+    shard_rows: int | None = None
+    drops_duplicates: bool = False
+    threshold: float | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise UsageError(f'there is no form "{self.form}"; there are {", ".join(FORMS)}')
+        shards.check(self.shards, self.shard_rows)
+
+    def rows(self) -> Form:
+        """What makes rows of this form."""
+        rows: Form = importlib.import_module(f"matrix.export.{self.form}").rows
+        return rows
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to: ``card`` as it stands in ``card.json``, ``path`` None for a stream.
+
+    >>> print(store.export("agents", "chats", test=0.1))                        # doctest: +SKIP
+    chats: 240 rows of 120 simulations in 2 files, 213 to train on, 27 to test with
+    """
+
+    path: Path | None
+    card: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        count: int = self.card["counts"]["rows"]
+        return count
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """As a person reads it: what was written, then what was not, and why."""
+        counts, files = self.card["counts"], self.card["files"]
+        text = f"{_count(counts['rows'], 'row')} of {_count(counts['simulations'], 'simulation')}"
+        text += f" in {_count(len(files), 'file')}" if files else ""
+        splits = counts["by_split"]
+        if len(splits) > 1 or TRAIN not in splits:
+            text += "".join(f", {name} {of['rows']:,}" for name, of in splits.items())
+        yield f"{self.path}: {text}" if self.path is not None else text
+        for part, words in (("taken", "taken"), ("cut", "cut"), ("left_out", "left out"), ("kept", "kept")):
+            yield from (f"  {words}: {_counted(number, reason)}" for reason, number in self.card[part].items())
+        if repeats := self.card.get("duplicates"):
+            yield f"  dropped: {repeats['exact']:,} the same as an earlier row, {repeats['near']:,} nearly the same"
+        yield from (f"  {notice}" for notice in self.card["notices"])
+
+
+def export(store: Reading, selection: Selection, options: Options, wanted: Wanted, to: Target) -> Exported:
+    """Write what was chosen to a file or a folder, with its card beside it; raises ``StoreError`` for a full disk."""
+    work = _Work(store, selection, options, wanted)
+    if to.is_stream:
+        if to.format == PARQUET:
+            raise UsageError(f"{to.path} is no file, and Parquet is written to a file or a folder")
+        with to.path.open("wb") as out:
+            work.stream(out)
+        return Exported(to.path, work.card([]))
+    with to.staged() as staging:
+        files = work.write(to, staging)
+        card = work.card(files)
+        if to.is_folder:
+            features = None if to.format == PARQUET else columns.features(work.shape)
+            (staging / "card.json").write_text(cards.json_text(card), encoding="utf-8")
+            (staging / "README.md").write_text(cards.folder_text(card, features), encoding="utf-8")
+        else:
+            (staging / f"{to.path.name}.card.md").write_text(cards.file_text(card), encoding="utf-8")
+    return Exported(to.path, card)
+
+
+def stream(store: Reading, selection: Selection, options: Options, wanted: Wanted, out: BinaryIO) -> Exported:
+    """Write what was chosen as JSON Lines to a pipe, row by row as they are made."""
+    work = _Work(store, selection, options, wanted)
+    work.stream(out)
+    return Exported(None, work.card([]))
+
+
+class _Work:
+    """One export under way."""
+
+    def __init__(self, store: Reading, selection: Selection, options: Options, wanted: Wanted) -> None:
+        self.store, self.selection, self.options, self.wanted = store, selection, options, wanted
+        self.tally = Tally()
+        self.shape = Shape()
+        self.repeats: dict[str, Any] | None = None
+
+    def rows(self) -> Iterator[tuple[Row, str]]:
+        """The rows that are written, each with its split."""
+        with ExitStack() as stack:
+            repeats = None
+            if self.wanted.drops_duplicates:
+                repeats = Repeats(self.wanted.threshold)
+                stack.callback(repeats.close)
+            for row in self.wanted.rows()(self.store, self.selection, self.options):
+                if repeats is not None and repeats.has(row):
+                    continue
+                split = self.wanted.splits.of(row.family)
+                row.data["split"] = split
+                self.tally.add(row, split)
+                yield row, split
+                if self.wanted.progress is not None:
+                    self.wanted.progress(self.tally.rows)
+            self.repeats = None if repeats is None else dict(repeats.as_data())
+
+    def stream(self, out: BinaryIO) -> None:
+        """Every row as a line, at once."""
+        if self.wanted.shards is not None or self.wanted.shard_rows is not None:
+            raise UsageError("shards are files in a folder: give one to write to")
+        for row, _ in self.rows():
+            self.shape.learn_row(row.data)
+            out.write(jsonl.line_of(row.data) + b"\n")
+
+    def write(self, to: Target, staging: Path) -> list[cards.File]:
+        """All rows into files; those of a folder by split and shard."""
+        if not to.is_folder and (self.wanted.shards is not None or self.wanted.shard_rows is not None):
+            raise UsageError(f"shards are files in a folder, and {to.path.name} is one file: give a folder")
+        names = self.wanted.splits.names if to.is_folder else (TRAIN,)
+        waiting = {name: shards.Waiting(staging / f"waiting-{name}") for name in names}
+        try:
+            for row, split in self.rows():
+                is_new = self.shape.learn_row(row.data)
+                waiting[split if to.is_folder else TRAIN].add(jsonl.line_of(row.data), is_new=is_new)
+            return [file for name, lines in waiting.items() for file in self._files(to, staging, name, lines)]
+        finally:
+            for lines in waiting.values():
+                lines.close()
+                lines.path.unlink(missing_ok=True)
+
+    def _files(self, to: Target, staging: Path, split: str, waiting: shards.Waiting) -> Iterator[cards.File]:
+        if not waiting.rows and split != TRAIN:
+            return  # told in the card; an empty file would be no split, but an error of whoever reads it
+        sizes = shards.sizes(waiting.rows, shards=self.wanted.shards, shard_rows=self.wanted.shard_rows)
+        lines = waiting.lines()
+        for number, rows in enumerate(sizes):
+            name = shards.name(split, number, len(sizes), to.suffix) if to.is_folder else to.path.name
+            some = (line for _, line in zip(range(rows), lines))
+            if to.format == PARQUET:
+                parquet.write(staging / name, some, columns.schema(self.shape))
+            else:
+                jsonl.write(staging / name, some)
+            yield cards.File.of(staging / name, split=split if to.is_folder else "all", rows=rows)
+        waiting.path.unlink(missing_ok=True)
+
+    # -- the card ---------------------------------------------------------------------------------
+
+    def card(self, files: Sequence[cards.File]) -> dict[str, Any]:
+        """All there is to say about it."""
+        counts = self.options.counts.as_data()
+        found: dict[str, Any] = {
+            "card": cards.CARD_VERSION,
+            "matrix": version("matrix-runtime"),
+            "form": self.wanted.form,
+            "query": self.selection.query,
+            "parameters": {name: _plain(value) for name, value in sorted(self.selection.parameters.items())},
+            "options": self._options(),
+            "store": self._store(),
+            "counts": self.tally.as_data(),
+            **counts,
+        }
+        if self.repeats is not None:
+            found["duplicates"] = self.repeats
+        found["notices"] = [*self.selection.notices, *self._notices()]
+        found["columns"] = self._columns()
+        found["files"] = [file.as_data() for file in files]
+        return found
+
+    def _options(self) -> dict[str, Any]:
+        wanted, options = self.wanted, self.options
+        told = {
+            "test": wanted.splits.test or None,
+            "validation": wanted.splits.validation or None,
+            "split_seed": wanted.splits.seed if len(wanted.splits.names) > 1 else None,
+            "shards": wanted.shards,
+            "shard_rows": wanted.shard_rows,
+            "drop_duplicates": wanted.drops_duplicates or None,
+            "system": options.system,
+            "tools": None if options.tools is None else [_tool_name(tool) for tool in options.tools],
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    def _store(self) -> dict[str, Any]:
+        """Which simulations the rows are of, by one digest over the digests of each."""
+        histories = Histories(self.store.reader)
+        digest = blake2b(digest_size=16)
+        for one in self.selection:
+            if one.id in self.tally.simulations:
+                history = histories.history(one.gid >> 32, one.gid & 0xFFFF_FFFF, last_seq=one.last_seq)
+                digest.update(f"{one.id} {history.digest()}\n".encode())
+        return {
+            "name": self.options.store,
+            "format": FORMAT_VERSION,
+            "simulations": len(self.tally.simulations),
+            "digest": digest.hexdigest(),
+        }
+
+    def _columns(self) -> list[dict[str, str]]:
+        found = []
+        for column in columns.schema(self.shape):
+            meaning = columns.COLUMNS[column.name].meaning if column.name in columns.COLUMNS else ""
+            found.append({"name": column.name, "type": str(column.type), "meaning": meaning})
+        return found
+
+    def _notices(self) -> Iterator[str]:
+        splits, tally = self.wanted.splits, self.tally
+        if not tally.rows:
+            yield f"no rows: the query found {_count(self.selection.rows, self.selection.relation.rstrip('s'))}"
+        for name in splits.names:
+            if tally.rows and not tally.by_split[name]:
+                yield (
+                    f"{name} is empty: none of {_count(len(tally.families), 'family')} fell into it; more simulations,"
+                    " a larger share or another seed of the splits would help"
+                )
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | None) else str(value)
+
+
+def _tool_name(tool: Mapping[str, Any]) -> str:
+    function = tool.get("function")
+    return str(function.get("name") if isinstance(function, Mapping) else tool.get("name"))
+
+
+def _count(value: int, thing: str) -> str:
+    """A count with its thing.
+
+    >>> _count(1, "family"), _count(12_000, "family")
+    ('1 family', '12,000 families')
+    """
+    many = thing[:-1] + "ies" if thing.endswith("y") else f"{thing}s"
+    return f"{value:,} {thing if value == 1 else many}"
+
+
+def _counted(number: int, reason: str) -> str:
+    return f"{number:,} {reason}"
