@@ -1,17 +1,14 @@
 """The data card: what an export holds, how it was made, and what was left out of it and why.
 
-What always holds: the same export writes the same card. There is no moment in it, and no name of a machine or folder but
-the store's own name; what says where the data is from are digests. ``card.json`` has all of it, and ``README.md`` the
-same for people, with the head that Hugging Face reads: which files are which split, how many rows, which columns.
+What always holds: the same export writes the same card. There is no moment in it, and no name of a machine or folder
+but the store's own name; what says where the data is from are digests. ``card.json`` has all of it, and ``README.md``
+the same for people, with the head that Hugging Face reads: which files are which split, how many rows, which columns.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from matrix.export import shards
@@ -19,27 +16,6 @@ from matrix.export import shards
 CARD_VERSION: Final = 1
 _TASKS: Final = {"chat": "text-generation", "pairs": "text-generation", "episodes": "reinforcement-learning"}
 _SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file of an export: its rows, its size, and its SHA-256, as ``sha256sum`` prints it."""
-
-    name: str
-    split: str
-    rows: int
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path, *, split: str, rows: int) -> File:
-        """A file as it lies there."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path.name, split, rows, path.stat().st_size, digest)
-
-    def as_data(self) -> dict[str, Any]:
-        return {"name": self.name, "split": self.split, "rows": self.rows, "bytes": self.bytes, "sha256": self.sha256}
 
 
 def json_text(card: Mapping[str, Any]) -> str:
@@ -117,7 +93,8 @@ def _body(card: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Files", "", "| file | rows | bytes | SHA-256 |", "|---|---|---|---|")
     for file in card["files"]:
         yield f"| {_cell(file['name'])} | {file['rows']:,} | {file['bytes']:,} | {file['sha256']} |"
-    yield from ("", f"Digest of the {card['store']['simulations']:,} simulations in it: `{card['store']['digest']}`", "")
+    store = card["store"]
+    yield from ("", f"Digest of the {store['simulations']:,} simulations in it: `{store['digest']}`", "")
 
 
 def _parameters(card: Mapping[str, Any]) -> Iterator[str]:

@@ -62,12 +62,15 @@ class Options:
 
     ``store`` is what the column of that name says. ``tools`` (OpenAI's form) and ``system`` stand in for the tools and
     the system prompt of a row whose history does not say which there were; what a history says is never replaced.
+    ``pairs_max`` and ``is_reply_only`` are for pairs alone: see ``matrix.export.pairs``.
     """
 
     store: str = ""
     tools: Sequence[Mapping[str, Any]] | None = None
     system: str | None = None
     counts: Counts = field(default_factory=Counts)
+    pairs_max: int | None = None
+    is_reply_only: bool = False
 
 
 class Reading(Protocol):

@@ -7,6 +7,7 @@ remembers, since rows wait on disk until all of them are known.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,13 +19,14 @@ from typing import Any, BinaryIO, Final
 
 from matrix.errors import UsageError
 from matrix.export import card as cards
-from matrix.export import columns, jsonl, parquet, shards
+from matrix.export import columns, jsonl, shards
 from matrix.export.contract import Form, Options, Reading, Row
+from matrix.export.files import File, Files, check_shards
 from matrix.export.selection import Selection
 from matrix.export.shape import Shape
 from matrix.export.splits import TRAIN, Splits
 from matrix.export.tally import Repeats, Tally
-from matrix.export.target import PARQUET, Target, target
+from matrix.export.target import PARQUET, Target
 from matrix.log.frame import FORMAT_VERSION
 from matrix.log.history import Histories
 
@@ -93,31 +95,22 @@ class Exported:
 
 
 def export(store: Reading, selection: Selection, options: Options, wanted: Wanted, to: Target) -> Exported:
-    """Write what was chosen to a file or a folder, with its card beside it; raises ``StoreError`` for a full disk."""
+    """Write what was chosen to a file or a folder, with its card beside it; ``StoreError`` when the disk is full."""
+    check_shards(to, wanted.shards, wanted.shard_rows)
     work = _Work(store, selection, options, wanted)
     if to.is_stream:
         if to.format == PARQUET:
             raise UsageError(f"{to.path} is no file, and Parquet is written to a file or a folder")
         with to.path.open("wb") as out:
-            work.stream(out)
-        return Exported(to.path, work.card([]))
+            return Exported(to.path, work.stream(out))
     with to.staged() as staging:
-        files = work.write(to, staging)
-        card = work.card(files)
-        if to.is_folder:
-            features = None if to.format == PARQUET else columns.features(work.shape)
-            (staging / "card.json").write_text(cards.json_text(card), encoding="utf-8")
-            (staging / "README.md").write_text(cards.folder_text(card, features), encoding="utf-8")
-        else:
-            (staging / f"{to.path.name}.card.md").write_text(cards.file_text(card), encoding="utf-8")
-    return Exported(to.path, card)
+        return Exported(to.path, work.write(to, staging))
 
 
 def stream(store: Reading, selection: Selection, options: Options, wanted: Wanted, out: BinaryIO) -> Exported:
     """Write what was chosen as JSON Lines to a pipe, row by row as they are made."""
-    work = _Work(store, selection, options, wanted)
-    work.stream(out)
-    return Exported(None, work.card([]))
+    check_shards(None, wanted.shards, wanted.shard_rows)
+    return Exported(None, _Work(store, selection, options, wanted).stream(out))
 
 
 class _Work:
@@ -126,8 +119,7 @@ class _Work:
     def __init__(self, store: Reading, selection: Selection, options: Options, wanted: Wanted) -> None:
         self.store, self.selection, self.options, self.wanted = store, selection, options, wanted
         self.tally = Tally()
-        self.shape = Shape()
-        self.repeats: dict[str, Any] | None = None
+        self.repeats: Mapping[str, Any] | None = None
 
     def rows(self) -> Iterator[tuple[Row, str]]:
         """The rows that are written, each with its split."""
@@ -145,50 +137,50 @@ class _Work:
                 yield row, split
                 if self.wanted.progress is not None:
                     self.wanted.progress(self.tally.rows)
-            self.repeats = None if repeats is None else dict(repeats.as_data())
+            self.repeats = None if repeats is None else repeats.as_data()
 
-    def stream(self, out: BinaryIO) -> None:
-        """Every row as a line, at once."""
-        if self.wanted.shards is not None or self.wanted.shard_rows is not None:
-            raise UsageError("shards are files in a folder: give one to write to")
+    def stream(self, out: BinaryIO) -> dict[str, Any]:
+        """Every row as a line, at once; returns the card."""
+        shape = Shape()
         for row, _ in self.rows():
-            self.shape.learn_row(row.data)
+            shape.learn_row(row.data)
             out.write(jsonl.line_of(row.data) + b"\n")
+        return self.card(shape, [], digest=None)
 
-    def write(self, to: Target, staging: Path) -> list[cards.File]:
-        """All rows into files; those of a folder by split and shard."""
-        if not to.is_folder and (self.wanted.shards is not None or self.wanted.shard_rows is not None):
-            raise UsageError(f"shards are files in a folder, and {to.path.name} is one file: give a folder")
-        names = self.wanted.splits.names if to.is_folder else (TRAIN,)
-        waiting = {name: shards.Waiting(staging / f"waiting-{name}") for name in names}
-        try:
+    def write(self, to: Target, staging: Path) -> dict[str, Any]:
+        """All files, and the card beside them; returns that."""
+        wanted = self.wanted
+        with contextlib.closing(
+            Files(staging, to, wanted.splits.names, count=wanted.shards, rows_each=wanted.shard_rows)
+        ) as files:
             for row, split in self.rows():
-                is_new = self.shape.learn_row(row.data)
-                waiting[split if to.is_folder else TRAIN].add(jsonl.line_of(row.data), is_new=is_new)
-            return [file for name, lines in waiting.items() for file in self._files(to, staging, name, lines)]
-        finally:
-            for lines in waiting.values():
-                lines.close()
-                lines.path.unlink(missing_ok=True)
+                files.add(row.data, split)
+            written, shape = files.finish(), files.shape
+        if files.moved:
+            self.options.counts.kept["rows moved to the front, since they show what types columns have"] = files.moved
+        card = self.card(shape, written, digest=self.digest())
+        if to.is_folder:
+            features = None if to.format == PARQUET else columns.features(shape)
+            texts = {"card.json": cards.json_text(card), "README.md": cards.folder_text(card, features)}
+        else:
+            texts = {f"{to.path.name}.card.md": cards.file_text(card)}
+        for name, text in texts.items():
+            (staging / name).write_text(text, encoding="utf-8")
+        return card
 
-    def _files(self, to: Target, staging: Path, split: str, waiting: shards.Waiting) -> Iterator[cards.File]:
-        if not waiting.rows and split != TRAIN:
-            return  # told in the card; an empty file would be no split, but an error of whoever reads it
-        sizes = shards.sizes(waiting.rows, shards=self.wanted.shards, shard_rows=self.wanted.shard_rows)
-        lines = waiting.lines()
-        for number, rows in enumerate(sizes):
-            name = shards.name(split, number, len(sizes), to.suffix) if to.is_folder else to.path.name
-            some = (line for _, line in zip(range(rows), lines))
-            if to.format == PARQUET:
-                parquet.write(staging / name, some, columns.schema(self.shape))
-            else:
-                jsonl.write(staging / name, some)
-            yield cards.File.of(staging / name, split=split if to.is_folder else "all", rows=rows)
-        waiting.path.unlink(missing_ok=True)
+    def digest(self) -> str:
+        """Which simulations the rows are of: one digest over those of each, in the order of the store."""
+        histories = Histories(self.store.reader)
+        digest = blake2b(digest_size=16)
+        for one in self.selection:
+            if one.id in self.tally.simulations:
+                history = histories.history(one.gid >> 32, one.gid & 0xFFFF_FFFF, last_seq=one.last_seq)
+                digest.update(f"{one.id} {history.digest()}\n".encode())
+        return digest.hexdigest()
 
     # -- the card ---------------------------------------------------------------------------------
 
-    def card(self, files: Sequence[cards.File]) -> dict[str, Any]:
+    def card(self, shape: Shape, files: Sequence[File], *, digest: str | None) -> dict[str, Any]:
         """All there is to say about it."""
         counts = self.options.counts.as_data()
         found: dict[str, Any] = {
@@ -198,14 +190,14 @@ class _Work:
             "query": self.selection.query,
             "parameters": {name: _plain(value) for name, value in sorted(self.selection.parameters.items())},
             "options": self._options(),
-            "store": self._store(),
+            "store": self._store(digest),
             "counts": self.tally.as_data(),
             **counts,
         }
         if self.repeats is not None:
             found["duplicates"] = self.repeats
         found["notices"] = [*self.selection.notices, *self._notices()]
-        found["columns"] = self._columns()
+        found["columns"] = _columns(shape)
         found["files"] = [file.as_data() for file in files]
         return found
 
@@ -223,27 +215,14 @@ class _Work:
         }
         return {name: value for name, value in told.items() if value is not None}
 
-    def _store(self) -> dict[str, Any]:
-        """Which simulations the rows are of, by one digest over the digests of each."""
-        histories = Histories(self.store.reader)
-        digest = blake2b(digest_size=16)
-        for one in self.selection:
-            if one.id in self.tally.simulations:
-                history = histories.history(one.gid >> 32, one.gid & 0xFFFF_FFFF, last_seq=one.last_seq)
-                digest.update(f"{one.id} {history.digest()}\n".encode())
-        return {
+    def _store(self, digest: str | None) -> dict[str, Any]:
+        found = {
             "name": self.options.store,
             "format": FORMAT_VERSION,
             "simulations": len(self.tally.simulations),
-            "digest": digest.hexdigest(),
+            "digest": digest,
         }
-
-    def _columns(self) -> list[dict[str, str]]:
-        found = []
-        for column in columns.schema(self.shape):
-            meaning = columns.COLUMNS[column.name].meaning if column.name in columns.COLUMNS else ""
-            found.append({"name": column.name, "type": str(column.type), "meaning": meaning})
-        return found
+        return {name: value for name, value in found.items() if value is not None}
 
     def _notices(self) -> Iterator[str]:
         splits, tally = self.wanted.splits, self.tally
@@ -255,6 +234,14 @@ class _Work:
                     f"{name} is empty: none of {_count(len(tally.families), 'family')} fell into it; more simulations,"
                     " a larger share or another seed of the splits would help"
                 )
+
+
+def _columns(shape: Shape) -> list[dict[str, str]]:
+    found = []
+    for column in columns.schema(shape):
+        meaning = columns.COLUMNS[column.name].meaning if column.name in columns.COLUMNS else ""
+        found.append({"name": column.name, "type": str(column.type), "meaning": meaning})
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -65,27 +65,28 @@ class Waiting:
                     yield line[:-1]
 
 
-def sizes(rows: int, *, shards: int | None = None, shard_rows: int | None = None) -> list[int]:
+def sizes(rows: int, *, count: int | None = None, rows_each: int | None = None) -> list[int]:
     """How many rows each file of a split has: as evenly as can be, and none is empty unless all is.
 
-    >>> sizes(10, shards=4), sizes(10, shard_rows=4), sizes(2, shards=4), sizes(0, shards=4)
+    >>> sizes(10, count=4), sizes(10, rows_each=4), sizes(2, count=4), sizes(0, count=4)
     ([3, 3, 2, 2], [4, 3, 3], [1, 1], [0])
     """
-    count = shards or 1
-    if shard_rows is not None:
-        count = -(-rows // shard_rows)
-    count = max(1, min(count, rows))
+    if rows_each is not None:
+        count = -(-rows // rows_each)
+    count = max(1, min(count or 1, rows))
     each, rest = divmod(rows, count)
     return [each + (number < rest) for number in range(count)]
 
 
-def check(shards: int | None, shard_rows: int | None) -> None:
+def check(count: int | None, rows_each: int | None) -> None:
     """Refuse numbers that no files can be made by."""
-    if shards is not None and shard_rows is not None:
-        raise UsageError("either shards (how many files) or shard_rows (rows in each) says how rows are divided, not both")
-    for name, value in (("shards", shards), ("shard_rows", shard_rows)):
-        if value is not None and (type(value) is not int or not 1 <= value <= EXPORT_SHARDS_MAX):
-            raise UsageError(f"{name} is a whole number from 1 to {EXPORT_SHARDS_MAX:,}, not {value!r}")
+    if count is not None and rows_each is not None:
+        raise UsageError("rows are divided by shards (how many files) or by shard_rows (rows in each), not by both")
+    for name, value in (("shards", count), ("shard_rows", rows_each)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise UsageError(f"{name} is a whole number from 1 on, not {value!r}")
+    if count is not None and count > EXPORT_SHARDS_MAX:
+        raise UsageError(f"shards: {count:,} files of a split are too many, {EXPORT_SHARDS_MAX:,} is the most")
 
 
 def name(split: str, number: int, count: int, suffix: str) -> str:

@@ -35,7 +35,7 @@ class Splits:
     def __post_init__(self) -> None:
         for name, share in ((TEST, self.test), (VALIDATION, self.validation)):
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-                raise UsageError(f"the share of {name} is a number from 0 to below 1, as 0.1 for a tenth, not {share!r}")
+                raise UsageError(f"the share of {name} is a number from 0 to below 1 (0.1 is a tenth), not {share!r}")
         if self.test + self.validation >= 1:
             raise UsageError(f"test ({self.test}) and validation ({self.validation}) leave nothing to train on")
         if type(self.seed) is not int:

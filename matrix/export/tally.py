@@ -1,6 +1,7 @@
 """Tally: what is in the rows of an export, counted while they pass by.
 
-What always holds: rows are counted as they are written; rows that were dropped are counted apart, with what they repeat.
+What always holds: rows are counted as they are written; rows that were dropped are counted apart, with what they
+repeat.
 """
 
 from __future__ import annotations

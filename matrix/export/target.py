@@ -64,7 +64,8 @@ class Target:
                 for file in sorted(staging.iterdir(), reverse=True):  # its name is the shortest, and comes last
                     file.replace(self.path.with_name(file.name))
         except OSError as error:
-            raise StoreError(f"{self.path}: not written, and nothing of it is there: {error.strerror or error}") from error
+            why = error.strerror or error
+            raise StoreError(f"{self.path}: not written, and nothing of it is there: {why}") from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
