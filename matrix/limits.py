@@ -227,3 +227,10 @@ SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
 SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
 
 assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX
+
+# -- reports ------------------------------------------------------------------------------------
+REPORT_WORDS_KEPT_MAX = 262_144  # different words whose hashes are remembered, some 150 bytes each; then begun anew
+REPORT_SIGNED_AT_ONCE = 4_096  # shingles whose 128 values each (2 MiB) are worked out together
+REPORT_SETS_MEMORY_BYTES = 64 * 1024 * 1024  # of shingles for the comparison of texts; more lie in a file without name
+REPORT_CANDIDATES_MAX = 64  # earlier texts that one is compared with in full, the likeliest first
+REPORT_RECENT_TEXTS = 4_096  # texts in buckets that are still a dict, before they are sorted into arrays
