@@ -24,8 +24,8 @@ class Splits:
     """Shares of the families, from 0 to below 1; what is left is to train on.
 
     >>> splits = Splits(test=0.25)
-    >>> [splits.of(family) for family in ("1-1", "1-2", "1-3", "1-4")]
-    ['train', 'train', 'train', 'train']
+    >>> [splits.of(family) for family in ("1-7", "1-8", "1-9", "1-10")]
+    ['train', 'test', 'test', 'train']
     """
 
     test: float = 0.0
