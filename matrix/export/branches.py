@@ -2,59 +2,72 @@
 
 What always holds: two histories are compared where one was forked from the other, or both from a third behind the same
 event; so each decision that was tried again is compared with what was done there at first, and with its other tries. Of
-two histories that are related in another way (a fork and its parent's other fork elsewhere, a fork of a fork and its
+two histories that are related in another way (forks of one parent at different events, a fork of a fork and its
 grandparent) each is compared with those between them, and the two are not: that would tell the same decision twice.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from matrix.export.selection import Selected
-from matrix.log.history import History
+if TYPE_CHECKING:
+    from matrix.export.simulation import Simulation
 
-#: A simulation by shard and ordinal.
-Owner: TypeAlias = tuple[int, int]
+#: An agent's conversation, in whichever branch: the agent's number, who talks, the how manieth of these.
+Key: TypeAlias = tuple[int, str, int]
 
 
 class Place(NamedTuple):
-    """Where branches part in the log: behind event ``at`` of a simulation."""
+    """Where branches part in the log: behind event ``at`` of the simulation with this gid."""
 
-    shard: int
-    ordinal: int
+    gid: int
     at: int
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """One simulation of a family: where it was forked, None for no fork, and its last event."""
+class Side:
+    """A conversation of an agent in one branch: the row that it would be as chat, and the event of each message."""
 
-    selected: Selected
-    owner: Owner
+    data: dict[str, Any]
+    seqs: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One simulation of a family: where it was forked (None for no fork), its last event, its conversations."""
+
+    gid: int
+    id: str
     place: Place | None
     last_seq: int
+    sides: dict[Key, Side] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, selected: Selected, history: History) -> Branch:
-        """The branch that a history is, by where its events lie."""
-        owner = (selected.gid >> 32, selected.gid & 0xFFFF_FFFF)
-        before = [part for part in history.parts if (part.shard, part.ordinal) != owner]
-        is_begun = len(before) < len(history.parts)  # else it is looked at as it was before it was forked
-        place = Place(before[-1].shard, before[-1].ordinal, before[-1].last_seq) if before and is_begun else None
-        return cls(selected, owner, place, history.last_seq)
+    def of(cls, simulation: Simulation, connection: sqlite3.Connection) -> Branch:
+        """The branch that a simulation is; one that is looked at as it was before it was forked is none yet."""
+        gid, last_seq = simulation.selected.gid, simulation.last_seq
+        sql = "SELECT source, last_seq FROM forks WHERE gid = ? AND last_seq < ? ORDER BY first_seq DESC LIMIT 1"
+        found = connection.execute(sql, (gid, last_seq)).fetchone()
+        return cls(gid, simulation.id, None if found is None else Place(*found), last_seq)
 
 
 def places(branches: Sequence[Branch]) -> Iterator[tuple[Place, list[Branch]]]:
-    """Each place at which at least two of these branches part, with those that do; where they part from stands first."""
+    """Each place at which at least two of these branches part, with those that do: what they were forked from first.
+
+    >>> parent, one, other = (Branch(n, f"1-{n}", Place(1, 40) if n > 1 else None, 90) for n in (1, 2, 3))
+    >>> [(place.at, [branch.id for branch in parted]) for place, parted in places([parent, one, other])]
+    [(40, ['1-1', '1-2', '1-3'])]
+    """
     forks: dict[Place, list[Branch]] = {}
     for branch in branches:
         if branch.place is not None:
             forks.setdefault(branch.place, []).append(branch)
-    by_owner = {branch.owner: branch for branch in branches}
+    by_gid = {branch.gid: branch for branch in branches}
     for place, parted in forks.items():
-        parent = by_owner.get((place.shard, place.ordinal))
+        parent = by_gid.get(place.gid)
         found = [parent, *parted] if parent is not None and parent.last_seq > place.at else parted
         if len(found) > 1:
             yield place, found

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from matrix.export.contract import Row
+from matrix.export.splits import TEST, TRAIN, VALIDATION
 from matrix.limits import EXPORT_DUPLICATES_NAMED_MAX
 
 _MESSAGES: Final = ("messages", "prompt", "chosen", "rejected")
@@ -69,7 +70,11 @@ class Tally:
         found |= {"steps": self.steps} if self.steps else {}
         found |= {"tokens": self.tokens} if self.has_tokens else {}
         families = Counter(self.families.values())
-        found["by_split"] = {name: {"rows": n, "families": families[name]} for name, n in sorted(self.by_split.items())}
+        found["by_split"] = {
+            name: {"rows": self.by_split[name], "families": families[name]}
+            for name in (TRAIN, VALIDATION, TEST)
+            if self.by_split[name]
+        }
         found["by_outcome"] = dict(sorted(self.by_outcome.items()))
         found["by_role"] = dict(sorted(self.by_role.items()))
         return found
