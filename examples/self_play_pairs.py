@@ -20,8 +20,8 @@ import matrix
 
 ROUNDS = 6
 BRIEFING = {
-    "buyer": "You want to buy a lamp. It is worth {reserve} to you: pay as little as you can, and never more than that.",
-    "seller": "You want to sell a lamp. It cost you {reserve}: get as much as you can, and never less than that.",
+    "buyer": "You want to buy a lamp. It is worth {reserve} to you: pay as little as you can, and never more.",
+    "seller": "You want to sell a lamp. It cost you {reserve}: get as much as you can, and never less.",
 }
 OFFERS = (
     "I could do {price}.",

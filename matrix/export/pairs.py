@@ -138,7 +138,7 @@ def _pair(who: str, one: Side, other: Side, options: Options) -> Pair | str:
 
 def _row(store: Reading, place: Place, pair: Pair) -> Row:
     (fork_of,) = store.connection.execute("SELECT id FROM simulations WHERE gid = ?", (place.gid,)).fetchone()
-    chosen, rejected = pair.chosen.data, pair.rejected.data
+    chosen = pair.chosen.data
     prompt = chosen["messages"][: pair.shared]
     sides = [_after(side, pair) for side in (pair.chosen, pair.rejected)]
     data = {"prompt": prompt, "chosen": sides[0]["messages"], "rejected": sides[1]["messages"]}
@@ -157,7 +157,8 @@ def _after(side: Side, pair: Pair) -> dict[str, Any]:
     found = {**side.data, "messages": messages, "first_seq": seqs[0]}
     if pair.is_reply_only:
         count = next((place for place, message in enumerate(messages) if not _is_own(message)), len(messages))
-        found |= {"messages": messages[:count], "last_seq": seqs[count] - 1 if count < len(seqs) else found["last_seq"]}
+        if count < len(messages):
+            found |= {"messages": messages[:count], "last_seq": seqs[count - 1]}
     return found
 
 
