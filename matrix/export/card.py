@@ -79,7 +79,7 @@ def _body(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("", {name: value for name, value in counts.items() if isinstance(value, int)})
     splits = {name: f"{of['rows']:,} rows of {of['families']:,} families" for name, of in counts["by_split"].items()}
     yield from _table("Splits", splits)
-    yield from _table("Rows by outcome", counts["by_outcome"])
+    yield from _table("Rows by outcome", counts.get("by_outcome", {}))
     yield from _table("Rows by role", counts["by_role"])
     for part, title in (("taken", "Taken"), ("cut", "Cut"), ("left_out", "Left out"), ("kept", "Odd, and kept")):
         yield from _table(title, card[part])

@@ -51,7 +51,7 @@ NO_PROMPT: Final = "pairs without a prompt: the agent spoke first, and nothing t
 TOO_MANY: Final = "pairs beyond the most of one agent at one place"
 MISSING: Final = "conversations that are in one of two branches only"
 _BOTH: Final = ("store", "agent", "role", "program", "family")
-_SIDE: Final = ("simulation", "last_seq", "outcome", "reward", "seed", "code", "model")
+_SIDE: Final = ("simulation", "first_seq", "last_seq", "outcome", "reward", "seed", "code", "model")
 
 
 def rows(store: Reading, selection: Selection, options: Options) -> Iterator[Row]:
@@ -104,7 +104,7 @@ class Pair(NamedTuple):
     def margin(self) -> float | None:
         """How far rewards are apart; None where one has none."""
         one, other = self.chosen.data["reward"], self.rejected.data["reward"]
-        return None if one is None or other is None else one - other
+        return None if one is None or other is None else round(one - other, 12)
 
 
 def _at(place: Place, branches: Sequence[Branch], options: Options, most: int) -> Iterator[Pair]:
@@ -146,7 +146,7 @@ def _row(store: Reading, place: Place, pair: Pair) -> Row:
     data |= {name: chosen[name] for name in _BOTH}
     data |= {"conversation": pair.who, "margin": pair.margin, "fork_of": fork_of, "fork_at": place.at}
     for name, side in zip(("chosen", "rejected"), sides, strict=True):
-        data |= {f"{name}_first_seq": side["first_seq"]} | {f"{name}_{of}": side[of] for of in _SIDE}
+        data |= {f"{name}_{of}": side[of] for of in _SIDE}
     text = "\n".join(compared(messages) for messages in (prompt, data["chosen"], data["rejected"]))
     return Row(data, chosen["family"], text)
 

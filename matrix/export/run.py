@@ -88,7 +88,7 @@ class Exported:
             text += "".join(f", {name} {of['rows']:,}" for name, of in splits.items())
         yield f"{self.path}: {text}" if self.path is not None else text
         for part, words in (("taken", "taken"), ("cut", "cut"), ("left_out", "left out"), ("kept", "kept")):
-            yield from (f"  {words}: {_counted(number, reason)}" for reason, number in self.card[part].items())
+            yield from (f"  {words}: {reason}: {number:,}" for reason, number in self.card[part].items())
         if repeats := self.card.get("duplicates"):
             yield f"  dropped: {repeats['exact']:,} the same as an earlier row, {repeats['near']:,} nearly the same"
         yield from (f"  {notice}" for notice in self.card["notices"])
@@ -262,6 +262,3 @@ def _count(value: int, thing: str) -> str:
     many = thing[:-1] + "ies" if thing.endswith("y") else f"{thing}s"
     return f"{value:,} {thing if value == 1 else many}"
 
-
-def _counted(number: int, reason: str) -> str:
-    return f"{number:,} {reason}"

@@ -31,7 +31,7 @@ class Tally:
         self.simulations: dict[str, str] = {}  # with their split, in the order in which they were met
         self.families: dict[str, str] = {}
         self.agents = 0
-        self._of = ""
+        self._simulation = ""
         self._agents: set[str] = set()
 
     def add(self, row: Row, split: str) -> None:
@@ -44,16 +44,19 @@ class Tally:
             self.has_tokens = True
             self.tokens += tokens
         self.by_split[split] += 1
-        self.by_outcome[_name(data.get("outcome", data.get("chosen_outcome")))] += 1
+        for name in ("outcome", "chosen_outcome"):
+            if name in data:
+                self.by_outcome[_name(data[name])] += 1
         self.by_role[_name(data.get("role"))] += 1
         self.families[row.family] = split
         named = [str(data[name]) for name in _SIMULATIONS if data.get(name) is not None]
         self.simulations.update(dict.fromkeys(named, split))
-        self._count_agent(str(data.get("simulation", row.family)), str(data.get("agent")))
+        if data.get("agent") is not None:
+            self._count_agent(str(data.get("simulation", row.family)), str(data["agent"]))
 
     def _count_agent(self, simulation: str, agent: str) -> None:
-        if simulation != self._of:  # rows of one simulation follow each other
-            self._of, self._agents = simulation, set()
+        if simulation != self._simulation:  # rows of one follow each other, those of pairs by family
+            self._simulation, self._agents = simulation, set()
         if agent not in self._agents:
             self._agents.add(agent)
             self.agents += 1
@@ -75,7 +78,7 @@ class Tally:
             for name in (TRAIN, VALIDATION, TEST)
             if self.by_split[name]
         }
-        found["by_outcome"] = dict(sorted(self.by_outcome.items()))
+        found |= {"by_outcome": dict(sorted(self.by_outcome.items()))} if self.by_outcome else {}
         found["by_role"] = dict(sorted(self.by_role.items()))
         return found
 
