@@ -76,6 +76,7 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
 # -- exports ------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes
 EXPORT_KEYS_MAX = 256  # different keys of the maps at one place that become columns of Parquet; more stay JSON text
 EXPORT_GROUP_ROWS = 8_192  # of a row group of Parquet
 EXPORT_GROUP_BYTES = 32 * 1024 * 1024  # or as much JSON; a reader of one group holds all of it
