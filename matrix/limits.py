@@ -97,6 +97,15 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
+# -- exports ------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes
+EXPORT_KEYS_MAX = 256  # different keys of the maps at one place that become columns of Parquet; more stay JSON text
+EXPORT_GROUP_ROWS = 8_192  # of a row group of Parquet
+EXPORT_GROUP_BYTES = 32 * 1024 * 1024  # or as much JSON; a reader of one group holds all of it
+EXPORT_SHARDS_MAX = 99_999  # files of a split: five digits in their names
+EXPORT_DUPLICATES_NAMED_MAX = 1_000  # dropped rows that the card names, with what they duplicate; of more the number
+EXPORT_PAIRS_PER_PLACE = 16  # pairs made of the branches at one place, unless it is said
+
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
