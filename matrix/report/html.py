@@ -23,7 +23,7 @@ _FORBIDDEN = {code: "\ufffd" for code in (*range(9), 11, 12, *range(14, 32), 127
 Part = str | Iterable["Part"] | None
 
 
-def tag(name: str, *parts: Part, **attributes: str | float | None) -> Html:
+def tag(name: str, /, *parts: Part, **attributes: str | float | None) -> Html:
     """An element. ``class_`` is the attribute ``class``, ``stroke_width`` is ``stroke-width``; None leaves one out.
 
     >>> tag("p", "1 < 2 ", tag("b", "true"), class_="note")

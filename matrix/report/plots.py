@@ -15,6 +15,7 @@ from matrix.report.tally import round_step
 
 WIDTH, HEIGHT = 560, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 38
+_SLOTS_MIN = 6  # so that the bar of a single value is no wall
 
 
 def figure(caption: Part, plot: Html | None, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
@@ -52,14 +53,23 @@ def histogram(title: str, bins: Sequence[Mapping[str, float]], marks: Mapping[st
     top = max((one["count"] for one in bins), default=0) or 1
     ticks = _ticks(top)
     high = ticks[-1]
-    slot = (WIDTH - _LEFT - _RIGHT) / max(len(bins), 1)
+    slot = (WIDTH - _LEFT - _RIGHT) / max(len(bins), _SLOTS_MIN)
     bars = []
     for k, one in enumerate(bins):
         tall = (HEIGHT - _TOP - _BOTTOM) * one["count"] / high
         label = f"{_range(one, is_last=k == len(bins) - 1)}: {one['count']:,}"
         x, y = _LEFT + k * slot, HEIGHT - _BOTTOM - tall
         bars.append(
-            tag("rect", tag("title", label), x=x + slot * 0.06, y=y, width=slot * 0.88, height=tall, class_="bar", rx=1.5)
+            tag(
+                "rect",
+                tag("title", label),
+                x=x + slot * 0.06,
+                y=y,
+                width=slot * 0.88,
+                height=tall,
+                class_="bar",
+                rx=1.5,
+            )
         )
     labels = _bin_labels(bins, slot)
     shown = [_mark(name, value, bins, slot) for name, value in marks.items() if value is not None]
@@ -91,7 +101,14 @@ def _mark(name: str, value: float, bins: Sequence[Mapping[str, float]], slot: fl
     return tag(
         "g",
         tag("line", x1=x, x2=x, y1=_TOP - 4, y2=HEIGHT - _BOTTOM, class_="mark"),
-        tag("text", f"{name} {number(value)}", x=x + (-5 if anchor == "end" else 5), y=_TOP + 6, class_="mark-text", text_anchor=anchor),
+        tag(
+            "text",
+            f"{name} {number(value)}",
+            x=x + (-5 if anchor == "end" else 5),
+            y=_TOP + 6,
+            class_="mark-text",
+            text_anchor=anchor,
+        ),
     )
 
 
@@ -111,7 +128,10 @@ def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float |
             *(tag("circle", cx=x, cy=y, r=3, class_=f"dot line-{index}") for x, y in dots),
             tag("text", name, x=places[-1] + 9, y=end + 4, class_=f"line-name line-{index}"),
         ]
-    labels = [tag("text", number(x), x=place, y=HEIGHT - _BOTTOM + 16, class_="tick", text_anchor="middle") for x, place in zip(xs, places)]
+    labels = [
+        tag("text", number(x), x=place, y=HEIGHT - _BOTTOM + 16, class_="tick", text_anchor="middle")
+        for x, place in zip(xs, places)
+    ]
     axis = tag("text", x_name, x=places[-1], y=HEIGHT - 6, class_="tick", text_anchor="end")
     return _svg(title, ", ".join(series), [_grid(ticks, ticks[-1], is_share=True), drawn, labels, axis])
 
@@ -140,13 +160,19 @@ def stacked(title: str, rows: Mapping[str, Mapping[str, int]], classes: Mapping[
     drawn: list[Part] = []
     for k, (name, counts) in enumerate(rows.items()):
         total, x, y = max(sum(counts.values()), 1), float(left), k * step + 6
-        drawn.append(tag("text", _short(name), tag("title", name), x=left - 8, y=y + 16, class_="row-name", text_anchor="end"))
+        drawn.append(
+            tag("text", _short(name), tag("title", name), x=left - 8, y=y + 16, class_="row-name", text_anchor="end")
+        )
         for part, count in counts.items():
             wide = (WIDTH - left - _RIGHT) * count / total
             label = f"{name}, {part}: {count:,} of {total:,}"
-            drawn.append(tag("rect", tag("title", label), x=x, y=y, width=wide, height=step - 12, class_=f"part {classes[part]}"))
+            drawn.append(
+                tag("rect", tag("title", label), x=x, y=y, width=wide, height=step - 12, class_=f"part {classes[part]}")
+            )
             if wide > 44:
-                drawn.append(tag("text", f"{count:,}", x=x + wide / 2, y=y + 15, class_="part-text", text_anchor="middle"))
+                drawn.append(
+                    tag("text", f"{count:,}", x=x + wide / 2, y=y + 15, class_="part-text", text_anchor="middle")
+                )
             x += wide
     return _svg(title, f"{len(rows)} bars", drawn, height=height)
 
