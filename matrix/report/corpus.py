@@ -148,7 +148,7 @@ class Corpus:
 
 
 class _Stretch:
-    """Passages one after the other, of which n-grams are made together: they reach over passages, not over documents."""
+    """Passages, of which n-grams are made together: these reach from one to the next, but not over documents."""
 
     def __init__(self) -> None:
         self.words = 0
@@ -182,8 +182,5 @@ class _Stretch:
         """Go on with the last words, which n-grams of the next passages begin with."""
         end = [column[-(SIZES[-1] - 1) :] for column in columns]
         hashes, *others = end
-        self._parts = [
-            (hashes[k : k + 1], *(column[k].item() for column in others))
-            for k in range(len(hashes))  # type: ignore[misc]
-        ]
+        self._parts = [(hashes[k : k + 1], *(column[k].item() for column in others)) for k in range(len(hashes))]
         self.words = self._done = len(hashes)

@@ -20,8 +20,10 @@ def grounding(figures: Figures) -> Part:
     reference, limits = figures["reference"], figures["thresholds"]
     names = ", ".join(file["name"] for file in reference["files"])
     lead = (
-        f"The agents' own words beside {reference['words']:,} words of reference ({names}). {figures['judged']:,} rows were "
-        f"judged; {figures['too_short']:,} have fewer than {limits['words_min']} words and were not. An n-gram that is not in the "
+        f"The agents' own words beside {reference['words']:,} words of reference ({names}). {figures['judged']:,} "
+        "rows were "
+        f"judged; {figures['too_short']:,} have fewer than {limits['words_min']} words and were not. An n-gram that "
+        "is not in the "
         f"reference is taken for one that is in {percent(reference['false_positives'])} of cases."
     )
     return [
@@ -48,7 +50,8 @@ def _contained(figures: Figures) -> Html:
         series["real text"] = [one["real_text"] for one in shares]
     meaning = (
         tag("b", "Word sequences that stand in the reference. "),
-        "The share of the rows' n-grams, by n. Real text is a part of the reference looked up in the rest of it: a line near "
+        "The share of the rows' n-grams, by n. Real text is a part of the reference looked up in the rest of it: a "
+        "line near "
         "that one means words as real as these; a line that stays high towards 8 means copying.",
     )
     rows = [
@@ -67,7 +70,8 @@ def _spread(figures: Figures) -> Html:
     first = figures["contained"][0]
     meaning = (
         tag("b", "The same row by row, for n = 3. "),
-        f"Half of the rows have {percent(first['rows']['p50'])} or less. Those at the far left speak of something else than the "
+        f"Half of the rows have {percent(first['rows']['p50'])} or less. Those at the far left speak of something "
+        "else than the "
         "reference, or in another way.",
     )
     plot = histogram(
@@ -85,7 +89,8 @@ def _nearest(figures: Figures) -> Html | None:
     size = figures["reference"]["passage_words"]
     meaning = (
         tag("b", "Likeness to the nearest passage. "),
-        f"Of {nearest['count']:,} rows drawn: how much the passage of {size} words that is most like any part of the row has in "
+        f"Of {nearest['count']:,} rows drawn: how much the passage of {size} words that is most like any part of "
+        "the row has in "
         "common with it (3-grams, Jaccard; found by MinHash). Above 0.5 the row says a passage after.",
     )
     plot = histogram("Likeness to the nearest passage", nearest["histogram"], {"mean": nearest["mean"]})

@@ -114,7 +114,7 @@ def _mark(name: str, value: float, bins: Sequence[Mapping[str, float]], slot: fl
 
 def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float | None]], *, x_name: str) -> Html:
     """Lines of shares over whole numbers, each with its name at its end."""
-    high = max([value for values in series.values() for value in values if value is not None] or [1.0])
+    high = max([0.01, *(value for values in series.values() for value in values if value is not None)])
     ticks = _ticks(high)
     width = WIDTH - _LEFT - _RIGHT - 96  # room for names at the right
     places = [_LEFT + 12 + width * k / max(len(xs) - 1, 1) for k in range(len(xs))]

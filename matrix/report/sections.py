@@ -1,4 +1,4 @@
-"""The sections of a report's page: duplicates, diversity, lengths, outcomes, coverage; each figure with its sentence."""
+"""The sections of a report's page but grounding; each figure with a sentence on what it means."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ def duplicates(figures: Figures) -> Part:
     ]
     total = max(figures["rows"], 1)
     how = (
-        "Rows are equal when what is said and which tools are called differ only in case and white space. They are nearly "
-        f"equal when they have {percent(figures['threshold'])} of their {figures['shingle_words']}-word sequences in common "
-        f"(Jaccard; proposed by MinHash with {figures['permutations']} permutations, then compared in full, so none of them "
-        "is false). System prompts and answers of tools are not compared, and the other side of a conversation is another row."
+        "Rows are equal when what is said and which tools are called differ only in case and white space. They are "
+        "nearly "
+        f"equal when they have {percent(figures['threshold'])} of their {figures['shingle_words']}-word sequences "
+        "in common "
+        f"(Jaccard; proposed by MinHash with {figures['permutations']} permutations, then compared in full, so none "
+        "of them "
+        "is false). System prompts and answers of tools are not compared, and the other side of a conversation is "
+        "another row."
     )
     shown = table(("rows", "count", "share"), [(name, count, percent(count / total)) for name, count in rows])
     listed = figures["greatest"][:CLUSTERS_SHOWN]
@@ -55,7 +59,8 @@ def _cluster_sizes(figures: Figures) -> Html | None:
         return None
     meaning = (
         tag("b", "Rows in a group that says the same. "),
-        f"{sizes['count']:,} groups, the greatest of {sizes['max']:,} rows. Many pairs are chance or simple tasks; one great "
+        f"{sizes['count']:,} groups, the greatest of {sizes['max']:,} rows. Many pairs are chance or simple tasks; "
+        "one great "
         "group is a program that repeats itself.",
     )
     plot = histogram("Rows in a group that says the same", sizes["histogram"], {"median": sizes["p50"]})
@@ -88,8 +93,10 @@ def where(row: Figures) -> Html:
 def diversity(figures: Figures, similarity: Figures) -> Part:
     """How varied the agents' own words are."""
     how = (
-        "Distinct-n is the number of different n-grams in the agents' own words, through the number of all their words (Li et "
-        "al., 2016). It falls as data grows; per 1,000 words it can be compared between sets of any size. Higher is more varied."
+        "Distinct-n is the number of different n-grams in the agents' own words, through the number of all their "
+        "words (Li et "
+        "al., 2016). It falls as data grows; per 1,000 words it can be compared between sets of any size. Higher is "
+        "more varied."
     )
     head = (
         "role",
@@ -127,7 +134,8 @@ def _frequent(figures: Figures) -> Html:
     meaning = (
         tag("b", "The most frequent words. "),
         f"The hundred most frequent ones are {percent(figures['share_of_100_most_frequent'])} of all that is said"
-        f"{'' if once is None else f'; {once:,} words are said once'}. Function words (the, to, you) belong at the top; names "
+        f"{'' if once is None else f'; {once:,} words are said once'}. Function words (the, to, you) belong at the "
+        "top; names "
         "and phrases of one task there mean that the data is about little else.",
     )
     rows = [(one["word"], one["count"]) for one in figures["frequent"]]
@@ -141,7 +149,8 @@ def _nearest(similarity: Figures) -> Html | None:
     meaning = (
         tag("b", "Likeness to the nearest other row. "),
         f"How much of their word pairs a row and the row most like it have in common (Jaccard), in a sample of "
-        f"{similarity['rows']:,} rows; two rows at random have {similarity['pairs']['mean']:.3f}. A heap at the left is good; "
+        f"{similarity['rows']:,} rows; two rows at random have {similarity['pairs']['mean']:.3f}. A heap at the "
+        "left is good; "
         "one at the right are variations of each other.",
     )
     plot = histogram("Likeness to the nearest other row", nearest["histogram"], {"mean": nearest["mean"]})
@@ -158,7 +167,8 @@ _LENGTHS_MEAN = {
     "own_messages_per_row": "Each is a step that the model learns to take.",
     "own_words_per_row": "What the model is trained to say. A few rows of very many words outweigh many of few.",
     "own_words_per_message": "A narrow peak at a high number is the manner of one model; people vary.",
-    "tool_calls_per_row": "Without calls nothing is learned of tools; very many often come from agents that ran in circles.",
+    "tool_calls_per_row": "Without calls nothing is learned of tools; very many often come from agents that ran in "
+    "circles.",
 }
 
 
@@ -170,7 +180,8 @@ def lengths(figures: Figures) -> Part:
         if not tally["count"]:
             continue
         title = means[0].upper() + means[1:]
-        quantiles = f"Half have {tally['p50']:,} or fewer, one in twenty more than {tally['p95']:,}, the most {tally['max']:,}. "
+        quantiles = f"Half have {tally['p50']:,} or fewer, one in twenty more than {tally['p95']:,}, "
+        quantiles += f"the most {tally['max']:,}. "
         caption = (tag("b", f"{title}. "), quantiles, _LENGTHS_MEAN[name])
         plot = histogram(title, tally["histogram"], {"median": tally["p50"]})
         shown.append(figure(caption, plot, _BIN_HEAD, bins(tally)))
@@ -189,13 +200,17 @@ def outcomes(figures: Figures, coverage: Figures | None) -> Part:
     ]
     goals = _by_goal(coverage["goals"]) if coverage is not None else {}
     if goals:
-        meaning = "Goals of the selected agents, by how they ended. What never succeeds here cannot be imitated; what never fails cannot be compared."
+        meaning = (
+            "Goals of the selected agents, by how they ended. "
+            "What never succeeds here cannot be imitated; what never fails cannot be compared."
+        )
         shown.append(_divided("Goals by outcome", meaning, "goal", goals))
     reward = figures["reward"]
     if reward is not None:
         caption = (
             tag("b", "Reward. "),
-            f"The mean is {reward['mean']:.3f} over {reward['count']:,} rows that have one. Two heaps, at both ends, are what preference pairs are made of.",
+            f"The mean is {reward['mean']:.3f} over {reward['count']:,} rows that have one. Two heaps, at both "
+            "ends, are what preference pairs are made of.",
         )
         shown.append(
             figure(caption, histogram("Reward", reward["histogram"], {"mean": reward["mean"]}), _BIN_HEAD, bins(reward))
@@ -244,8 +259,10 @@ def coverage(figures: Figures) -> Part:
         both["store"] += row["store"]
         both["selection"] += row["selection"]
     lead = (
-        "What the selected agents did, of what all agents of the store did: the number of events in the selection and, where "
-        "the store has more, its share. Red is what the store has and the selection has not; a dot is what nobody of the role did."
+        "What the selected agents did, of what all agents of the store did: the number of events in the selection "
+        "and, where "
+        "the store has more, its share. Red is what the store has and the selection has not; a dot is what nobody "
+        "of the role did."
     )
     agents = [(row["role"], row["selection"], row["store"]) for row in figures["roles"]]
     return [
