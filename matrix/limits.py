@@ -235,3 +235,6 @@ REPORT_PASSAGES_MAX = (
     200_000  # of a reference, whose signatures (512 bytes each) are kept; in a larger one they are longer
 )
 REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words
+
+# -- exports ---------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes

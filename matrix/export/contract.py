@@ -60,13 +60,16 @@ class Counts:
 class Options:
     """How rows are made; ``counts`` is written to while they are.
 
-    ``store`` is what the column of that name says. ``tools`` (OpenAI's form) and ``system`` stand in for the tools and
-    the system prompt of a row whose history does not say which there were; what a history says is never replaced.
+    ``store`` is what the column of that name says. ``tools`` (a list of schemas in OpenAI's form) and ``system`` stand
+    in every row of a chat in place of what the history says, and ``counts`` tells how often that was something else;
+    ``{.task.ticket}`` in ``system`` stands for the simulation's own ``.task.ticket``. ``has_maps`` gives the arguments
+    of calls as maps, as TRL shows them, instead of as JSON text, as OpenAI has them.
     """
 
     store: str = ""
     tools: Sequence[Mapping[str, Any]] | None = None
     system: str | None = None
+    has_maps: bool = False
     counts: Counts = field(default_factory=Counts)
 
 
