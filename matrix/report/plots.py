@@ -51,7 +51,7 @@ def number(value: float) -> str:
 def histogram(title: str, bins: Sequence[Mapping[str, float]], marks: Mapping[str, float | None]) -> Html:
     """Bars for bins of one width (the last may hold more), and named marks over them, the median for one."""
     top = max((one["count"] for one in bins), default=0) or 1
-    ticks = _ticks(top)
+    ticks = _ticks(top, is_whole=True)
     high = ticks[-1]
     slot = (WIDTH - _LEFT - _RIGHT) / max(len(bins), _SLOTS_MIN)
     bars = []
@@ -78,44 +78,44 @@ def histogram(title: str, bins: Sequence[Mapping[str, float]], marks: Mapping[st
 
 
 def _range(one: Mapping[str, float], *, is_last: bool) -> str:
-    if one["to"] - one["from"] == 1 and not is_last:
+    if _is_one(one) and not is_last:
         return number(one["from"])
     return f"{number(one['from'])} and more" if is_last else f"{number(one['from'])} to {number(one['to'])}"
 
 
+def _is_one(one: Mapping[str, float]) -> bool:
+    """Whether a bin is of one whole number: then its name and its mark stand in its middle."""
+    return one["from"] == int(one["from"]) and one["to"] - one["from"] == 1
+
+
 def _bin_labels(bins: Sequence[Mapping[str, float]], slot: float) -> list[Html]:
     every = max(1, math.ceil(len(bins) / 8))
-    return [
-        tag("text", number(one["from"]), x=_LEFT + k * slot + 2, y=HEIGHT - _BOTTOM + 16, class_="tick")
-        for k, one in enumerate(bins)
-        if k % every == 0
-    ]
+    y, found = HEIGHT - _BOTTOM + 16, []
+    for k, one in enumerate(bins):
+        if k % every == 0:
+            x = _LEFT + (k + (0.5 if _is_one(bins[0]) else 0)) * slot
+            found.append(tag("text", number(one["from"]), x=x, y=y, class_="tick", text_anchor="middle"))
+    return found
 
 
 def _mark(name: str, value: float, bins: Sequence[Mapping[str, float]], slot: float) -> Html:
     place = next((k for k, one in enumerate(bins) if one["from"] <= value < one["to"]), len(bins) - 1)
     one = bins[place]
-    inside = (value - one["from"]) / max(one["to"] - one["from"], 1e-9) if place < len(bins) - 1 else 0.5
-    x = _LEFT + (place + (0.5 if one["to"] - one["from"] == 1 else min(max(inside, 0), 1))) * slot
+    inside = min(max((value - one["from"]) / max(one["to"] - one["from"], 1e-9), 0), 1)
+    x = _LEFT + (place + inside + (0.5 if _is_one(bins[0]) else 0)) * slot
     anchor = "end" if x > WIDTH * 0.8 else "start"
+    text = {"x": x + (-5 if anchor == "end" else 5), "y": _TOP + 6, "class": "mark-text", "text-anchor": anchor}
     return tag(
         "g",
         tag("line", x1=x, x2=x, y1=_TOP - 4, y2=HEIGHT - _BOTTOM, class_="mark"),
-        tag(
-            "text",
-            f"{name} {number(value)}",
-            x=x + (-5 if anchor == "end" else 5),
-            y=_TOP + 6,
-            class_="mark-text",
-            text_anchor=anchor,
-        ),
+        element("text", text, f"{name} {number(value)}"),
     )
 
 
 def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float | None]], *, x_name: str) -> Html:
     """Lines of shares over whole numbers, each with its name at its end."""
     high = max([0.01, *(value for values in series.values() for value in values if value is not None)])
-    ticks = _ticks(high)
+    ticks = _ticks(high, is_whole=False)
     width = WIDTH - _LEFT - _RIGHT - 96  # room for names at the right
     places = [_LEFT + 12 + width * k / max(len(xs) - 1, 1) for k in range(len(xs))]
     drawn = []
@@ -196,9 +196,9 @@ def _short(name: str, chars: int = 20) -> str:
     return name if len(name) <= chars else name[: chars - 1] + "…"
 
 
-def _ticks(high: float) -> list[float]:
-    """Four or five round numbers from 0 to a little above."""
-    step = round_step(high / 4, is_whole=high > 4 and high == int(high))
+def _ticks(high: float, *, is_whole: bool) -> list[float]:
+    """Up to five round numbers from 0 to a little above."""
+    step = round_step(high / 4, is_whole=is_whole)
     return [step * k for k in range(math.ceil(high / step - 1e-9) + 1)]
 
 

@@ -15,7 +15,7 @@ Figures = Mapping[str, Any]
 CLUSTERS_SHOWN = 20
 REPEATS_SHOWN = 3
 _BIN_HEAD = ("from", "up to", "count")
-_COLOURS = {"succeeded": "fill-good", "failed": "fill-bad", "(none)": "fill-none"}
+_COLOURS = {"succeeded": "fill-good", "failed": "fill-bad", "none": "fill-none"}
 
 
 def duplicates(figures: Figures) -> Part:

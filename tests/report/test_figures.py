@@ -76,8 +76,8 @@ def test_outcomes_are_counted_by_role_and_rewards_have_a_distribution() -> None:
         row(4, "d", outcome="failed", reward=0.0),
     ]
     found = figures(*rows)["outcomes"]
-    assert found["all"] == {"(none)": 1, "failed": 2, "succeeded": 1}
-    assert found["by_role"] == {"assistant": {"failed": 2, "succeeded": 1}, "user": {"(none)": 1}}
+    assert found["all"] == {"none": 1, "failed": 2, "succeeded": 1}
+    assert found["by_role"] == {"assistant": {"failed": 2, "succeeded": 1}, "user": {"none": 1}}
     assert (found["reward"]["count"], found["reward"]["mean"], found["reward"]["p50"]) == (3, 0.3333, 0.0)
 
 
