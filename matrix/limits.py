@@ -262,5 +262,5 @@ REPORT_DISTINCT_KEPT_MAX = 1_048_576  # different n-grams counted one by one, fo
 REPORT_VOCABULARY_KEPT_MAX = 500_000  # different words whose counts are kept; those said once go first
 REPORT_FILTER_BITS_MIN = 2**20
 REPORT_FILTER_BITS_MAX = 2**32  # of the filter that knows a reference's n-grams: 512 MiB
-REPORT_PASSAGES_MAX = 200_000  # of a reference, whose signatures (512 bytes each) are kept; in a larger one they are longer
+REPORT_PASSAGES_MAX = 200_000  # of a reference, with 512 bytes of memory each; those of a larger one are longer
 REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words
