@@ -50,7 +50,7 @@ and ``matrix import chat talk.jsonl --store runs`` finds it. For lines such as
 
 from matrix.importers.fields import Record
 from matrix.importers.history import History
-from matrix.importers.jsontext import result_text
+from matrix.importers.jsontext import arguments_text, result_text
 from matrix.importers.registry import Importer, formats, importer_of
 from matrix.importers.run import ImportReport, import_files
 from matrix.importers.source import Progress, Refusal, Source
@@ -65,6 +65,7 @@ __all__ = [
     "Record",
     "Refusal",
     "Source",
+    "arguments_text",
     "formats",
     "import_files",
     "importer_of",
