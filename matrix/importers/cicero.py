@@ -6,26 +6,27 @@ A file is one game, ``{id, map, phases[{name, messages[], orders{}, results{}, s
 What becomes of it:
 
 * **simulation**: id ``cicero-<id>`` (``_`` and ``-`` for ``/`` and ``+``), name ``diplomacy``, status finished. Data:
-  ``.game_id .map .scoring_system`` and what else stands beside the phases, ``.file .file_digest .format``; of a name ``game_<number>_<POWER>_<initials>`` also ``.game``
-  (that name), ``.game_number``, ``.cicero`` (the power that Cicero played) and ``.consenting`` (powers whose dialogue
-  is in the file); from its end ``.phases .last_phase .centers .scores .leaders .reason``.
+  ``.game_id .map .scoring_system`` and what else stands beside the phases, ``.file .file_digest .format``; of a name
+  ``game_<number>_<POWER>_<initials>`` also ``.game`` (that name), ``.game_number``, ``.cicero`` (the power that Cicero
+  played) and ``.consenting`` (powers whose dialogue is in the file); from its end ``.phases .last_phase .centers
+  .scores .leaders .reason``.
 * **agents**: the powers that have a unit, a centre, an order or a message, role ``power``. Parameters, and with the
   centres and units that they have at the moment their state: ``.player`` is ``cicero`` or ``human``, where known.
 * **phases**: ``state.changed`` of the simulation as each begins: the recorded state, ``.centers .units .homes …``, with
   ``.phase`` (``S1901M``), ``.year``, ``.season`` and ``.stage`` (``movement``, ``retreats``, ``adjustments``). So every
   event knows its own: ``state.data.stage``. What it is after the orders is the state of the next phase.
-* **messages**: ``message.sent`` with ``.text .phase .time_sent``, one turn each; to ``ALL`` is to every other power, and says
-  ``.broadcast``.
-* **orders**: one turn of each power and phase, an ``order`` each: ``.order`` as written, ``.type`` and what it is
-  about (``matrix.importers.orders``: ``.unit .province .target .against .helped .helped_power``), ``.phase``, and its
+* **messages**: ``message.sent`` with ``.text .phase .time_sent``, one turn each; to ``ALL`` is to every other power,
+  and says ``.broadcast``.
+* **orders**: one turn of each power and phase, an ``order`` each: ``.order`` as written, ``.type`` and what it is about
+  (``matrix.importers.orders``: ``.unit .province .target .against .helped .helped_power``), ``.phase``, and its
   ``.result`` where results are recorded: ``["bounce"]``.
 * **eliminated**: what a power is told in the first phase in which it has no centre, if it ever had one.
 * **goal** ``win`` of each: succeeded with the most centres at the end, alone or not, else failed, at its elimination or
   at the end; cancelled where no centres are recorded. At its end ``.centers`` and ``.score``: its share of the sum of
   the squares of all centres, or 1 and 0 where somebody has 18; in a game of ``draw_size`` the survivors share alike.
 * **time**: ``time_sent`` since the first message, as virtual time; orders happen with the last message before them. Its
-  unit is not recorded, and differs: it is the power of ten of a second that puts the first message between 2000
-  and 2100 (that is ``wall``), else hundredths. Without messages each phase takes one virtual second.
+  unit is not recorded, and differs: it is the power of ten of a second that puts the first message between 2000 and
+  2100 (that is ``wall``), else hundredths. Without messages each phase takes one virtual second.
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ class _Game:
         return self.history
 
     def _history(self, source: Source) -> History:
-        recorded, about = self.recorded, {"format": "cicero", "file": source.name, "file_digest": source.digest}
+        recorded = self.recorded
+        about: dict[str, Any] = {"format": "cicero", "file": source.name, "file_digest": source.digest}
         if self.named:
             about |= {
                 "game": source.name.partition(".")[0],
@@ -192,7 +194,7 @@ class _Game:
 
     def _tell_message(self, phase: _Phase, message: Record) -> None:
         sender, recipient = message.text("sender"), message.text("recipient")
-        said = {"text": message.text("message"), "phase": phase.name}
+        said: dict[str, Any] = {"text": message.text("message"), "phase": phase.name}
         moment = message.optional_integer("time_sent")
         said |= {} if moment is None else {"time_sent": moment}
         if message.optional_text("phase") not in (None, phase.name):

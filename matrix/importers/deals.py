@@ -1,9 +1,9 @@
 """Deals of llm-deliberation: what an answer proposes, what it is worth to whom, and whether it would pass.
 
 The measures are those of the authors' evaluation (``evaluation/evaluate_deals.ipynb`` of S-Abdelnabi/LLM-Deliberation):
-the first option named of each issue is the deal, a party agrees with what is worth more than its minimum, and p1,
-who has a bonus for unanimity, also with up to ten points less where all others agree. A deal passes when all agree, or
-all but one who is neither p1 nor p2.
+the first option named of each issue is the deal, a party agrees with what is worth more than its minimum, and p1, who
+has a bonus for unanimity, also with up to ten points less where all others agree. A deal passes when all agree, or all
+but one who is neither p1 nor p2.
 
 The setup lies beside the sessions: ``config.txt``, a line for each party (``name, file, role, incentive, model``), and
 ``scores_files/<file>.txt``, for each issue a line with what each option is worth, and last the minimum.

@@ -110,21 +110,24 @@ class History:
         one.cause = one.inbox
         self.move_to(time=time, wall=wall)
 
-    def say(
-        self, agent: int, text: str, *, to: int | Sequence[int] = 0, data: dict[str, Any] | None = None
-    ) -> int:
+    def say(self, agent: int, text: str, *, to: int | Sequence[int] = 0, data: dict[str, Any] | None = None) -> int:
         """A spoken text: ``message.sent``; returns its seq."""
         return self.emit(agent, MESSAGE_SENT, {"text": text, **(data or {})}, to=to)
 
     def emit(
-        self, agent: int, kind: str, data: dict[str, Any], *, to: int | Sequence[int] = 0, cause: int | None = None
+        self,
+        agent: int,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        to: int | Sequence[int] = 0,
+        cause: int | None = None,
     ) -> int:
-        """An event of any kind in the agent's present turn; returns its seq.
+        """An event of any kind in the agent's present turn, sent to nobody, one agent or several; returns its seq.
 
-        ``to`` is one agent, or all of those a broadcast is for; 0 is nobody. An answer to a call reaches the caller,
-        anything sent reaches its receivers: it causes their next turn.
+        An answer to a call reaches the caller, anything sent reaches its receivers: it causes their next turn.
         """
-        receivers = tuple(to) if isinstance(to, Sequence) else (to,) if to else ()
+        receivers = _receivers(to)
         seq = self._add(agent, kind, data, to=receivers, cause=self._agents[agent].cause if cause is None else cause)
         for reached in (agent,) if kind in _ANSWERS else receivers:
             self._agents[reached].inbox = seq
@@ -215,6 +218,11 @@ class History:
             )
         )
         return seq
+
+
+def _receivers(to: int | Sequence[int]) -> tuple[int, ...]:
+    """The numbers of those an event is sent to, each once; 0 is nobody."""
+    return tuple(dict.fromkeys(number for number in ((to,) if isinstance(to, int) else to) if number))
 
 
 def rows_of(histories: Sequence[History], *, first_simulation: int) -> Rows:

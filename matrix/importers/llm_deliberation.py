@@ -2,26 +2,29 @@
 
     matrix import llm-deliberation logs/all_coop/history*.json sessions.jsonl --store runs
 
-A file is one session, ``{slot_assignment[], rounds[{agent, prompt, full_answer, public_answer}], plan{}, finished_rounds}``,
-or many, a line each: ``{file, log: {…}}``. The setup is read where it lies beside: ``config.txt`` and ``scores_files/`` in
-the file's folder, or in one called like the file without its endings (``matrix.importers.deals`` has the form). Without it
-a session is imported all the same; of what is worth what and who agrees nothing can be said then. What becomes of it:
+A file is one session, ``{slot_assignment[], rounds[{agent, prompt, full_answer, public_answer}], plan{},
+finished_rounds}``, or many, a line each: ``{file, log: {…}}``. The setup is read where it lies beside: ``config.txt``
+and ``scores_files/`` in the file's folder, or in one called like the file without its endings
+(``matrix.importers.deals`` has the form). Without it a session is imported all the same; of what is worth what and who
+agrees nothing can be said then. (What is there already is not looked at again, also when a setup has come to lie beside
+it.) What becomes of a session:
 
 * **simulation**: id ``deliberation-<12 signs of a digest of the session>``, name ``deliberation``; finished, or stopped
-  where it was interrupted: it has fewer than a turn for each slot, the opening and the final deal. Data: ``.session`` (the
-  recorded file's name), ``.complete .issues .p1 .p2 .slot_assignment .finished_rounds .file .file_digest .format``; from its
-  end ``.reason``, and with scores ``.final_deal .agreed .unanimous`` (p1's last deal) and ``.agreed_any_round`` (any of p1's).
-* **agents**: the parties under their names; role ``p1`` (who opens and decides; without a setup who speaks first), ``p2``
-  (who has a veto too), ``player``, or as the setup calls it; parameters ``.incentive .model .scores .minimum``.
-* **turns**, one of each round, all with ``.round``: ``model.called`` with the prompt (the instructions that went before it
-  are not recorded) and ``model.completed`` with the full answer, private scratchpad and plan included: it is what the model
-  said, and what would train it. The others hear the public answer, ``message.sent`` to all of them. The plan for the next
-  turn is the agent's state, ``.plan``.
+  where it was interrupted: it has fewer than a turn for each slot, the opening and the final deal. Data: ``.session``
+  (the recorded file's name), ``.complete .issues .p1 .p2 .slot_assignment .finished_rounds .file .file_digest
+  .format``; from its end ``.reason``, and with scores ``.final_deal .agreed .unanimous`` (p1's last deal) and
+  ``.agreed_any_round`` (any of p1's).
+* **agents**: the parties under their names; role ``p1`` (who opens and decides; without a setup who speaks first),
+  ``p2`` (who has a veto too), ``player``, or as the setup calls it; parameters ``.incentive .model .scores .minimum``.
+* **turns**, one of each round, all with ``.round``: ``model.called`` with the prompt (the instructions that went before
+  it are not recorded) and ``model.completed`` with the full answer, private scratchpad and plan included: it is what
+  the model said, and what would train it. The others hear the public answer, ``message.sent`` to all of them. The plan
+  for the next turn is the agent's state, ``.plan``.
 * **deals**: of a public answer that names options ``.deal`` (``.deal.A = 2``); of a whole deal ``.deal_text``
   (``A2,B2,C3,D1,E3``) and, with scores, ``.scores .agrees`` by party, ``.passes .unanimous``, and for who proposes it
   ``.score .below_minimum``.
-* **goal** ``agree`` of each: succeeded where p1's last deal passes and the party agrees with it, else failed; cancelled in
-  an interrupted session and without scores. At its end ``.score .agrees .deal``.
+* **goal** ``agree`` of each: succeeded where p1's last deal passes and the party agrees with it, else failed; cancelled
+  in an interrupted session and without scores. At its end ``.score .agrees .deal``.
 * **time**: none is recorded, so each turn takes one virtual second. ``wall`` is the moment of the import.
 """
 
@@ -49,7 +52,9 @@ def read(source: Source) -> Iterator[History]:
     game = read_game(_folders(source.path))
     stream = JsonStream(source)
     if not stream.starts_with("{"):
-        raise Refusal("line 1", "not a session of llm-deliberation: expected an object with rounds, or lines with a log")
+        raise Refusal(
+            "line 1", "not a session of llm-deliberation: expected an object with rounds, or lines with a log"
+        )
     for line, value in stream.documents():
         if type(value) is dict and "log" in value:
             recorded = Record(value, line)
@@ -155,7 +160,7 @@ class _Session:
         if deal and len(deal) == len(self.issues):
             said |= {"deal_text": _written(deal)} | self.game.judged(deal, name)
             if name == self.game.holder("p1"):
-                self.final, self.passed_once = said, self.passed_once or said.get("passes", False)
+                self.final, self.passed_once = said, self.passed_once or said.get("passes") is True
         others = [number for party, number in agents.items() if party != name]
         history.emit(agent, MESSAGE_SENT, joined(said, turn.rest()), to=others, cause=cause)
 

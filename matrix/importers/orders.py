@@ -5,8 +5,8 @@
     retreat  A SER R ALB                          build    F STP/NC B
     disband  F TRI D                              waive    WAIVE
 
-What an order is about is read off the board as the phase begins: a unit that has to retreat stands nowhere, and a
-coast (``STP/NC``) is its province.
+What an order is about is read off the board as the phase begins: a unit that has to retreat stands nowhere, and a coast
+(``STP/NC``) is its province.
 """
 
 from __future__ import annotations

@@ -5,22 +5,24 @@
 A file is a list of ``{task_id, trial, reward, info{}, traj[]}``, where ``traj`` are the assistant's own messages in
 OpenAI's form. What becomes of it:
 
-* **simulation**: id ``tau-bench-<8 signs of the file's digest>-<task_id>-<trial>``, name = domain (of the system prompt,
-  ``# Airline Agent Policy``, else of the file's name), status finished, or failed where ``info.error`` says that the
-  run broke off. Data: ``.task_id .trial .domain .task .file .file_digest .format``; where the file's name says so (as
-  tau-bench writes it, or ``<model>-<domain>``) ``.agent_model .user_model .strategy .temperature .user_strategy``; from
-  its end ``.reward .reward_info .user_cost .source .error .traceback``.
+* **simulation**: id ``tau-bench-<8 signs of the file's digest>-<task_id>-<trial>``, name = domain (of the system
+  prompt, ``# Airline Agent Policy``, else of the file's name), status finished, or failed where ``info.error`` says
+  that the run broke off. Data: ``.task_id .trial .domain .task .file .file_digest .format``; where the file's name says
+  so (as tau-bench writes it, or ``<model>-<domain>``) ``.agent_model .user_model .strategy .temperature
+  .user_strategy``; from its end ``.reward .reward_info .user_cost .source .error .traceback``.
 * **agents**: ``assistant`` and ``user``.
 * **system prompt**: a briefing of the assistant, a ``note`` with ``.subject = "briefing"`` and ``.system``.
 * **messages**: one turn of their speaker each: text that is not empty is ``message.sent``, each tool call a
-  ``tool.called`` (``.tool .arguments .call_id``; ``matrix.importers.arguments_text(data)`` gives the recorded text). The
-  first event of a message carries its ``.role`` and any field unknown here, ``.turn_idx`` (its place) is on all of them.
-  A message without text and calls is kept as a ``note``.
-* **answers**: ``tool.completed``, or ``tool.failed`` where the text begins with ``Error``, caused by the call: the first
-  unanswered one with that id. ``.result`` is data where the text was JSON; ``matrix.importers.result_text(data)``.
-* **act and react**: there the model is shown its tools in the prompt and writes ``Action: {"name": …, "arguments": …}``.
-  What it was shown and wrote is ``model.called`` and ``model.completed``; what it did is told beside it, as above:
-  ``respond`` is ``message.sent``, any other action ``tool.called``, and the next ``API output:`` its answer.
+  ``tool.called`` (``.tool .arguments .call_id``; ``matrix.importers.arguments_text(data)`` gives the recorded text; a
+  call that says more is whole in ``.call``). The first event of a message carries its ``.role`` and, in ``.message``,
+  whatever else it says; ``.turn_idx`` (its place) is on all of them. A message without text and calls, and a system
+  message in the middle, is a ``note`` of the assistant with ``.subject = "message"``, whole in ``.message``.
+* **answers**: ``tool.completed``, or ``tool.failed`` where the text begins with ``Error``, caused by the call: the
+  first unanswered one with that id. ``.result`` is data where the text was JSON;
+  ``matrix.importers.result_text(data)``.
+* **act and react**: there the model is shown its tools in the prompt and writes ``Action: {"name": …, "arguments":
+  …}``. What it was shown and wrote is ``model.called`` and ``model.completed``; what it did is told beside it, as
+  above: ``respond`` is ``message.sent``, any other action ``tool.called``, and the next ``API output:`` its answer.
 * **goal** ``resolve`` of the assistant with ``.task_id``: reward 1 succeeded, anything else failed, none recorded
   cancelled; ``.reward``.
 * **time**: none is recorded, so each message takes one virtual second. ``wall`` is the moment of the import.
@@ -37,7 +39,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from matrix.event import MESSAGE_SENT, NOTE
-from matrix.importers.fields import Record, joined, named
+from matrix.importers.fields import Record, joined
 from matrix.importers.history import History
 from matrix.importers.jsontext import arguments_fields, result_fields
 from matrix.importers.source import Refusal, Source
@@ -97,7 +99,9 @@ class _Conversation:
         if not recorded.has("traj"):
             raise Refusal(recorded.at("traj"), "expected a list of messages, found none")
         self.messages = list(recorded.records("traj"))
-        self.task_id = recorded.integer("task_id") if type(recorded.value.get("task_id")) is int else recorded.text("task_id")
+        self.task_id = (
+            recorded.integer("task_id") if type(recorded.value.get("task_id")) is int else recorded.text("task_id")
+        )
         self.info = recorded.optional_record("info")
         self.reward = recorded.optional_number("reward")
         system = next((_text(one) or "" for one in self.messages if one.value.get("role") == "system"), "")
@@ -108,9 +112,10 @@ class _Conversation:
         self.assistant = self._agent("assistant", run.named.get("strategy"), "agent_model", "temperature")
         self.user = self._agent("user", None, "user_model", "user_strategy")
         self.open_calls: dict[str, list[tuple[int, str]]] = {}  # call id -> (seq, tool) of those unanswered
-        self.asked: list[dict[str, Any]] = []  # what the model was shown since it last answered: act and react
-        self.answered = 0  # its last answer, the seq of a model.completed
-        self.action = ""  # the id of the call that it has just written
+        # Of act and react: how many messages the model has been shown, the seq of its last answer, and of the action in
+        # it that has no output yet, with the tool.
+        self.shown = self.answered = 0
+        self.action: tuple[int, str] | None = None
 
     def told(self) -> History:
         goal = self.history.start_goal(self.assistant, "resolve", {"task_id": self.task_id})
@@ -138,101 +143,105 @@ class _Conversation:
         known = {name: value for name, value in said.items() if value is not None}
         return self.history.agent(role, role=role, class_name=class_name, parameters=known)
 
-    def _tell_system(self, message: Record, kept: dict[str, Any]) -> None:
-        briefing = {"subject": "briefing", "system": _text(message) or ""}
-        self.history.emit(self.assistant, NOTE, joined(briefing | kept, _rest(message)))
-        self._show(message)
+    def _tell_system(self, message: Record, place: dict[str, Any]) -> None:
+        if place["turn_idx"]:  # in the middle of a conversation: no briefing
+            self._tell_whole(message, place)
+            return
+        said = {"subject": "briefing", "system": _text(message) or ""}
+        self.history.emit(self.assistant, NOTE, said | place | _kept(message))
 
-    def _tell_user(self, message: Record, kept: dict[str, Any]) -> None:
+    def _tell_user(self, message: Record, place: dict[str, Any]) -> None:
         if self.action:
-            self._tell_output(message, kept)
+            self._tell_output(message, place)
         else:
             self.history.begin_turn(self.user, time=self.history.time)
-            self._tell_text(self.user, _text(message), joined(kept, _rest(message)), to=self.assistant)
-        self._show(message)
+            self._tell_text(self.user, message, place, to=self.assistant)
 
-    def _tell_assistant(self, message: Record, kept: dict[str, Any]) -> None:
+    def _tell_assistant(self, message: Record, place: dict[str, Any]) -> None:
         self.history.begin_turn(self.assistant, time=self.history.time)
         if self.acts_in_text:
-            self._tell_action(message, kept)
+            self._tell_action(message, place)
             return
         text, calls = _text(message), list(message.records("tool_calls"))
-        kept = joined(kept, _rest(message))
+        said = place | _kept(message)
         if text or not calls:
-            self._tell_text(self.assistant, text, kept, to=self.user)
-            kept = {"turn_idx": kept["turn_idx"]}
-        elif text is not None:
-            kept = kept | {"content": text}  # the empty text before its calls is not spoken, and not lost
+            self._tell_text(self.assistant, message, place, to=self.user)
+            said = {"turn_idx": place["turn_idx"]}
+        elif text is not None:  # the empty text before its calls is not spoken, and not lost
+            said["message"] = {"content": text} | said.get("message", {})
         for call in calls:
-            self._tell_call(call, kept)
-            kept = {"turn_idx": kept["turn_idx"]}
+            self._tell_call(call, said)
+            said = {"turn_idx": place["turn_idx"]}
 
-    def _tell_text(self, speaker: int, text: str | None, kept: dict[str, Any], *, to: int) -> None:
-        if text:
-            self.history.emit(speaker, MESSAGE_SENT, joined({"text": text}, kept), to=to)
+    def _tell_text(self, speaker: int, message: Record, place: dict[str, Any], *, to: int) -> None:
+        if text := _text(message):
+            self.history.emit(speaker, MESSAGE_SENT, {"text": text} | place | _kept(message), to=to)
         else:
-            self.history.emit(speaker, NOTE, joined({} if text is None else {"content": text}, kept))
+            self._tell_whole(message, place)
 
-    def _tell_call(self, call: Record, kept: dict[str, Any]) -> None:
+    def _tell_whole(self, message: Record, place: dict[str, Any]) -> None:
+        """A message that is none of the usual: as it stands, among what the assistant was shown."""
+        self.history.emit(self.assistant, NOTE, {"subject": "message", "message": _plain(message.value)} | place)
+
+    def _tell_call(self, call: Record, place: dict[str, Any]) -> None:
         call_id, function = call.text("id"), call.record("function")
-        tool = function.text("name")
+        tool, kind = function.text("name"), call.optional_text("type")
         said: dict[str, Any] = {"tool": tool, "call_id": call_id}
         if type(function.value.get("arguments")) is dict:
             said["arguments"] = function.map("arguments")
         else:
             said |= arguments_fields(function.text("arguments"))
-        if call.has("type") and call.value["type"] != "function":
-            said["type"] = call.value["type"]
-        rest = joined(joined(kept, call.rest()), function.rest())
-        seq = self.history.emit(self.assistant, "tool.called", joined(said, rest))
+        if call.rest() or function.rest() or kind not in (None, "function"):
+            said["call"] = call.value
+        seq = self.history.emit(self.assistant, "tool.called", said | place)
         self.open_calls.setdefault(call_id, []).append((seq, tool))
 
-    def _tell_answer(self, message: Record, kept: dict[str, Any]) -> None:
+    def _tell_answer(self, message: Record, place: dict[str, Any]) -> None:
         call_id = message.text("tool_call_id")
+        message.optional_text("name")
         unanswered = self.open_calls.get(call_id)
         if not unanswered:
             what = f"answers the call {call_id[:60]!r}, which nobody made or is answered already"
             raise Refusal(message.at("tool_call_id"), what)
         call, tool = unanswered.pop(0)
-        if message.optional_text("name") not in (None, tool):
-            kept["recorded_name"] = message.text("name")
-        self._emit_answer(call, {"tool": tool, "call_id": call_id}, _text(message), joined(kept, _rest(message)))
+        named = {"name": message.value["name"]} if message.has("name") else {}
+        self._emit_answer(call, {"tool": tool, "call_id": call_id} | place | _kept(message, named), _text(message))
 
-    def _emit_answer(self, call: int, said: dict[str, Any], text: str | None, kept: dict[str, Any]) -> None:
+    def _emit_answer(self, call: int, said: dict[str, Any], text: str | None) -> None:
         self.history.begin_turn(self.assistant, time=self.history.time)
         said |= {} if text is None else result_fields(text)
         is_error = (text or "").startswith("Error")
         said |= {"error": text} if is_error else {}
-        kind = "tool.failed" if is_error else "tool.completed"
-        self.history.emit(self.assistant, kind, joined(said, kept), cause=call)
+        self.history.emit(self.assistant, "tool.failed" if is_error else "tool.completed", said, cause=call)
 
     # -- act and react: the model's text says what it does -----------------------------------------------
 
-    def _show(self, message: Record) -> None:
-        if self.acts_in_text:
-            self.asked.append(message.value)
-
-    def _tell_action(self, message: Record, kept: dict[str, Any]) -> None:
-        call_id, history = f"assistant#{kept['turn_idx']}", self.history
+    def _tell_action(self, message: Record, place: dict[str, Any]) -> None:
+        index, history = place["turn_idx"], self.history
+        said: dict[str, Any] = self.model | {"call_id": f"assistant#{index}"}
+        shown = [_plain(one.value) for one in self.messages[self.shown : index]]
         after = {"after": self.answered} if self.answered else {}
-        asked = self.model | {"call_id": call_id, "messages": self.asked} | after
-        called = history.emit(self.assistant, "model.called", asked)
-        answer = self.model | {"call_id": call_id, "message": message.value, "turn_idx": kept["turn_idx"]}
-        self.answered, self.asked = history.emit(self.assistant, "model.completed", answer, cause=called), []
+        called = history.emit(self.assistant, "model.called", said | {"messages": shown} | after)
+        written = said | {"message": _plain(message.value), "turn_idx": index}
+        self.answered = history.emit(self.assistant, "model.completed", written, cause=called)
+        self.shown = index + 1
         name, arguments = _action(_text(message) or "")
-        if name == "respond" and type(arguments.get("content")) is str:
-            self._tell_text(self.assistant, arguments["content"], kept, to=self.user)
-            return
-        said = {"tool": name, "arguments": arguments, "call_id": call_id}
-        seq = history.emit(self.assistant, "tool.called", said | kept, cause=self.answered)
-        self.open_calls[call_id], self.action = [(seq, name)], call_id
+        if name != "respond" or type(arguments.get("content")) is not str:
+            call = {"tool": name, "arguments": arguments, "call_id": said["call_id"]} | place
+            self.action = history.emit(self.assistant, "tool.called", call, cause=self.answered), name
+        elif arguments["content"]:
+            text = {"text": arguments["content"]} | place
+            history.emit(self.assistant, MESSAGE_SENT, text, to=self.user, cause=self.answered)
+        else:
+            self._tell_whole(message, place)
 
-    def _tell_output(self, message: Record, kept: dict[str, Any]) -> None:
-        ((call, tool),) = self.open_calls.pop(self.action)
+    def _tell_output(self, message: Record, place: dict[str, Any]) -> None:
+        assert self.action is not None, "told only while an action waits for its output"
+        (call, tool), self.action = self.action, None
         text = _text(message)
         output = None if text is None else text.removeprefix(_API_OUTPUT)
-        self._emit_answer(call, {"tool": tool, "call_id": self.action}, output, joined(kept, _rest(message)))
-        self.action = ""
+        call_id = self.history.events[call - 1].data["call_id"]
+        self._emit_answer(call, {"tool": tool, "call_id": call_id} | place, output)
 
     def _tell_end(self, goal: int) -> None:
         info, history, reward = self.info, self.history, self.reward
@@ -241,11 +250,8 @@ class _Conversation:
         about |= {"reward_info": info.optional_record("reward_info").value or None}
         about |= {"user_cost": info.optional_number("user_cost")}
         about = joined({key: value for key, value in about.items() if value is not None}, info.rest())
-        if reward is None:
-            status, reason = "cancelled", error or "no reward recorded"
-        else:
-            status, reason = ("succeeded" if abs(reward - 1) <= _REWARD_ERROR_MAX else "failed"), error
-        rewarded = {} if reward is None else {"reward": reward}
+        status, rewarded = _status(reward), {} if reward is None else {"reward": reward}
+        reason = error if reward is not None else error or "no reward recorded"
         history.end_goal(goal, status, reason=reason, cause=len(history.events), data=rewarded)
         history.finish(time=history.time, status="finished" if error is None else "failed", data=about)
 
@@ -259,6 +265,13 @@ _TOLD = {
 }
 
 
+def _status(reward: float | None) -> str:
+    """What a reward says about the goal."""
+    if reward is None:
+        return "cancelled"
+    return "succeeded" if abs(reward - 1) <= _REWARD_ERROR_MAX else "failed"
+
+
 def _text(message: Record) -> str | None:
     """The text of a message; that of a list of parts is the parts' texts, one after the other."""
     content = message.value.get("content")
@@ -267,10 +280,16 @@ def _text(message: Record) -> str | None:
     return "".join(part.text("text") for part in message.records("content") if part.has("text"))
 
 
-def _rest(message: Record) -> dict[str, Any]:
-    """The fields of a message that are not told otherwise; parts are kept, since their text is not all of them."""
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as it came, without what is null."""
+    return {key: value for key, value in message.items() if value is not None}
+
+
+def _kept(message: Record, also: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a message says besides its text and its calls: ``.message``, to be laid over what is made of its event."""
     parts = {"content": message.value["content"]} if type(message.value.get("content")) is list else {}
-    return parts | message.rest()
+    kept = parts | (also or {}) | message.rest()
+    return {"message": kept} if kept else {}
 
 
 def _action(text: str) -> tuple[str, dict[str, Any]]:
