@@ -86,14 +86,17 @@ class _Phase:
             if type(results) is not list:
                 raise Refusal(recorded.at("results"), "expected a list for each unit")
 
-    def powers(self) -> Iterator[str]:
-        """Whoever has something in this phase."""
+    def things(self) -> Iterator[tuple[str, list[str]]]:
+        """What each power has or does in this phase, as the board and the orders say."""
         for of_power in (self.centers or {}, self.units, self.orders):
-            yield from (power for power, things in of_power.items() if things)
+            yield from of_power.items()
+
+    def talkers(self) -> Iterator[tuple[Record, str, str]]:
+        """Who speaks, and to whom: each message, the field, and the power it names."""
         for message in self.messages:
-            yield message.text("sender")
+            yield message, "sender", message.text("sender")
             if message.text("recipient") not in _BROADCASTS:
-                yield message.text("recipient")
+                yield message, "recipient", message.text("recipient")
 
     def described(self) -> dict[str, Any]:
         """The state of the board, with what the phase's name says."""
@@ -153,14 +156,21 @@ class _Game:
         return History(f"cicero-{id}", name="diplomacy", wall=self.clock.wall, data=joined(about, recorded.rest()))
 
     def _start_agents(self) -> None:
-        there = set(chain.from_iterable(phase.powers() for phase in self.phases))
-        known = [power for power in _POWERS if power in there]
-        powers = known + sorted(there - set(known)) or list(_POWERS)
-        for power in powers:
-            who = self._player(power)
-            self.agents[power] = self.history.agent(power, role="power", parameters=who)
+        for power in self._powers():
+            self.agents[power] = self.history.agent(power, role="power", parameters=self._player(power))
         for power, agent in self.agents.items():
             self.goals[power] = self.history.start_goal(agent, "win", self._player(power))
+
+    def _powers(self) -> list[str]:
+        """Those who have, do or say something; only one that the board or the orders know may say it."""
+        things = [one for phase in self.phases for one in phase.things()]
+        known = {power for power, _ in things} or set(_POWERS)
+        there = {power for power, has in things if has}
+        for message, name, power in chain.from_iterable(phase.talkers() for phase in self.phases):
+            if power not in known:
+                raise Refusal(message.at(name), f"{power[:40]!r} is none of the powers: {', '.join(sorted(known))}")
+            there.add(power)
+        return [*(power for power in _POWERS if power in there), *sorted(there.difference(_POWERS))]
 
     def _player(self, power: str) -> dict[str, Any]:
         if not self.named:
