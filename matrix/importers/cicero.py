@@ -20,10 +20,11 @@ What becomes of it:
 * **orders**: one turn of each power and phase, an ``order`` each: ``.order`` as written, ``.type`` and what it is about
   (``matrix.importers.orders``: ``.unit .province .target .against .helped .helped_power``), ``.phase``, and its
   ``.result`` where results are recorded: ``["bounce"]``.
-* **eliminated**: what a power is told in the first phase in which it has no centre, if it ever had one.
+* **eliminated**: an event of a power in the first phase that leaves it no centre, if it ever had one; ``.phase``.
 * **goal** ``win`` of each: succeeded with the most centres at the end, alone or not, else failed, at its elimination or
   at the end; cancelled where no centres are recorded. At its end ``.centers`` and ``.score``: its share of the sum of
   the squares of all centres, or 1 and 0 where somebody has 18; in a game of ``draw_size`` the survivors share alike.
+  That is its ``.reward``, too.
 * **time**: ``time_sent`` since the first message, as virtual time; orders happen with the last message before them. Its
   unit is not recorded, and differs: it is the power of ten of a second that puts the first message between 2000 and
   2100 (that is ``wall``), else hundredths. Without messages each phase takes one virtual second.
@@ -199,7 +200,7 @@ class _Game:
             self.had_centers.add(power)
         elif power in self.had_centers and power in self.goals:
             seq = self.history.emit(agent, "eliminated", {"phase": phase.name}, cause=cause)
-            outcome = {"centers": 0, "score": 0}
+            outcome = {"centers": 0, "score": 0.0, "reward": 0.0}
             self.history.end_goal(self.goals.pop(power), "failed", reason="eliminated", cause=seq, data=outcome)
 
     def _tell_message(self, phase: _Phase, message: Record) -> None:
@@ -246,7 +247,8 @@ class _Game:
         reason = "solo" if most >= _SOLO_CENTERS else "draw" if leaders else "no centers recorded"
         for power, goal in self.goals.items():
             status = "cancelled" if not leaders else "succeeded" if power in leaders else "failed"
-            outcome = {"centers": counted[power], "score": scores[power]} if leaders else {}
+            outcome: dict[str, Any] = {"centers": counted[power], "score": scores[power]} if leaders else {}
+            outcome |= {"reward": scores[power]} if leaders else {}
             history.end_goal(goal, status, reason=reason, cause=len(history.events), data=outcome)
         about: dict[str, Any] = {"reason": reason, "phases": len(self.phases), "last_phase": last.name}
         about |= {"centers": counted, "scores": scores, "leaders": leaders} if leaders else {}
@@ -294,7 +296,7 @@ def _lists(things: Record) -> dict[str, list[str]]:
 def _scores(centers: dict[str, int], system: str | None) -> dict[str, float]:
     """What each power's centres are worth at the end."""
     if any(count >= _SOLO_CENTERS for count in centers.values()):
-        return {power: int(count >= _SOLO_CENTERS) for power, count in centers.items()}
+        return {power: float(count >= _SOLO_CENTERS) for power, count in centers.items()}
     squares = {power: (count > 0) if system == "draw_size" else count**2 for power, count in centers.items()}
     total = sum(squares.values())
     return {power: square / total for power, square in squares.items()} if total else {}

@@ -52,8 +52,8 @@ def nested(rows: Rows) -> dict[str, dict[str, Any]]:
 
 
 def busiest(rows: Rows) -> dict[str, str]:
-    """The first phase of each game, where rows are sorted by game and number of messages; of two alike by name."""
-    return {game: phase for game, phase, _ in map(dict.values, reversed(rows))}
+    """The first phase of each game: the rows are sorted by game and by how many messages a phase has."""
+    return {row["game"]: row["phase"] for row in reversed(rows)}
 
 
 # -- tau-bench -------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ PER_GAME = {
     "messages": Figure(f"{D} | messages | count by {GAME}", table),
     "messages_by_sender": Figure(f"{D} | messages | count by {GAME}, from", nested),
     "busiest_phase": Figure(
-        f"{D} | messages | count as n by {GAME} as game, .phase | sort game, n desc, phase desc", busiest
+        f"{D} | messages | count as n, min(seq) as first by {GAME} as game, .phase | sort game, n desc, first", busiest
     ),
     "orders": Figure(f"{D} | events order | count by {GAME}", table),
     "support_for_other": Figure(f"{HELPED} | count by {GAME}", table),
