@@ -1,4 +1,4 @@
-"""A small tau2 file and a small CaSiNo file, as data to bend, and a way to write them down."""
+"""A small file of each format, as data to bend, and a way to write them down."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from matrix.event import Event
 from matrix.importers import Source, importer_of
-from tests.importers.recorded import call, message
+from tests.importers.recorded import call, message, openai_call
 
 
 @pytest.fixture
@@ -87,3 +87,41 @@ def casino() -> list[dict[str, Any]]:
     people = {"mturk_agent_1": person("Water", 19), "mturk_agent_2": person("Food", 14)}
     notes = [["Hello, I need food", "small-talk,self-need"], ["Hi, take it", "non-strategic"]]
     return [{"dialogue_id": 938, "chat_logs": logs, "participant_info": people, "annotations": notes}]
+
+
+@pytest.fixture
+def openai() -> dict[str, Any]:
+    """A line of OpenAI's chat format: a question, two calls in one message, their answers, a reply."""
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Where are 7 and 8?"},
+        {"role": "assistant", "tool_calls": [openai_call("c7", '{"id": 7}'), openai_call("c8", '{"id":8}')]},
+        {"role": "tool", "tool_call_id": "c8", "content": '{"city": "Oslo"}'},
+        {"role": "tool", "tool_call_id": "c7", "content": "lost"},
+        {"role": "assistant", "content": "8 is in Oslo, 7 is lost.", "weight": 1},
+    ]
+    return {"messages": messages, "tools": tools, "parallel_tool_calls": True, "source": {"case": 3}}
+
+
+@pytest.fixture
+def meta_matrix() -> dict[str, Any]:
+    """A row of Meta's Matrix: a prompt, an answer, a call and its result, a judgement without a text."""
+    moment = 1_732_829_000.125
+
+    def entry(agent: str, second: float, **response: Any) -> dict[str, Any]:
+        return {"agent": agent, "response": response | {"timestamp": moment + second}}
+
+    history = [
+        entry("student", 1, text="What is 2 + 2?"),
+        entry("teacher", 2, text="Let me see.", usage={"prompt_tokens": 9, "completion_tokens": 3}, status_ok=True),
+        entry("teacher", 3, tool_calls=[openai_call("c1", '{"a": 2, "b": 2}')], status_ok=True),
+        entry("calculator", 3.5, text='{"sum": 4}', tool_call_id="c1", caller="teacher", status_ok=True),
+        entry("matcher", 4, agreement=True, status_ok=True),
+    ]
+    return {
+        "current_agent": "_sink", "id": "q1", "trial": 2, "seed": 42, "task": {"question": "2 + 2"},
+        "creation_timestamp": moment, "init_timestamp": moment + 0.5, "finish_timestamp": moment + 5,
+        "instrumentation": [["dequeue_latency_seconds", "teacher", 0.25]], "history": history,
+        "status": {"success": True, "termination_reason": "agreed"},
+    }  # fmt: skip
