@@ -69,6 +69,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
 IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
 IMPORT_SIDE_FILE_BYTES_MAX = 64 * 1024  # a small file beside the imported one, such as a table of scores
+IMPORT_LINE_BYTES_MAX = 256 * 1024 * 1024  # one line of a text file must too; a file without lines is refused by it
 IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
 IMPORT_BATCH_EVENTS = BLOCK_EVENTS_MAX  # events handed to the writer at a time
 IMPORT_FOLLOW_EVENTS = 16_384  # of a file's events, indexed in one transaction: recorded texts are long

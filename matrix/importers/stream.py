@@ -240,6 +240,39 @@ _CHECKED = json.JSONDecoder(
 _PLAIN = json.JSONDecoder()
 
 
+def line_value(line: str, path: str) -> Any:
+    """The value of one line of JSON Lines, held to the same rules; ``path`` (``line 3``) names it in refusals.
+
+    >>> line_value('{"a": [1, 2]}', "line 3")
+    {'a': [1, 2]}
+    >>> line_value('{"a": 1} {', "line 3")
+    Traceback (most recent call last):
+        ...
+    matrix.importers.source.Refusal: line 3, byte 9: unexpected '{' after the end of the value
+    """
+    start = len(line) - len(line.lstrip(" \t\r"))
+    try:
+        value, end = _CHECKED.raw_decode(line, start)
+    except json.JSONDecodeError as error:
+        raise Refusal(_line_place(line, error.pos, path), f"not JSON: {error.msg}") from None
+    except RecursionError:
+        raise Refusal(path, "nested too deeply") from None
+    except ValueError as error:
+        raise Refusal(path, str(error)) from None
+    rest = line[end:].lstrip(" \t\r")
+    if rest:
+        place = _line_place(line, len(line) - len(rest), path)
+        raise Refusal(place, f"unexpected {rest[0]!r} after the end of the value")
+    _check_depth(value, path)
+    if _SURROGATE_ESCAPE.search(line):
+        _check_text(value, path)
+    return value
+
+
+def _line_place(line: str, position: int, path: str) -> str:
+    return f"{path}, byte {len(line[:position].encode())}"
+
+
 def nesting(value: Any) -> int:
     """How deep lists and maps are nested: 0 for a number, 1 for ``[1, 2]``, 2 for ``{"a": [1]}``."""
     level, depth = [value] if type(value) in (dict, list) else [], 0

@@ -12,7 +12,7 @@ import pytest
 
 from matrix.event import Event
 from matrix.importers import Source, importer_of
-from tests.importers.recorded import call, message
+from tests.importers.recorded import call, message, openai_call
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def cicero() -> dict[str, Any]:
 
 @pytest.fixture
 def llm_deliberation() -> dict[str, Any]:
-    """A whole session of two parties and two issues: an opening, four turns of each slot, a final deal."""
+    """A whole session of two parties and two issues: an opening, a turn of each, a final deal."""
 
     def turn(agent: str, deal: str, plan: str = "") -> dict[str, Any]:
         answer = f"\nI propose <DEAL>{deal}</DEAL>.\n"
@@ -163,3 +163,41 @@ def llm_deliberation() -> dict[str, Any]:
     ]  # fmt: skip
     slots = ["Union", "Co"]
     return {"slot_assignment": slots, "rounds": rounds, "plan": {"Union": ["Hold on to B2."]}, "finished_rounds": 3}
+
+
+@pytest.fixture
+def openai() -> dict[str, Any]:
+    """A line of OpenAI's chat format: a question, two calls in one message, their answers, a reply."""
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Where are 7 and 8?"},
+        {"role": "assistant", "tool_calls": [openai_call("c7", '{"id": 7}'), openai_call("c8", '{"id":8}')]},
+        {"role": "tool", "tool_call_id": "c8", "content": '{"city": "Oslo"}'},
+        {"role": "tool", "tool_call_id": "c7", "content": "lost"},
+        {"role": "assistant", "content": "8 is in Oslo, 7 is lost.", "weight": 1},
+    ]
+    return {"messages": messages, "tools": tools, "parallel_tool_calls": True, "source": {"case": 3}}
+
+
+@pytest.fixture
+def meta_matrix() -> dict[str, Any]:
+    """A row of Meta's Matrix: a prompt, an answer, a call and its result, a judgement without a text."""
+    moment = 1_732_829_000.125
+
+    def entry(agent: str, second: float, **response: Any) -> dict[str, Any]:
+        return {"agent": agent, "response": response | {"timestamp": moment + second}}
+
+    history = [
+        entry("student", 1, text="What is 2 + 2?"),
+        entry("teacher", 2, text="Let me see.", usage={"prompt_tokens": 9, "completion_tokens": 3}, status_ok=True),
+        entry("teacher", 3, tool_calls=[openai_call("c1", '{"a": 2, "b": 2}')], status_ok=True),
+        entry("calculator", 3.5, text='{"sum": 4}', tool_call_id="c1", caller="teacher", status_ok=True),
+        entry("matcher", 4, agreement=True, status_ok=True),
+    ]
+    return {
+        "current_agent": "_sink", "id": "q1", "trial": 2, "seed": 42, "task": {"question": "2 + 2"},
+        "creation_timestamp": moment, "init_timestamp": moment + 0.5, "finish_timestamp": moment + 5,
+        "instrumentation": [["dequeue_latency_seconds", "teacher", 0.25]], "history": history,
+        "status": {"success": True, "termination_reason": "agreed"},
+    }  # fmt: skip
