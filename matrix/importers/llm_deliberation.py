@@ -117,15 +117,16 @@ class _Session:
 
     def _plans(self, recorded: Record) -> dict[int, str]:
         """The plan that each turn left, by its round; a plan that no answer holds stays as it is recorded."""
-        found, plans = {}, recorded.optional_record("plan")
+        found, plans = dict[int, str](), recorded.optional_record("plan")
+        self.unplaced: dict[str, list[str]] = {}
         for speaker in plans.value:
-            left = _texts(plans, speaker)
+            recorded_plans = _texts(plans, speaker)
+            left = list(recorded_plans)
             for index, turn in enumerate(self.rounds):
                 if left and turn.text("agent") == speaker and left[0] in (turn.optional_text("full_answer") or ""):
                     found[index] = left.pop(0)
-            if not left:
-                plans.has(speaker)
-        self.unplaced = plans.rest()
+            if left:
+                self.unplaced[speaker] = recorded_plans
         return found
 
     def _history(self, source: Source, recorded: Record, name: str | None, rest: dict[str, Any]) -> History:

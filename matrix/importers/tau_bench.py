@@ -287,7 +287,8 @@ def _plain(message: dict[str, Any]) -> dict[str, Any]:
 
 def _kept(message: Record, also: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a message says besides its text and its calls: ``.message``, to be laid over what is made of its event."""
-    parts = {"content": message.value["content"]} if type(message.value.get("content")) is list else {}
+    is_in_parts = message.has("content") and type(message.value["content"]) is list
+    parts = {"content": message.value["content"]} if is_in_parts else {}
     kept = parts | (also or {}) | message.rest()
     return {"message": kept} if kept else {}
 
