@@ -64,6 +64,9 @@ class Agent:
     mailbox_max: int = MAILBOX_MESSAGES_MAX  #: messages that may wait for it
     policy: Policy | None = None  #: when it fails: "propagate", "isolate", matrix.Restart(...); None: the simulation's
 
+    is_context_of_tools: ClassVar[bool] = (
+        True  #: a tool's parameter of this type is no argument: it is who uses the tool
+    )
     _behaviour: ClassVar[int | None] = None
 
     # The runtime's own fields are slots, so that an idle agent of a class without attributes has no dict.
@@ -457,6 +460,15 @@ class Agent:
             repeatable=repeatable,
             policy=policy,
         )
+
+    async def use(self, tool: Any, policy: CallPolicy | None = None, /, **arguments: Any) -> Any:
+        """Use a tool: ``await self.use(self.shop.find_order, order_id="W1")``; returns its result as plain data.
+
+        ``tool`` is a ``matrix.tools.Tool``, the name of one of this agent's own, or a model's call of one of them,
+        which brings its arguments. A tool runs outside, recorded like any call, with policies by its name; one that is
+        ``inside`` runs within this turn. Wrong arguments and exceptions raise ``ToolFailed`` with a text for the model.
+        """
+        return await self._scheduler.use(self, tool, policy, arguments)
 
     def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
         """Start a child task of this agent: ``self.start(self.watch, "door")``.

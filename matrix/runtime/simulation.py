@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from matrix.runtime.again.playback import Playback
+    from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.runtime import Runtime
 
 
@@ -230,6 +231,10 @@ class Simulation:
     async def call(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         """Ask the outside, in the program; recorded as a call of agent 0."""
         return await self._host.call(function, *arguments, **options)
+
+    async def use(self, tool: Any, policy: CallPolicy | None = None, /, **arguments: Any) -> Any:
+        """Use a tool, in the program; recorded as used by agent 0."""
+        return await self._host.use(tool, policy, **arguments)
 
     def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
         """Start a child task of the program."""

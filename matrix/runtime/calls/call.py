@@ -80,6 +80,7 @@ class Call(Action, Arrival):
     tries: list[dict[str, Any]] | None = None  # those that failed before
     place: Place | None = None  # among the requests of its name, where they are limited
     scope: trio.CancelScope | None = None  # while a task serves it
+    told_as: Callable[[Exception], str] | None = None  # what is said of a failure, where it is not type and text
     context: Any = None  # the variables of the agent that made it
 
     def __init__(
@@ -177,7 +178,7 @@ async def call(
         raise ProgramError(f"call takes a function and its arguments, not {function!r}")
     if policy is not None:
         check_given(policy)
-    activity, scheduler, recorder = agent._own_activity(), agent._scheduler, agent._recorder
+    activity, scheduler = agent._own_activity(), agent._scheduler
     name = name or name_of(function)
     rules = scheduler.simulation.policies.of(name, function, policy)
     agent._calls += 1
@@ -188,6 +189,16 @@ async def call(
     said = {**told, "arguments": snapshot(arguments, f"the arguments of {name}")}
     if repeatable is not None:
         request.repeatable = repeatable
+    return await answer_to(request, kind, told=told, said=said, latency=latency)
+
+
+async def answer_to(
+    request: Call, kind: str, *, told: dict[str, Any], said: dict[str, Any], latency: float | timedelta | None
+) -> Any:
+    """Make a request that is ready: ``said`` is recorded of it, ``told`` of its answer."""
+    activity, scheduler = request.activity, request.scheduler
+    agent = activity.agent
+    recorder = agent._recorder
     if request.repeatable:
         said["repeatable"] = True
     _place(scheduler, request, latency)
@@ -195,7 +206,7 @@ async def call(
     if agent._goal is not None:
         agent._goal.steps += 1
     scheduler.begin(request)
-    activity.waiting, activity.waits_for = True, ("call", name)
+    activity.waiting, activity.waits_for = True, ("call", request.name)
     try:
         await park(activity)
     except BaseException as error:

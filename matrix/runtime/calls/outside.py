@@ -133,7 +133,7 @@ class Outside:
             if not isinstance(error, _ScopeLeftOpen) and not isinstance(error.__context__, _ScopeLeftOpen):
                 raise
             call.failure = ProgramError(f"{call.name} left a cancel scope open, perhaps in a generator that it left")
-            call.error = _said(call.failure)
+            call.error = said_of(call.failure)
         call.scope = None
         self._end(call)  # it was cancelled, or spoiled the task
 
@@ -167,7 +167,7 @@ class Outside:
             except Exception as error:  # retry_on itself is wrong: that is what the agent should hear of
                 failure, is_last = error, True
             if is_last:
-                call.failure, call.error = failure, _said(failure)
+                call.failure, call.error = failure, said_of(failure, call.told_as)
                 return
             await self._between(call, failure)
 
@@ -197,7 +197,7 @@ class Outside:
         """After a failed attempt: leave the place, wait, and take one again."""
         if call.tries is None:
             call.tries = []
-        call.tries.append({"error": _said(failure), **call.measured()})
+        call.tries.append({"error": said_of(failure, call.told_as), **call.measured()})
         asked_at = monotonic_ns()
         if call.place is not None:
             call.place.leave()
@@ -267,8 +267,10 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _said(failure: Exception) -> str:
+def said_of(failure: Exception, told_as: Callable[[Exception], str] | None = None) -> str:
+    """What is recorded of a failure: type and text, unless somebody says otherwise."""
     try:
-        return mended(f"{type(failure).__name__}: {failure}")
+        text = f"{type(failure).__name__}: {failure}" if told_as is None else told_as(failure)
+        return mended(text) or type(failure).__name__
     except Exception as error:  # its own __str__ fails
         return f"{type(failure).__name__}: its text raises {type(error).__name__}"
