@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,16 +118,15 @@ class _Session:
 
     def _plans(self, recorded: Record) -> dict[int, str]:
         """The plan that each turn left, by its round; a plan that no answer holds stays as it is recorded."""
-        found, plans = dict[int, str](), recorded.optional_record("plan")
-        self.unplaced: dict[str, list[str]] = {}
-        for speaker in plans.value:
-            recorded_plans = _texts(plans, speaker)
-            left = list(recorded_plans)
-            for index, turn in enumerate(self.rounds):
-                if left and turn.text("agent") == speaker and left[0] in (turn.optional_text("full_answer") or ""):
-                    found[index] = left.pop(0)
-            if left:
-                self.unplaced[speaker] = recorded_plans
+        plans = recorded.optional_record("plan")
+        all_plans = {speaker: _texts(plans, speaker) for speaker in plans.value}
+        left = {speaker: deque(texts) for speaker, texts in all_plans.items()}
+        found: dict[int, str] = {}
+        for index, turn in enumerate(self.rounds):
+            waiting = left.get(turn.text("agent"))
+            if waiting and waiting[0] in (turn.optional_text("full_answer") or ""):
+                found[index] = waiting.popleft()
+        self.unplaced = {speaker: all_plans[speaker] for speaker, waiting in left.items() if waiting}
         return found
 
     def _history(self, source: Source, recorded: Record, name: str | None, rest: dict[str, Any]) -> History:

@@ -105,7 +105,7 @@ class _Conversation:
         self.info = recorded.optional_record("info")
         self.reward = recorded.optional_number("reward")
         system = next((_text(one) or "" for one in self.messages if one.value.get("role") == "system"), "")
-        self.acts_in_text = _TOOLS_IN_PROMPT in system and not any(one.has("tool_calls") for one in self.messages)
+        self.acts_in_text = _TOOLS_IN_PROMPT in system and not any(one.value.get("tool_calls") for one in self.messages)
         self.history = self._history(system)
         model = run.named.get("agent_model")
         self.model = {} if model is None else {"model": model}

@@ -190,6 +190,14 @@ def test_a_broken_line_leaves_nothing_of_the_file(llm_deliberation, write, tmp_p
     assert ids_in(tmp_path / "store") == []
 
 
+def test_sessions_come_one_by_one_while_the_file_is_read(llm_deliberation, write):
+    file = write(json.dumps({"file": "a.json", "log": llm_deliberation}).encode() + b"\n" * 3_000_000 + b"{")
+    sessions = importer_of("llm-deliberation")(Source(file))
+    assert next(sessions).events[0].data["session"] == "a.json"
+    with pytest.raises(Refusal, match="line 3000001"):
+        next(sessions)
+
+
 def test_a_public_answer_that_is_not_recorded_is_that_part_of_the_whole_one(llm_deliberation, told):
     del llm_deliberation["rounds"][1]["public_answer"]
     assert of_kind(told("llm-deliberation", llm_deliberation)[0], "message.sent")[1].data["text"] == (

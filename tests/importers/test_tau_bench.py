@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from matrix.importers import Refusal
+from matrix.importers import Refusal, Source, import_files, importer_of
 from tests.importers.recorded import openai_messages
 
 RUN = "tool-calling-gpt-4o-0.0_range_0--1_user-gpt-4o-mini-llm_0612073827.json"
@@ -115,6 +115,19 @@ def test_results_without_a_trial_are_numbered_by_task(tau_bench, told):
     assert [events[0].data["id"].rpartition("tau-bench-")[2][9:] for events in told("tau-bench", results)] == [
         "3-0", "3-1", "4-0",
     ]  # fmt: skip
+
+
+def test_results_come_one_by_one_while_the_file_is_read(tau_bench, write):
+    file = write(json.dumps(tau_bench).encode()[:-1] + b", {")
+    results = importer_of("tau-bench")(Source(file))
+    assert next(results).events[0].data["task_id"] == 3
+    with pytest.raises(Refusal, match="cut off"):
+        next(results)
+
+
+def test_a_result_twice_in_one_file_is_refused(tau_bench, write, tmp_path):
+    (report,) = import_files(tmp_path / "store", "tau-bench", [write(tau_bench * 2)])
+    assert report.message.endswith("the file has this id twice") and not (tmp_path / "store").exists()
 
 
 @pytest.fixture
