@@ -18,6 +18,7 @@ import pytest
 
 import matrix
 from bench.truth_table import DATA, Figure, Rows, column, rounded, table, value
+from tests.importers.recorded import openai_messages
 
 FILES = {
     "tau-bench": sorted(DATA.glob("tau-bench/*.json.gz")),
@@ -200,6 +201,62 @@ def test_a_query_gives_the_figure_of_the_negotiations(store, name):
     figure = DELIBERATION[name]
     (truth,) = TRUTH["llm-deliberation"].values()
     assert figure.read(store.query(figure.query).rows()) == truth[name]
+
+
+# -- nothing is lost -------------------------------------------------------------------------------------
+
+
+def test_every_recorded_message_of_tau_bench_comes_back(store):
+    (file,) = FILES["tau-bench"]
+    ids = store.query(f"{T} | select id").rows()
+    recorded = json.loads(gzip.decompress(file.read_bytes()))
+    for result, row in list(zip(recorded, ids, strict=True))[::10]:
+        told = openai_messages(store.events(row["id"]), 1)
+        assert told == [{key: value for key, value in one.items() if value is not None} for one in result["traj"]]
+
+
+@pytest.mark.parametrize("file", FILES["cicero"][::5], ids=lambda file: file.name.partition(".")[0])
+def test_everything_that_was_said_and_ordered_in_a_game_comes_back(store, file):
+    recorded = json.loads(gzip.decompress(file.read_bytes()))
+    (row,) = store.query(f"{D} and .game_id = $id | select id", id=recorded["id"]).rows()
+    events = list(store.events(row["id"]))
+    names = {event.agent: event.data["id"] for event in events if event.kind == "agent.started"}
+    phases: list[dict[str, Any]] = []
+    for event in events:
+        data, power = event.data, names.get(event.agent, "")
+        if event.kind == "state.changed" and not event.agent:
+            board = {name: value for name, value in data.items() if name not in ("phase", "year", "season", "stage")}
+            phases.append(
+                {"name": data["phase"], "state": {"name": data["phase"]} | board, "messages": [], "orders": {}}
+            )
+        elif event.kind == "message.sent":
+            to = "ALL" if data.get("broadcast") else names[event.to[0]]
+            said = {"message": data["text"], "phase": data["phase"], "time_sent": data["time_sent"]}
+            phases[-1]["messages"].append(said | {"recipient": to, "sender": power})
+        elif event.kind == "order":
+            phases[-1]["orders"].setdefault(power, []).append(data["order"])
+    for phase in recorded["phases"]:
+        phase["orders"] = {power: orders for power, orders in phase["orders"].items() if orders}
+    empty = {"logs": [], "results": {}}
+    assert [empty | phase for phase in phases] == recorded["phases"]
+
+
+def test_everything_that_models_were_shown_and_wrote_comes_back(store):
+    (file,) = FILES["llm-deliberation"]
+    ids = store.query(f"{L} | select id").rows()
+    for line, row in list(zip(iter_lines(file), ids, strict=True))[::4]:
+        rounds, plans = list[dict[str, Any]](), dict[str, list[str]]()
+        for event in store.events(row["id"]):
+            if event.kind == "model.called":
+                rounds.append({"prompt": event.data["messages"][0]["content"]})
+                rounds[-1]["agent"] = event.data["call_id"].partition("#")[0]
+            elif event.kind == "model.completed":
+                rounds[-1]["full_answer"] = event.data["message"]["content"]
+            elif event.kind == "state.changed":
+                plans.setdefault(rounds[-1]["agent"], []).append(event.data["plan"])
+            elif event.kind == "message.sent":
+                rounds[-1]["public_answer"] = event.data["text"]
+        assert (rounds, plans) == (line["log"]["rounds"], line["log"]["plan"])
 
 
 @pytest.mark.parametrize("format", FILES)
