@@ -32,6 +32,10 @@ STATE_CHANGED = "state.changed"
 MESSAGE_SENT = "message.sent"
 NOTE = "note"
 
+MODEL_CALLED = "model.called"
+MODEL_COMPLETED = "model.completed"
+MODEL_FAILED = "model.failed"
+
 CALL_FAMILIES = ("call", "tool", "model")
 CALL_KINDS = tuple(f"{f}.{what}" for f in CALL_FAMILIES for what in ("called", "completed", "failed"))
 

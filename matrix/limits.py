@@ -41,6 +41,28 @@ HUNG_AFTER_S = 2.0  # wall time after which a turn that still runs is reported
 SEED_MAX = 2**63 - 1  # so that a query can compare it
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 
+# -- model servers ------------------------------------------------------------------------------
+ENDPOINT_ATTEMPTS = 6  # of a request, unless a policy says otherwise: with its pauses some 15 seconds of trouble
+ENDPOINT_BACKOFF_S = 0.5
+ENDPOINT_BACKOFF_MAX_S = 600.0  # the longest Retry-After that is waited for
+ENDPOINT_TIMEOUT_S = 600.0  # of an attempt: a long answer of a slow model takes minutes
+ENDPOINT_CONNECT_S = 10.0  # until a server has taken the connection
+ENDPOINT_CONNECTIONS_MAX = 1_024  # to one server, of one runtime
+ENDPOINT_POOL_CONNECTIONS = 32  # in one pool: finding a free one takes time with their number
+ENDPOINT_CLOSE_S = 2.0  # for connections to part in good order when a runtime ends
+ENDPOINT_ANSWER_BYTES_MAX = 8 * 1024 * 1024  # of an answer; its event must fit in a frame
+ENDPOINT_ERROR_BYTES_MAX = 64 * 1024  # read of an error's body
+ENDPOINT_SHOWN_CHARS_MAX = 2_000  # of it, or of what was no answer, in an error's text
+ENDPOINT_DEPTH_MAX = 48  # nesting of an answer, which becomes the inner part of a payload
+ENDPOINT_LAST_WORDS_S = 1.0  # that a stream may take to end after it said that it is done
+ENDPOINT_WINDOW_S = 60.0  # of limits per minute
+ENDPOINT_BYTES_PER_TOKEN = 4  # of a request, where its tokens are guessed
+ENDPOINT_ANSWER_TOKENS = 500  # of an answer, guessed until the server has answered
+CACHED_ANSWERS_KEPT_MAX = 10_000  # answers of its own that a runtime keeps in memory for `cache=True`; others it reads
+
+assert ENDPOINT_ANSWER_BYTES_MAX < FRAME_BYTES_MAX
+assert ENDPOINT_DEPTH_MAX < CBOR_DEPTH_MAX
+
 # -- the query language -----------------------------------------------------------------------
 QUERY_BYTES_MAX = 64 * 1024
 QUERY_TOKENS_MAX = 2_000

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.result import Result
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
+    from matrix.runtime.calls.models import GivenModels
     from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.outcome import Outcome
     from matrix.runtime.program import Program
@@ -268,12 +269,13 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Resumed]:
         """Let every simulation that a crash cut off go on from its last event, live; returns when all have ended.
 
         A call that was in flight has an unknown outcome, unless it was declared repeatable. Simulations that another
         process is running are left alone. ``calls`` are policies by the name of a call, as of ``open_runtime``: those
-        that were given there are in no log.
+        that were given there are in no log. ``models`` are endpoints, likewise.
         """
         from matrix.index import lookup
         from matrix.runtime.again.blocking import resume_shard
@@ -294,6 +296,7 @@ class Store:
                 durability=durability,
                 progress=progress,
                 calls=calls,
+                models=models,
             )
         return done
 
@@ -310,13 +313,14 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Outcome]:
         """New simulations with the history of one up to an event (its ``seq``) or a virtual time, then live.
 
         Several have the seeds ``seed``, ``seed + 1``, ...; without a seed one keeps its parent's, and several count on
         from it. ``set`` changes values there: a parameter of the program, an attribute of an agent
         (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
-        are policies by the name of a call, as of ``open_runtime``.
+        are policies by the name of a call, and ``models`` endpoints, as of ``open_runtime``.
         """
         from matrix.runtime.again.blocking import check_times, fork_times
         from matrix.runtime.program import check_seed
@@ -340,6 +344,7 @@ class Store:
             durability=durability,
             progress=progress,
             calls=calls,
+            models=models,
         )
 
     def _place(self, simulation: str) -> tuple[int, int]:
