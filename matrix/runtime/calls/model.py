@@ -21,7 +21,7 @@ from matrix.endpoint.session import OnText, Question
 from matrix.errors import ProgramError
 from matrix.runtime.calls.call import Call, answer_to
 from matrix.runtime.calls.policy import CallPolicy, check_given, seconds_of
-from matrix.runtime.calls.prefixes import DIGEST_BYTES, Prefixes, rolling
+from matrix.prefixes import DIGEST_BYTES, Prefixes, rolling
 from matrix.runtime.values import check_text, snapshot
 
 if TYPE_CHECKING:
