@@ -36,6 +36,7 @@ class ModelCalls:
     >>> hello = [{"role": "user", "content": "Hi"}]
     >>> answer = {"role": "assistant", "content": "Hello."}
     >>> calls.answer(calls.ask(bot, "bot", "small", hello), {"message": answer})
+    4
     >>> asked = calls.ask(bot, "bot", "small", [*hello, answer, {"role": "user", "content": "Bye"}])
     >>> dict(history.events[asked.seq - 1].data)  # doctest: +NORMALIZE_WHITESPACE
     {'model': 'small', 'call_id': 'bot#2', 'after': 4, 'messages': [{'role': 'user', 'content': 'Bye'}]}
@@ -67,10 +68,11 @@ class ModelCalls:
         self._history.emit(agent, MODEL_CALLED, told | (data or {}) | said)
         return Asked(seq, agent, told, hashes)
 
-    def answer(self, asked: Asked, data: dict[str, Any]) -> None:
-        """What the model said: at least ``message``, in OpenAI's form."""
+    def answer(self, asked: Asked, data: dict[str, Any]) -> int:
+        """What the model said: at least ``message``, in OpenAI's form; returns the event's seq."""
         seq = self._history.emit(asked.agent, MODEL_COMPLETED, asked.told | data, cause=asked.seq)
         self._prefixes.add_answer(seq, asked.hashes, _canonical(data["message"]))
+        return seq
 
     def fail(self, asked: Asked, data: dict[str, Any]) -> None:
         """The model gave no answer: at least ``error``."""
