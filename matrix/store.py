@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matrix.log.writer import Durability
     from matrix.query.complete import Completion
     from matrix.query.result import Result
+    from matrix.requests import Request
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
     from matrix.runtime.calls.models import GivenModels
@@ -210,6 +211,32 @@ class Store:
         """Every event of a simulation, in order of ``seq``."""
         summary = self.simulation(simulation)
         return self._reader.simulation_events(summary.shard, summary.ordinal)
+
+    def requests(self, simulation: str) -> Iterator[Request]:
+        """Every request to a model that a simulation made, with all its messages and tools, in order.
+
+        The log has each message once; here they are put together again. Requests that were recorded without messages
+        (``self.call(…, kind="model")``) are not among them.
+        """
+        from matrix.event import MODEL_CALLED, MODEL_COMPLETED
+        from matrix.requests import Requests
+
+        history, requests = self._histories().history(*self._place(simulation)), Requests()
+        for event in history.events(kinds={MODEL_CALLED, MODEL_COMPLETED}):
+            found = requests.feed(event)
+            if found is not None:
+                yield found
+
+    def request(self, simulation: str, seq: int) -> Request:
+        """The request that the event ``seq``, a ``model.called``, holds; ``UsageError`` when it is none.
+
+        >>> [message["role"] for message in store.request("1-1", 40).messages]  # doctest: +SKIP
+        ['system', 'user', 'assistant', 'user']
+        """
+        found = next((request for request in self.requests(simulation) if request.seq >= seq), None)
+        if found is None or found.seq != seq:
+            raise UsageError(f"event {seq} of {simulation} is no request to a model")
+        return found
 
     def digest(self, simulation: str) -> str:
         """The simulation's deterministic digest: equal for two runs of one program and seed, wherever they ran."""
