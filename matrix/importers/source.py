@@ -109,6 +109,10 @@ class Source:
         if held:
             yield number, _text(b"".join(parts), number)
 
+    def tell(self, share: float) -> None:
+        """Progress of an importer that reads the file by other means: how much of it is done, up to 1."""
+        self._report(int(self.bytes_total * share))
+
     def _opened(self, raw: io.BufferedReader) -> BinaryIO:
         if self.compression == "gzip":
             return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
