@@ -22,6 +22,7 @@ from matrix.event import (
     NOTE,
     SIMULATION_ENDS,
     SIMULATION_STARTED,
+    STATE_CHANGED,
     Event,
     is_action,
 )
@@ -79,6 +80,7 @@ class History:
         self._agents = [_Agent()]  # number 0 is the simulation itself
         self._goals: dict[int, _Goal] = {}
         self._goal_of = [0]  # by agent number: the innermost open goal
+        self._state = 0  # the newest state.changed of the simulation
         seeded = {} if seed is None else {"seed": seed}
         self.data = {**(data or {}), "id": id, "name": name, **seeded}  # of simulation.started
         self._add(0, SIMULATION_STARTED, self.data)
@@ -108,18 +110,26 @@ class History:
         one.cause = one.inbox
         self.move_to(time=time, wall=wall)
 
-    def say(self, agent: int, text: str, *, to: int = 0, data: dict[str, Any] | None = None) -> int:
+    def say(self, agent: int, text: str, *, to: int | Sequence[int] = 0, data: dict[str, Any] | None = None) -> int:
         """A spoken text: ``message.sent``; returns its seq."""
         return self.emit(agent, MESSAGE_SENT, {"text": text, **(data or {})}, to=to)
 
-    def emit(self, agent: int, kind: str, data: dict[str, Any], *, to: int = 0, cause: int | None = None) -> int:
-        """An event of any kind in the agent's present turn; returns its seq.
+    def emit(
+        self,
+        agent: int,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        to: int | Sequence[int] = 0,
+        cause: int | None = None,
+    ) -> int:
+        """An event of any kind in the agent's present turn, sent to nobody, one agent or several; returns its seq.
 
-        An answer to a call reaches the caller, anything sent reaches its receiver: it causes their next turn.
+        An answer to a call reaches the caller, anything sent reaches its receivers: it causes their next turn.
         """
-        seq = self._add(agent, kind, data, to=to, cause=self._agents[agent].cause if cause is None else cause)
-        reached = agent if kind in _ANSWERS else to
-        if reached:
+        receivers = _receivers(to)
+        seq = self._add(agent, kind, data, to=receivers, cause=self._agents[agent].cause if cause is None else cause)
+        for reached in (agent,) if kind in _ANSWERS else receivers:
             self._agents[reached].inbox = seq
         if is_action(kind):
             self._count_step(self._goal_of[agent])
@@ -130,9 +140,19 @@ class History:
         """Virtual time, in microseconds, of what is told now."""
         return self._time
 
+    @property
+    def wall(self) -> int:
+        """The recorded moment of what is told now, in microseconds since 1970."""
+        return self._wall
+
     def note(self, data: dict[str, Any]) -> int:
         """Something the simulation itself wants kept."""
         return self._add(0, NOTE, data)
+
+    def change_state(self, data: dict[str, Any]) -> int:
+        """The simulation's state becomes this, whole: ``state.data.phase`` of every event told from here on."""
+        self._state = len(self.events) + 1  # a change of state stands in the state it makes, as in a run
+        return self._add(0, STATE_CHANGED, data, cause=len(self.events))
 
     def start_goal(self, agent: int, name: str, data: dict[str, Any] | None = None) -> int:
         """The agent takes up a goal, inside the one it has open if any; returns the goal's seq.
@@ -176,7 +196,7 @@ class History:
             self._goals[goal].steps += 1
             goal = self._goals[goal].parent
 
-    def _add(self, agent: int, kind: str, data: dict[str, Any], *, to: int = 0, cause: int = 0) -> int:
+    def _add(self, agent: int, kind: str, data: dict[str, Any], *, to: tuple[int, ...] = (), cause: int = 0) -> int:
         seq = len(self.events) + 1
         turn = self._agents[agent].turn
         if agent and not turn and kind != AGENT_STARTED:
@@ -190,14 +210,19 @@ class History:
                 agent=agent,
                 turn=turn,
                 goal=self._goal_of[agent],
-                state=0,
+                state=self._state,
                 cause=cause,
                 kind=kind,
-                to=(to,) if to else (),
+                to=to,
                 data=data,
             )
         )
         return seq
+
+
+def _receivers(to: int | Sequence[int]) -> tuple[int, ...]:
+    """The numbers of those an event is sent to, each once; 0 is nobody."""
+    return tuple(dict.fromkeys(number for number in ((to,) if isinstance(to, int) else to) if number))
 
 
 def rows_of(histories: Sequence[History], *, first_simulation: int) -> Rows:
@@ -220,6 +245,7 @@ def rows_of(histories: Sequence[History], *, first_simulation: int) -> Rows:
         kinds=kinds,
         kind=codes,
         to=np.fromiter((event.to[0] if event.to else 0 for event in events), np.int64, len(events)),
+        to_many={row: event.to for row, event in enumerate(events) if len(event.to) > 1},
         data={code: KindRows(np.flatnonzero(codes == code), payloads[code]) for code in range(len(kinds))},
         seq=column("seq"),
         time=column("time"),
