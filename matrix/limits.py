@@ -97,6 +97,15 @@ IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
 
+# -- exports ------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes
+EXPORT_KEYS_MAX = 256  # different keys of the maps at one place that become columns of Parquet; more stay JSON text
+EXPORT_GROUP_ROWS = 8_192  # of a row group of Parquet
+EXPORT_GROUP_BYTES = 32 * 1024 * 1024  # or as much JSON; a reader of one group holds all of it
+EXPORT_SHARDS_MAX = 99_999  # files of a split: five digits in their names
+EXPORT_DUPLICATES_NAMED_MAX = 1_000  # dropped rows that the card names, with what they duplicate; of more the number
+EXPORT_PAIRS_PER_PLACE = 16  # pairs made of the branches at one place, unless it is said
+
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
 QUERY_THREADS_MAX = 8  # threads that read blocks for one query
@@ -241,3 +250,17 @@ SERVE_CLOSE_S = 1.0  # for connections to hear that the server ends
 SERVE_LINGER_S = 0.5  # that a refused client's bytes are read and dropped, so that it can read why
 
 assert SERVE_MESSAGE_BYTES_MAX >= 2 * QUERY_BYTES_MAX
+
+# -- reports ------------------------------------------------------------------------------------
+REPORT_WORDS_KEPT_MAX = 262_144  # different words whose hashes are remembered, some 150 bytes each; then begun anew
+REPORT_SIGNED_AT_ONCE = 4_096  # shingles whose 128 values each (2 MiB) are worked out together
+REPORT_SETS_MEMORY_BYTES = 64 * 1024 * 1024  # of shingles for the comparison of texts; more lie in a file without name
+REPORT_CANDIDATES_MAX = 64  # earlier texts that one is compared with in full, the likeliest first
+REPORT_RECENT_TEXTS = 4_096  # texts in buckets that are still a dict, before they are sorted into arrays
+REPORT_SHELF_MEMORY_BYTES = 32 * 1024 * 1024  # of texts to be shown in part; more lie in a file without name
+REPORT_DISTINCT_KEPT_MAX = 1_048_576  # different n-grams counted one by one, for each n and role; of more a sample is
+REPORT_VOCABULARY_KEPT_MAX = 500_000  # different words whose counts are kept; those said once go first
+REPORT_FILTER_BITS_MIN = 2**20
+REPORT_FILTER_BITS_MAX = 2**32  # of the filter that knows a reference's n-grams: 512 MiB
+REPORT_PASSAGES_MAX = 200_000  # of a reference, whose signatures (512 bytes each) are kept; in a larger one they are longer
+REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words

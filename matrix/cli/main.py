@@ -34,6 +34,7 @@ VERBS = {
     "fork": "fork",
     "diff": "diff",
     "import": "import_files",
+    "export": "export",
     "verify": "verify",
     "reindex": "reindex",
     "compact": "compact",

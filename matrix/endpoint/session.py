@@ -8,8 +8,8 @@ replay needs none.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import trio
@@ -71,15 +71,17 @@ class Session:
         guess = self._rates.estimate(len(question.body), question.max_tokens, question.n)
         return await self._rates.admit(guess)
 
-    async def ask(self, question: Question, charge: Charge) -> dict[str, Any]:
+    async def ask(self, question: Question, charge: Charge | None = None) -> dict[str, Any]:
         """One attempt: what ``model.completed`` says of the answer. Raises an ``EndpointError``."""
         try:
             found = await self._asked_once(question)
         except EndpointError as error:
-            charge.correct(0)
+            if charge is not None:
+                charge.correct(0)
             trouble = type(error)(self._secrets.hidden(str(error)), status=error.status, retry_after=error.retry_after)
         else:
-            self._settle(question, charge, found)
+            if charge is not None:
+                self._settle(question, charge, found)
             open_fields: dict[str, Any] = self._secrets.hidden(found)
             return open_fields
         raise trouble  # outside of the handler: what it stems from may hold what is secret, and is let go of
@@ -112,7 +114,7 @@ class Session:
 
     async def _whole(self, question: Question) -> dict[str, Any]:
         async with self._response(question.body) as response:
-            raw = await _read(response, ENDPOINT_ANSWER_BYTES_MAX)
+            raw = await _body(response, ENDPOINT_ANSWER_BYTES_MAX)
         try:
             answer = json.loads(raw)
         except (ValueError, RecursionError):
@@ -133,17 +135,27 @@ class Session:
         return await self._streamed(question, begun)
 
     async def _assembled(self, response: httpx.Response, question: Question, begun: float) -> dict[str, Any]:
-        assembly, first_ms = Assembly(), None
-        with trio.CancelScope() as last_words:
-            async with aclosing(_events(response)) as events:
-                async for data in events:
-                    text = assembly.add(data)
-                    if first_ms is None and assembly.has_begun:
-                        first_ms = round((trio.current_time() - begun) * 1_000, 3)
-                    if text and question.on_text is not None:
-                        question.on_text(text)
-                    if assembly.is_done:  # to the end all the same: then the connection can be used again
-                        last_words.deadline = trio.current_time() + ENDPOINT_LAST_WORDS_S
+        lines, assembly, size = Lines(), Assembly(), 0
+        first_ms: float | None = None
+
+        def take(some: bytes) -> bool:
+            nonlocal size, first_ms
+            size += len(some)
+            if size > ENDPOINT_ANSWER_BYTES_MAX:
+                raise EndpointGarbled(f"the stream is longer than {ENDPOINT_ANSWER_BYTES_MAX:,} bytes")
+            for data in lines.feed(some) if some else lines.end():
+                text = assembly.add(data)
+                if first_ms is None and assembly.has_begun:
+                    first_ms = round((trio.current_time() - begun) * 1_000, 3)
+                if text and question.on_text is not None:
+                    question.on_text(text)
+            return assembly.is_done
+
+        try:
+            await _read(response, take)
+        except imported_httpx().HTTPError:
+            if not assembly.is_whole:  # else it broke after the last word
+                raise
         found = fields_of(assembly.answer(), question.model)
         return found if first_ms is None else {**found, "first_ms": first_ms}
 
@@ -152,34 +164,43 @@ class Session:
         """An answer with status 200, not read yet; the error for any other."""
         async with self._pools.post(body) as response:
             if response.status_code != 200:
-                raw = await _read(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
+                raw = await _body(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
                 said = raw.decode("utf-8", "replace")
                 raise trouble_of(response.status_code, response.headers, said, self.address)
             yield response
 
 
-async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
-    """The data of each event of a stream."""
-    lines, size = Lines(), 0
-    async for some in response.aiter_bytes():
-        size += len(some)
-        if size > ENDPOINT_ANSWER_BYTES_MAX:
-            raise EndpointGarbled(f"the stream is longer than {ENDPOINT_ANSWER_BYTES_MAX:,} bytes")
-        for data in lines.feed(some):
-            yield data
-    for data in lines.end():
-        yield data
+async def _read(response: httpx.Response, take: Callable[[bytes], bool]) -> None:
+    """Give a body to ``take`` as it comes, at its end no bytes; when that says that it is enough, the rest may go.
+
+    Who leaves httpx's generators in their middle leaves them to the garbage collector, and Trio warns of that. So the
+    reading is cancelled, also when ``take`` raises: then they end from within.
+    """
+    failure: Exception | None = None
+    with trio.CancelScope() as scope:
+        async for some in response.aiter_bytes():
+            try:
+                if some and failure is None and take(some):
+                    scope.deadline = min(scope.deadline, trio.current_time() + ENDPOINT_LAST_WORDS_S)
+            except Exception as error:
+                failure = error
+                scope.cancel()
+    if failure is not None:
+        raise failure
+    take(b"")
 
 
-async def _read(response: httpx.Response, limit: int, *, is_cut: bool = False) -> bytes:
-    """The body, up to a number of bytes; what is longer is cut, or refused."""
+async def _body(response: httpx.Response, limit: int, *, is_cut: bool = False) -> bytes:
+    """A whole body, up to a number of bytes; what is longer is cut, or refused."""
     found = bytearray()
-    async for some in response.aiter_bytes():
-        found += some
-        if len(found) > limit:
-            if is_cut:
-                return bytes(found[:limit])
+
+    def take(some: bytes) -> bool:
+        if len(found) + len(some) > limit and not is_cut:
             raise EndpointGarbled(f"the answer is longer than {limit:,} bytes")
+        found.extend(some[: limit - len(found)])
+        return len(found) == limit
+
+    await _read(response, take)
     return bytes(found)
 
 

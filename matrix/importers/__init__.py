@@ -4,7 +4,7 @@
 
 >>> from matrix.importers import import_files
 >>> [report.message for report in import_files("runs", "tau2", ["airline.json"])]     # doctest: +SKIP
-['airline.json: 20 simulations, 708 events']
+['airline.json: 20 simulations, 728 events']
 
 What always holds: a file is imported whole or not at all; one that is not of the format, or is cut off, is refused
 with the place; one that is there already adds nothing (its content counts, not its name or gzip); a file in memory
@@ -50,7 +50,7 @@ and ``matrix import chat talk.jsonl --store runs`` finds it. For lines such as
 
 from matrix.importers.fields import Record
 from matrix.importers.history import History
-from matrix.importers.jsontext import result_text
+from matrix.importers.jsontext import arguments_text, result_text
 from matrix.importers.registry import Importer, formats, importer_of
 from matrix.importers.run import ImportReport, import_files
 from matrix.importers.source import Progress, Refusal, Source
@@ -65,6 +65,7 @@ __all__ = [
     "Record",
     "Refusal",
     "Source",
+    "arguments_text",
     "formats",
     "import_files",
     "importer_of",

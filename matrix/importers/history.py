@@ -108,18 +108,26 @@ class History:
         one.cause = one.inbox
         self.move_to(time=time, wall=wall)
 
-    def say(self, agent: int, text: str, *, to: int = 0, data: dict[str, Any] | None = None) -> int:
+    def say(self, agent: int, text: str, *, to: int | Sequence[int] = 0, data: dict[str, Any] | None = None) -> int:
         """A spoken text: ``message.sent``; returns its seq."""
         return self.emit(agent, MESSAGE_SENT, {"text": text, **(data or {})}, to=to)
 
-    def emit(self, agent: int, kind: str, data: dict[str, Any], *, to: int = 0, cause: int | None = None) -> int:
-        """An event of any kind in the agent's present turn; returns its seq.
+    def emit(
+        self,
+        agent: int,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        to: int | Sequence[int] = 0,
+        cause: int | None = None,
+    ) -> int:
+        """An event of any kind in the agent's present turn, sent to nobody, one agent or several; returns its seq.
 
-        An answer to a call reaches the caller, anything sent reaches its receiver: it causes their next turn.
+        An answer to a call reaches the caller, anything sent reaches its receivers: it causes their next turn.
         """
-        seq = self._add(agent, kind, data, to=to, cause=self._agents[agent].cause if cause is None else cause)
-        reached = agent if kind in _ANSWERS else to
-        if reached:
+        receivers = _receivers(to)
+        seq = self._add(agent, kind, data, to=receivers, cause=self._agents[agent].cause if cause is None else cause)
+        for reached in (agent,) if kind in _ANSWERS else receivers:
             self._agents[reached].inbox = seq
         if is_action(kind):
             self._count_step(self._goal_of[agent])
@@ -176,7 +184,7 @@ class History:
             self._goals[goal].steps += 1
             goal = self._goals[goal].parent
 
-    def _add(self, agent: int, kind: str, data: dict[str, Any], *, to: int = 0, cause: int = 0) -> int:
+    def _add(self, agent: int, kind: str, data: dict[str, Any], *, to: tuple[int, ...] = (), cause: int = 0) -> int:
         seq = len(self.events) + 1
         turn = self._agents[agent].turn
         if agent and not turn and kind != AGENT_STARTED:
@@ -193,11 +201,16 @@ class History:
                 state=0,
                 cause=cause,
                 kind=kind,
-                to=(to,) if to else (),
+                to=to,
                 data=data,
             )
         )
         return seq
+
+
+def _receivers(to: int | Sequence[int]) -> tuple[int, ...]:
+    """The numbers of those an event is sent to, each once; 0 is nobody."""
+    return tuple(dict.fromkeys(number for number in ((to,) if isinstance(to, int) else to) if number))
 
 
 def rows_of(histories: Sequence[History], *, first_simulation: int) -> Rows:
@@ -220,6 +233,7 @@ def rows_of(histories: Sequence[History], *, first_simulation: int) -> Rows:
         kinds=kinds,
         kind=codes,
         to=np.fromiter((event.to[0] if event.to else 0 for event in events), np.int64, len(events)),
+        to_many={row: event.to for row, event in enumerate(events) if len(event.to) > 1},
         data={code: KindRows(np.flatnonzero(codes == code), payloads[code]) for code in range(len(kinds))},
         seq=column("seq"),
         time=column("time"),

@@ -27,6 +27,7 @@ from matrix.limits import (
 )
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
+from matrix.runtime.calls.answers import Answers
 from matrix.runtime.calls.models import GivenModels, Models
 from matrix.runtime.calls.outside import Outside
 from matrix.runtime.calls.policy import CallPolicy, Policies
@@ -87,6 +88,7 @@ class Runtime:
         self._recorders = [self.recorder]  # and one for each simulation that goes on from a history
         self.policies = Policies(calls)
         self.models = Models(models)
+        self.answers = Answers(self)
         self.outside: Outside
         self.failure: LogWriteError | None = None
         self.hung_after: float | None = HUNG_AFTER_S

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from matrix.endpoint.reply import Reply
 from matrix.endpoint.session import OnText, Question
-from matrix.errors import ProgramError
+from matrix.errors import EndpointError, ProgramError
+from matrix.runtime.calls.answers import FIELDS, Flight
 from matrix.runtime.calls.call import Call, answer_to
 from matrix.runtime.calls.policy import CallPolicy, check_given, seconds_of
 from matrix.runtime.calls.prefixes import DIGEST_BYTES, Prefixes, rolling
@@ -43,37 +44,113 @@ _NO_OPTIONS: Final = {
 
 
 class ModelCall(Call):
-    """One request to a model."""
+    """One request to a model.
 
+    What always holds of one with ``cache``: it leads a flight or waits for one (see answers.py) as long as it is under
+    way; ``ready`` is an answer that it need not ask for.
+    """
+
+    flight: Flight | None = None
+    ready: dict[str, Any] | None = None
     charge: Charge | None = None
 
-    def __init__(self, activity: Activity, question: Question, *, call_id: str, policy: CallPolicy) -> None:
+    def __init__(
+        self,
+        activity: Activity,
+        question: Question,
+        *,
+        call_id: str,
+        policy: CallPolicy,
+        endpoint: str,
+        request_hash: str,
+        is_cached: bool,
+    ) -> None:
         super().__init__(activity, self._ask, (), name=question.model, call_id=call_id, policy=policy)
-        self.question = question
-        self.prepare = self._admitted
+        self.question, self.endpoint, self.request_hash, self._is_cached = question, endpoint, request_hash, is_cached
+        self._runtime = self.scheduler.simulation.runtime
+        self.asked_elsewhere = ""  # another endpoint than is recorded: a history's request that is made again
 
-    async def _admitted(self) -> None:
-        """Wait for the endpoint's limits."""
-        session = self.scheduler.simulation.runtime.models.session(self.name)
-        self.charge = await session.admit(self.question)
+    @property
+    def simulation_id(self) -> str:
+        """The id of its simulation."""
+        return self.scheduler.simulation.id
+
+    def begins(self) -> None:
+        """Find out what must be waited for."""
+        models = self._runtime.models
+        address, endpoint = models.address(self.name), models.endpoint(self.name)
+        if address != self.endpoint:
+            self.asked_elsewhere, self._is_cached = address, False
+        if self._is_cached:
+            self.flight = self._runtime.answers.join(self)
+        if self._is_cached or (endpoint is not None and endpoint.is_limited):
+            self.prepare = self._prepare
+
+    async def _prepare(self) -> None:
+        """Wait for somebody else's answer, or for the endpoint's limits."""
+        if self._is_cached and await self._is_answered():
+            return
+        self.charge = await self._runtime.models.session(self.name).admit(self.question)
+
+    async def _is_answered(self) -> bool:
+        """Whether there is an answer already, or comes one to a request that leads; False: it leads itself."""
+        answers = self._runtime.answers
+        while True:
+            flight = self.flight = self.flight or answers.join(self)
+            if flight.leader is self:
+                found = await answers.find(self.request_hash)
+                if found is not None:
+                    self.ready = found[0]
+                    flight.answer(*found)
+                return found is not None
+            await flight.over.wait()
+            if flight.fields is not None:
+                self.ready = flight.fields
+                return True
+            self.flight = None  # the next attempt, or the next round, is another
+            if flight.error is not None:
+                error = flight.error
+                raise type(error)(str(error), status=error.status, retry_after=error.retry_after)
 
     async def _ask(self) -> dict[str, Any]:
-        session = self.scheduler.simulation.runtime.models.session(self.name)
-        assert self.charge is not None, "it was admitted"
-        return await session.ask(self.question, self.charge)
+        if self.ready is not None:
+            if self.question.on_text is not None:
+                self.question.on_text(Reply.of(self.ready).text)
+            return self.ready
+        try:
+            found = await self._runtime.models.session(self.name).ask(self.question, self.charge)
+        except BaseException as error:
+            self._land(error)
+            raise
+        if self.flight is not None:
+            self.flight.answer({name: found[name] for name in FIELDS if name in found})
+        return found
+
+    def _land(self, error: BaseException) -> None:
+        """An attempt that led failed, took too long, or was given up."""
+        if self.flight is not None:
+            self.flight.fail(error if isinstance(error, EndpointError) else None)
+            self._runtime.answers.end(self.request_hash, self.flight)
+            self.flight = None
 
     def outcome(self) -> dict[str, Any]:
         """The fields of the answer; in a replay they are among what was recorded."""
-        if not self.error:
-            found = self.result or {}
-            if self.latency is not None:  # what the wall clock said must not be part of a digest
-                found = {name: value for name, value in found.items() if name != "first_ms"}
-            return found
-        status = getattr(self.failure, "status", None)
-        return {"error": self.error} if status is None else {"error": self.error, "status": status}
+        if self.error:
+            status = getattr(self.failure, "status", None)
+            return {"error": self.error} if status is None else {"error": self.error, "status": status}
+        found = dict(self.result or {})
+        if self.latency is not None:  # what the wall clock said must not be part of a digest
+            found.pop("first_ms", None)
+        if self.ready is not None and self.flight is not None:
+            found["cached"] = self.flight.source
+        elif self.asked_elsewhere:
+            found["endpoint"] = self.asked_elsewhere
+        return found
 
     def value(self, told: dict[str, Any]) -> Reply:
         """The reply, the same live and in a replay."""
+        if self.recorded is None:
+            self._runtime.answers.recorded(self, self.activity.cause, told)
         return Reply.of(snapshot(told, "the reply"))
 
 
@@ -106,17 +183,29 @@ async def model(
         endpoint = simulation.runtime.models.address(model)
     rules = simulation.policies.of(model, None, policy, simulation.runtime.models.policy(model))
     is_streamed = stream or on_text is not None
-    request = ModelCall(activity, asked.question(is_streamed, on_text), call_id=told["call_id"], policy=rules)
+    request_hash = asked.hash(endpoint)
+    request = ModelCall(
+        activity,
+        asked.question(is_streamed, on_text),
+        call_id=told["call_id"],
+        policy=rules,
+        endpoint=endpoint,
+        request_hash=request_hash,
+        is_cached=cache,
+    )
     if timeout is not None:
         request.timeout = seconds_of("timeout", timeout)
     if repeatable is not None:
         request.repeatable = repeatable
     prefixes, hashes = simulation.prefixes, rolling(asked.texts)
-    said: dict[str, Any] = {**told, "endpoint": endpoint, "request_hash": asked.hash(endpoint)}
+    said: dict[str, Any] = {**told, "endpoint": endpoint, "request_hash": request_hash}
     said |= _recorded(asked, prefixes, hashes, agent._recorder.next_seq())
     if is_streamed:
         said["stream"] = True
-    reply: Reply = await answer_to(request, "model", told=told, said=said, latency=latency)
+    try:
+        reply: Reply = await answer_to(request, "model", told=told, said=said, latency=latency)
+    finally:
+        simulation.runtime.answers.leave(request)
     prefixes.add_answer(activity.cause, hashes, _canonical(reply.message))
     return reply
 
@@ -209,6 +298,6 @@ def _schema(tool: Any, place: str) -> Any:
     schema = getattr(tool, "schema", tool)
     if not isinstance(schema, Mapping):
         raise ProgramError(
-            f"{place} is a matrix.tools.Tool or a schema such as {{'type': 'function', ...}}, not {tool!r}"
+            f"{place} is a matrix.tools.Tool, or a schema such as {{'type': 'function', ...}}, not {tool!r}"
         )
     return snapshot(schema, place)
