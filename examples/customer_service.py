@@ -243,7 +243,7 @@ def main() -> None:
     given = options()
     try:
         ran = run_all(given)
-    except (matrix.MatrixError, matrix.SimulationFailed, OSError, ValueError, KeyError) as error:
+    except (matrix.MatrixError, matrix.SimulationFailed, OSError, ValueError, TypeError, LookupError) as error:
         sys.exit(f"customer_service: {error}")
     print(f"{len(ran)} conversations")
     with matrix.open(given.store) as store:
