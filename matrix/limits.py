@@ -48,6 +48,7 @@ ENDPOINT_BACKOFF_MAX_S = 600.0  # the longest Retry-After that is waited for
 ENDPOINT_TIMEOUT_S = 600.0  # of an attempt: a long answer of a slow model takes minutes
 ENDPOINT_CONNECT_S = 10.0  # until a server has taken the connection
 ENDPOINT_CONNECTIONS_MAX = 1_024  # to one server, of one runtime
+ENDPOINT_KEPT_S = 60.0  # that a connection without a request stays open; httpx may close one that it has just given away
 ENDPOINT_FILES_SHARE = 0.75  # of the files that a process may open (ulimit -n), for connections to one server
 ENDPOINT_POOL_CONNECTIONS = 8  # in one pool, all of which are looked at for each request; more pools take milliseconds
 ENDPOINT_CLOSE_S = 2.0  # for connections to part in good order when a runtime ends

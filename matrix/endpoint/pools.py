@@ -17,7 +17,13 @@ import trio
 
 from matrix.endpoint.endpoint import Endpoint
 from matrix.errors import UsageError
-from matrix.limits import ENDPOINT_CLOSE_S, ENDPOINT_CONNECT_S, ENDPOINT_FILES_SHARE, ENDPOINT_POOL_CONNECTIONS
+from matrix.limits import (
+    ENDPOINT_CLOSE_S,
+    ENDPOINT_CONNECT_S,
+    ENDPOINT_FILES_SHARE,
+    ENDPOINT_KEPT_S,
+    ENDPOINT_POOL_CONNECTIONS,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -79,7 +85,9 @@ class Pools:
             auth=endpoint.login,
             verify=self._certificates,
             timeout=library.Timeout(None, connect=ENDPOINT_CONNECT_S),  # an attempt as a whole is timed by its policy
-            limits=library.Limits(max_connections=size, max_keepalive_connections=size),
+            limits=library.Limits(
+                max_connections=size, max_keepalive_connections=size, keepalive_expiry=ENDPOINT_KEPT_S
+            ),
         )
         return client
 
