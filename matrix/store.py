@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.complete import Completion
     from matrix.query.result import Result
     from matrix.requests import Request
+    from matrix.report.report import Report
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
     from matrix.runtime.calls.models import GivenModels
@@ -243,6 +244,56 @@ class Store:
             return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
 
         return self._asked(export) if place is not None and not place.is_stream else export()
+    def report(
+        self,
+        query: str,
+        /,
+        *,
+        reference: Sequence[str | Path] = (),
+        to: str | Path | None = None,
+        threshold: float = 0.8,
+        copied: float | None = None,
+        far: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Report:
+        """How diverse the chats are that a query finds, and how close to the real text in ``reference`` (files).
+
+        ``to`` is FILE.html, FILE.json, or a folder for both. ``threshold`` is that of near duplicates; a row is flagged
+        as copied from the reference where at least the share ``copied`` (0.5) of its 8-grams is in it, and as far from
+        it where less than ``far`` (0.05) of its 3-grams are. Parameters of the query are further keywords, or those in
+        ``parameters``. ``progress`` is told what is done, how much of it, and of how much (0 where nobody knows).
+
+        Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, as without datasketch (the extra
+        ``report``) or with a reference that is no text.
+
+        >>> report = store.report("agents where role = assistant", to="figures")           # doctest: +SKIP
+        >>> report.data["duplicates"]["share"]                                              # doctest: +SKIP
+        0.0143
+        """
+        from matrix.export import chat
+        from matrix.export.contract import Options
+        from matrix.export.selection import Selection
+        from matrix.report.report import About, report
+
+        values = {**(parameters or {}), **more}
+        self.refresh()
+        selection = self._asked(lambda: Selection(self, query, values))
+        options = Options(store=self.path.resolve().name)
+        done = report(
+            (row.data for row in chat.rows(self, selection, options)),
+            about=About(options.store, query, values, selection.notices, options.counts.as_data),
+            ask=self.query,
+            reference=reference,
+            threshold=threshold,
+            copied=copied,
+            far=far,
+            progress=progress,
+        )
+        if to is not None:
+            done.write(to)
+        return done
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""

@@ -76,7 +76,7 @@ class Corpus:
         every = max(_HELD_BACK_EVERY, total // _HELD_BACK_MAX)
         stretch = _Stretch()
         for file in self.files:
-            self._names.append((len(self._shelf), file.name))
+            self._names.append((len(self._shelf), self._name(file)))
             for passage in file.passages(self.passage_words):
                 hashes = self._hashes.of(words(passage.text))
                 place = self._keep(passage.text, hashes)
@@ -84,6 +84,11 @@ class Corpus:
                 if stretch.words >= _STRETCH_WORDS:
                     self._put_in(stretch)
         self._put_in(stretch)
+
+    def _name(self, file: ReferenceFile) -> str:
+        """The file's name; with its folder's where another has the same."""
+        is_alone = sum(other.name == file.name for other in self.files) == 1
+        return file.name if is_alone else f"{file.path.resolve().parent.name}/{file.name}"
 
     def _put_in(self, stretch: _Stretch) -> None:
         for n, (grams, is_held) in stretch.grams().items():
@@ -133,7 +138,7 @@ class Corpus:
     def figures(self) -> dict[str, Any]:
         """What the reference is: files, words, passages, and how far its answers can be trusted."""
         return {
-            "files": [{"name": file.name, "bytes": file.size, "sha256": file.digest} for file in self.files],
+            "files": [{"name": self._name(file), "bytes": file.size, "sha256": file.digest} for file in self.files],
             "words": self.words,
             "passages": len(self._shelf),
             "passage_words": self.passage_words,
@@ -143,7 +148,7 @@ class Corpus:
 
 
 class _Stretch:
-    """Passages one after the other, of which n-grams are made together: they reach over passages, not over documents."""
+    """Passages, of which n-grams are made together: these reach from one to the next, but not over documents."""
 
     def __init__(self) -> None:
         self.words = 0
@@ -177,7 +182,5 @@ class _Stretch:
         """Go on with the last words, which n-grams of the next passages begin with."""
         end = [column[-(SIZES[-1] - 1) :] for column in columns]
         hashes, *others = end
-        self._parts = [
-            (hashes[k : k + 1], *(column[k].item() for column in others)) for k in range(len(hashes))  # type: ignore[misc]
-        ]
+        self._parts = [(hashes[k : k + 1], *(column[k].item() for column in others)) for k in range(len(hashes))]
         self.words = self._done = len(hashes)

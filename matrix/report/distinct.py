@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from matrix.limits import REPORT_DISTINCT_KEPT_MAX
-from matrix.report.words import Hashes, mixed
+from matrix.report.words import Hashes, different, mixed
 
 _PENDING_MAX = 131_072
 
@@ -48,7 +48,7 @@ class Distinct:
             return
         new = self._low(mixed(np.concatenate(self._pending)))
         self._pending, self._pending_count = [], 0
-        self._kept = np.union1d(self._kept, new)
+        self._kept = different(np.concatenate([self._kept, new]))
         while len(self._kept) > REPORT_DISTINCT_KEPT_MAX:
             self._level += 1
             self._kept = self._low(self._kept)

@@ -16,7 +16,7 @@ import numpy as np
 from matrix.limits import REPORT_VOCABULARY_KEPT_MAX
 from matrix.report.distinct import Distinct
 from matrix.report.rows import Seen
-from matrix.report.words import Hashes, ngrams_of
+from matrix.report.words import Hashes, different, ngrams_of
 
 SIZES = (1, 2, 3)
 STRETCH_WORDS = 1_000
@@ -86,7 +86,7 @@ class _Voice:
             hashes = hashes[room:]
             if self._stretch_words == STRETCH_WORDS:
                 for n, grams in ngrams_of(self._stretch, SIZES).items():
-                    self._shares[n] += len(np.unique(grams)) / STRETCH_WORDS
+                    self._shares[n] += len(different(grams)) / STRETCH_WORDS
                 self._stretches += 1
                 self._stretch, self._stretch_words = [], 0
 

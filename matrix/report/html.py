@@ -18,12 +18,12 @@ class Html(str):
 
 _EMPTY = frozenset({"meta", "rect", "line", "circle", "path", "polyline"})
 # What HTML and XML have no room for, and half surrogate pairs, which UTF-8 has none for: shown as the sign for it.
-_FORBIDDEN = {code: "\ufffd" for code in (*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000))}
+_FORBIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, *range(55296, 57344)), "�")
 
 Part = str | Iterable["Part"] | None
 
 
-def tag(name: str, *parts: Part, **attributes: str | float | None) -> Html:
+def tag(name: str, /, *parts: Part, **attributes: str | float | None) -> Html:
     """An element. ``class_`` is the attribute ``class``, ``stroke_width`` is ``stroke-width``; None leaves one out.
 
     >>> tag("p", "1 < 2 ", tag("b", "true"), class_="note")

@@ -8,7 +8,7 @@ from typing import Any
 from matrix.report.rows import Seen
 from matrix.report.tally import Tally
 
-NONE = "(none)"
+NONE = "none"  # as a row of chat says it
 
 
 class Outcomes:

@@ -15,6 +15,7 @@ from matrix.report.tally import round_step
 
 WIDTH, HEIGHT = 560, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 38
+_SLOTS_MIN = 6  # so that the bar of a single value is no wall
 
 
 def figure(caption: Part, plot: Html | None, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
@@ -50,16 +51,25 @@ def number(value: float) -> str:
 def histogram(title: str, bins: Sequence[Mapping[str, float]], marks: Mapping[str, float | None]) -> Html:
     """Bars for bins of one width (the last may hold more), and named marks over them, the median for one."""
     top = max((one["count"] for one in bins), default=0) or 1
-    ticks = _ticks(top)
+    ticks = _ticks(top, is_whole=True)
     high = ticks[-1]
-    slot = (WIDTH - _LEFT - _RIGHT) / max(len(bins), 1)
+    slot = (WIDTH - _LEFT - _RIGHT) / max(len(bins), _SLOTS_MIN)
     bars = []
     for k, one in enumerate(bins):
         tall = (HEIGHT - _TOP - _BOTTOM) * one["count"] / high
         label = f"{_range(one, is_last=k == len(bins) - 1)}: {one['count']:,}"
         x, y = _LEFT + k * slot, HEIGHT - _BOTTOM - tall
         bars.append(
-            tag("rect", tag("title", label), x=x + slot * 0.06, y=y, width=slot * 0.88, height=tall, class_="bar", rx=1.5)
+            tag(
+                "rect",
+                tag("title", label),
+                x=x + slot * 0.06,
+                y=y,
+                width=slot * 0.88,
+                height=tall,
+                class_="bar",
+                rx=1.5,
+            )
         )
     labels = _bin_labels(bins, slot)
     shown = [_mark(name, value, bins, slot) for name, value in marks.items() if value is not None]
@@ -68,37 +78,44 @@ def histogram(title: str, bins: Sequence[Mapping[str, float]], marks: Mapping[st
 
 
 def _range(one: Mapping[str, float], *, is_last: bool) -> str:
-    if one["to"] - one["from"] == 1 and not is_last:
+    if _is_one(one) and not is_last:
         return number(one["from"])
     return f"{number(one['from'])} and more" if is_last else f"{number(one['from'])} to {number(one['to'])}"
 
 
+def _is_one(one: Mapping[str, float]) -> bool:
+    """Whether a bin is of one whole number: then its name and its mark stand in its middle."""
+    return one["from"] == int(one["from"]) and one["to"] - one["from"] == 1
+
+
 def _bin_labels(bins: Sequence[Mapping[str, float]], slot: float) -> list[Html]:
     every = max(1, math.ceil(len(bins) / 8))
-    return [
-        tag("text", number(one["from"]), x=_LEFT + k * slot + 2, y=HEIGHT - _BOTTOM + 16, class_="tick")
-        for k, one in enumerate(bins)
-        if k % every == 0
-    ]
+    y, found = HEIGHT - _BOTTOM + 16, []
+    for k, one in enumerate(bins):
+        if k % every == 0:
+            x = _LEFT + (k + (0.5 if _is_one(bins[0]) else 0)) * slot
+            found.append(tag("text", number(one["from"]), x=x, y=y, class_="tick", text_anchor="middle"))
+    return found
 
 
 def _mark(name: str, value: float, bins: Sequence[Mapping[str, float]], slot: float) -> Html:
     place = next((k for k, one in enumerate(bins) if one["from"] <= value < one["to"]), len(bins) - 1)
     one = bins[place]
-    inside = (value - one["from"]) / max(one["to"] - one["from"], 1e-9) if place < len(bins) - 1 else 0.5
-    x = _LEFT + (place + (0.5 if one["to"] - one["from"] == 1 else min(max(inside, 0), 1))) * slot
+    inside = min(max((value - one["from"]) / max(one["to"] - one["from"], 1e-9), 0), 1)
+    x = _LEFT + (place + inside + (0.5 if _is_one(bins[0]) else 0)) * slot
     anchor = "end" if x > WIDTH * 0.8 else "start"
+    text = {"x": x + (-5 if anchor == "end" else 5), "y": _TOP + 6, "class": "mark-text", "text-anchor": anchor}
     return tag(
         "g",
         tag("line", x1=x, x2=x, y1=_TOP - 4, y2=HEIGHT - _BOTTOM, class_="mark"),
-        tag("text", f"{name} {number(value)}", x=x + (-5 if anchor == "end" else 5), y=_TOP + 6, class_="mark-text", text_anchor=anchor),
+        element("text", text, f"{name} {number(value)}"),
     )
 
 
 def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float | None]], *, x_name: str) -> Html:
     """Lines of shares over whole numbers, each with its name at its end."""
-    high = max([value for values in series.values() for value in values if value is not None] or [1.0])
-    ticks = _ticks(high)
+    high = max([0.01, *(value for values in series.values() for value in values if value is not None)])
+    ticks = _ticks(high, is_whole=False)
     width = WIDTH - _LEFT - _RIGHT - 96  # room for names at the right
     places = [_LEFT + 12 + width * k / max(len(xs) - 1, 1) for k in range(len(xs))]
     drawn = []
@@ -111,7 +128,10 @@ def lines(title: str, xs: Sequence[float], series: Mapping[str, Sequence[float |
             *(tag("circle", cx=x, cy=y, r=3, class_=f"dot line-{index}") for x, y in dots),
             tag("text", name, x=places[-1] + 9, y=end + 4, class_=f"line-name line-{index}"),
         ]
-    labels = [tag("text", number(x), x=place, y=HEIGHT - _BOTTOM + 16, class_="tick", text_anchor="middle") for x, place in zip(xs, places)]
+    labels = [
+        tag("text", number(x), x=place, y=HEIGHT - _BOTTOM + 16, class_="tick", text_anchor="middle")
+        for x, place in zip(xs, places)
+    ]
     axis = tag("text", x_name, x=places[-1], y=HEIGHT - 6, class_="tick", text_anchor="end")
     return _svg(title, ", ".join(series), [_grid(ticks, ticks[-1], is_share=True), drawn, labels, axis])
 
@@ -140,13 +160,19 @@ def stacked(title: str, rows: Mapping[str, Mapping[str, int]], classes: Mapping[
     drawn: list[Part] = []
     for k, (name, counts) in enumerate(rows.items()):
         total, x, y = max(sum(counts.values()), 1), float(left), k * step + 6
-        drawn.append(tag("text", _short(name), tag("title", name), x=left - 8, y=y + 16, class_="row-name", text_anchor="end"))
+        drawn.append(
+            tag("text", _short(name), tag("title", name), x=left - 8, y=y + 16, class_="row-name", text_anchor="end")
+        )
         for part, count in counts.items():
             wide = (WIDTH - left - _RIGHT) * count / total
             label = f"{name}, {part}: {count:,} of {total:,}"
-            drawn.append(tag("rect", tag("title", label), x=x, y=y, width=wide, height=step - 12, class_=f"part {classes[part]}"))
+            drawn.append(
+                tag("rect", tag("title", label), x=x, y=y, width=wide, height=step - 12, class_=f"part {classes[part]}")
+            )
             if wide > 44:
-                drawn.append(tag("text", f"{count:,}", x=x + wide / 2, y=y + 15, class_="part-text", text_anchor="middle"))
+                drawn.append(
+                    tag("text", f"{count:,}", x=x + wide / 2, y=y + 15, class_="part-text", text_anchor="middle")
+                )
             x += wide
     return _svg(title, f"{len(rows)} bars", drawn, height=height)
 
@@ -170,9 +196,9 @@ def _short(name: str, chars: int = 20) -> str:
     return name if len(name) <= chars else name[: chars - 1] + "…"
 
 
-def _ticks(high: float) -> list[float]:
-    """Four or five round numbers from 0 to a little above."""
-    step = round_step(high / 4, is_whole=high > 4 and high == int(high))
+def _ticks(high: float, *, is_whole: bool) -> list[float]:
+    """Up to five round numbers from 0 to a little above."""
+    step = round_step(high / 4, is_whole=is_whole)
     return [step * k for k in range(math.ceil(high / step - 1e-9) + 1)]
 
 

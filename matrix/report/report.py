@@ -35,12 +35,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What was reported on: the store's name, the query, its parameters, and what there is to say beside the rows."""
+    """What was reported on: the store's name, the query and its parameters.
+
+    ``counts`` are what became of what the query chose, as an export counts it, asked for when all rows were taken.
+    """
 
     store: str = ""
     query: str = ""
     parameters: Mapping[str, Any] | None = None
     notices: Sequence[str] = ()
+    counts: Callable[[], Mapping[str, Mapping[str, int]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class Report:
         if suffix in writers and not path.is_dir():
             files = [path]
         elif path.exists() and not path.is_dir():
-            raise UsageError(f"{path}: a report is written to FILE.html, FILE.json or a folder, and this is another file")
+            raise UsageError(
+                f"{path}: a report is written to FILE.html, FILE.json or a folder, and this is another file"
+            )
         else:
             path.mkdir(parents=True, exist_ok=True)
             files = [path / "report.html", path / "report.json"]
@@ -156,6 +162,7 @@ def report(
         "rows": meters.rows,
         "agents": len(meters.agents),
         "notices": list(about.notices),
+        "counts": {} if about.counts is None else dict(about.counts()),
         **meters.figures(),
         "coverage": None if ask is None else coverage(ask, meters.agents),
     }

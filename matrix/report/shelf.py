@@ -10,7 +10,7 @@ from matrix.limits import REPORT_SHELF_MEMORY_BYTES
 
 
 class Shelf:
-    """Texts that are looked at again, some of them, when all were seen; 8 bytes of memory for each that lies on disk."""
+    """Texts of which some are looked at again when all were seen; those on disk have 8 bytes of memory each."""
 
     def __init__(self) -> None:
         # Not a `with`: it lives as long as this does, and is closed even when nobody says so.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from matrix.report.rows import Seen
 from matrix.report.tally import Tally
-from matrix.report.words import Hashes, mixed
+from matrix.report.words import Hashes, different, mixed
 
 SAMPLE_ROWS = 1_000
 WORDS = 2
@@ -40,7 +40,7 @@ class Similarity:
         place = -lot(row.number)
         if len(self._drawn) == self._sample and place < self._drawn[0][0]:
             return
-        grams = np.unique(row.grams[WORDS])
+        grams = different(row.grams[WORDS])
         if len(grams):
             heapq.heappush(self._drawn, (place, row.number, grams))
             if len(self._drawn) > self._sample:

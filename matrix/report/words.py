@@ -102,9 +102,17 @@ def ngrams_of(parts: Sequence[Hashes], sizes: Collection[int]) -> dict[int, Hash
     return found
 
 
+def different(hashes: Hashes) -> Hashes:
+    """The different numbers among some, sorted. (numpy's ``unique`` hashes these, and takes five times as long.)"""
+    ordered = np.sort(hashes)
+    is_new = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    return ordered[is_new]
+
+
 def shingles(hashes: Hashes, n: int) -> Hashes:
     """The set of a text's n-grams, sorted; of a text of fewer words than ``n`` its one n-gram of all of them."""
-    return np.unique(ngrams(hashes, min(n, max(len(hashes), 1))))
+    return different(ngrams(hashes, min(n, max(len(hashes), 1))))
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:

@@ -16,8 +16,8 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
+from matrix.prefixes import Prefixes
 from matrix.runtime.agent import Agent, mailbox_full, unknown_agent
-from matrix.runtime.calls.prefixes import Prefixes
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
 from matrix.runtime.mailbox import Message

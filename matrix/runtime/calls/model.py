@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from matrix.endpoint.reply import Reply
 from matrix.endpoint.session import OnText, Question
 from matrix.errors import EndpointError, ProgramError
+from matrix.prefixes import DIGEST_BYTES, Prefixes, rolling
 from matrix.runtime.calls.answers import FIELDS, Flight
 from matrix.runtime.calls.call import Call, answer_to
 from matrix.runtime.calls.policy import CallPolicy, check_given, seconds_of
-from matrix.runtime.calls.prefixes import DIGEST_BYTES, Prefixes, rolling
 from matrix.runtime.values import check_text, snapshot
 
 if TYPE_CHECKING:
