@@ -37,17 +37,22 @@ def content_of(event: Event, *, is_imported: bool = False) -> str:
     text = event.data.get("text")
     if event.kind == MESSAGE_SENT and type(text) is str:
         return text
-    data = {name: value for name, value in event.data.items() if not (is_imported and name == "message")}
+    data = event.data
+    if is_imported and "message" in data:
+        data = {name: value for name, value in data.items() if name != "message"}
     return json_text({"kind": event.kind, "data": data})
 
 
 def json_text(value: Any) -> str:
     """A value as the JSON that a model is shown; what JSON has no form for is written as text."""
-    return json.dumps(value, ensure_ascii=False, default=_as_text)
+    return _ENCODER.encode(value)
 
 
 def _as_text(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_as_text)
 
 
 def tool_call(event: Event, *, is_imported: bool) -> dict[str, Any]:
@@ -103,21 +108,3 @@ def name_for(id: str, others: Mapping[str, str]) -> str:
         ending = f"_{number}"
         name = plain[: EXPORT_NAME_CHARS_MAX - len(ending)] + ending
     return name
-
-
-def texts_of(messages: list[dict[str, Any]]) -> list[str]:
-    """What is said in messages, without the system prompts that many conversations share: texts, and calls of tools."""
-    found: list[str] = []
-    for message in messages:
-        if message.get("role") in ("system", "developer"):
-            continue
-        content = message.get("content")
-        if type(content) is str:
-            found.append(content)
-        elif isinstance(content, list):  # parts, of which some have a text
-            found += [part["text"] for part in content if isinstance(part, Mapping) and type(part.get("text")) is str]
-        for call in message.get("tool_calls") or ():
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if isinstance(function, Mapping):
-                found.append(f"{function.get('name', '')} {function.get('arguments', '')}")
-    return found
