@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import matrix
 
-ROUNDS = 6
 BRIEFING = {
     "buyer": "You want to buy a lamp. It is worth {reserve} to you: pay as little as you can, and never more.",
     "seller": "You want to sell a lamp. It cost you {reserve}: get as much as you can, and never less.",
@@ -42,21 +43,25 @@ class Haggler(matrix.Agent):
 
     async def run(self) -> None:
         self.note(subject="briefing", system=BRIEFING[self.role or ""].format(reserve=self.reserve))
+        mine = round(self.reserve * (1 - self.sign * self.random.uniform(0.2, 0.6)))
         async with self.goal("deal", reserve=self.reserve) as deal:
-            mine = self.offer(self.first()) if self.opens else 0
-            for _ in range(ROUNDS):
+            if self.opens:
+                self.offer(mine)
+            while True:
                 theirs = await self.receive()
                 if theirs["move"] == "leave":
                     raise matrix.GoalFailed("the other left")
-                price = mine if theirs["move"] == "accept" else theirs["price"]
-                if theirs["move"] == "accept" or self.likes(price):
-                    if theirs["move"] == "offer":
-                        self.say("accept", f"{price} it is.", price)
+                if theirs["move"] == "accept":
+                    deal.succeed(price=mine, reward=self.gain(mine))
+                    return
+                price, mine = theirs["price"], self.between(mine, theirs["price"])
+                if self.likes(price, mine):
+                    self.say("accept", f"{price} it is.", price)
                     deal.succeed(price=price, reward=self.gain(price))
                     return
-                if self.random.random() < 0.1:
+                if self.random.random() < 0.15:  # enough of this
                     break
-                mine = self.offer(self.between(mine or self.first(), price))
+                self.offer(mine)
             self.say("leave", "Then I would rather keep looking. Goodbye.")
             raise matrix.GoalFailed("left")
 
@@ -64,20 +69,18 @@ class Haggler(matrix.Agent):
         """A message has a text, as people talk, and beside it what the other's lines go by."""
         self.send(self.other, text=text, move=move, price=price)
 
-    def offer(self, price: int) -> int:
+    def offer(self, price: int) -> None:
         self.say("offer", self.random.choice(OFFERS).format(price=price), price)
-        return price
-
-    def first(self) -> int:
-        return round(self.reserve * (1 - self.sign * self.random.uniform(0.2, 0.6)))
 
     def between(self, mine: int, theirs: int) -> int:
         """A step towards the other, but never beyond what it is worth."""
         price = round(mine + (theirs - mine) * self.random.uniform(0.1, 0.6))
         return min(price, self.reserve) if self.sign > 0 else max(price, self.reserve)
 
-    def likes(self, price: int) -> bool:
-        return self.gain(price) >= 0 and self.random.random() < 0.05 + self.gain(price) / 2
+    def likes(self, price: int, mine: int) -> bool:
+        """Whether it takes a price; if not, it would say ``mine``."""
+        is_better = self.gain(price) >= self.gain(mine)
+        return self.gain(price) >= 0 and (is_better or self.random.random() < self.gain(price) / 2)
 
     def gain(self, price: int) -> float:
         """What a price brings, as a share of what the lamp is worth to it."""
@@ -102,61 +105,68 @@ async def haggling(simulation: matrix.Simulation) -> None:
 
 
 OUTCOMES = """
-    goals where name = deal | count(succeeded) / count as deals, avg(.reward) as gain, count by role"""
+    goals where name = deal and simulation in $all
+    | count(succeeded) / count as deals, avg(.reward) as gain, count by role"""
 OFFERS_MADE = 'messages where .move = "offer" and simulation in $games | select simulation, seq'
 
 
-def fork_at_each_offer(store: matrix.Store, games: list[str], times: int) -> int:
+def fork_at_each_offer(store: matrix.Store, games: list[str], times: int) -> list[str]:
     """Other ways for each offer to be made: each with the whole history before it, and other chances from there on."""
-    forks = 0
+    forks: list[str] = []
     for offer in store.query(OFFERS_MADE, games=games).rows():
-        forks += len(store.fork(offer["simulation"], at=offer["seq"] - 1, seed=1_000 + forks, times=times))
+        branches = store.fork(offer["simulation"], at=offer["seq"] - 1, seed=1_000 + len(forks), times=times)
+        forks += [branch.id for branch in branches]
     return forks
 
 
-def load(folder: Path) -> list[dict[str, object]]:
+def load(folder: Path) -> list[dict[str, Any]]:
     """The pairs to train on, as a trainer loads them."""
     try:
         import datasets
     except ImportError:
-        print("`pip install datasets`, and load_dataset(folder) gives what is read here line by line:")
-        lines = sorted(folder.glob("train-*.jsonl"))
-        return [json.loads(line) for file in lines for line in file.read_text().splitlines()]
+        print("(`pip install datasets`, and load_dataset reads the folder; these are its lines.)")
+        lines = [line for file in sorted(folder.glob("train-*.jsonl")) for line in file.read_text().splitlines()]
+        return [json.loads(line) for line in lines]
     datasets.disable_progress_bars()
-    loaded = datasets.load_dataset(str(folder), cache_dir=str(folder / ".cache"))
-    print(loaded)
-    return list(loaded["train"])
+    with tempfile.TemporaryDirectory() as cache:
+        loaded = datasets.load_dataset(str(folder), cache_dir=cache)
+        print({split: rows.num_rows for split, rows in loaded.items()}, loaded["train"].column_names[:3])
+        return list(loaded["train"])
 
 
-def show(pair: dict[str, object]) -> None:
+def show(pair: dict[str, Any]) -> None:
     """One pair, as people read it."""
     for part in ("prompt", "chosen", "rejected"):
         print(f"\n{part}")
-        messages = pair[part]
-        assert isinstance(messages, list)
-        for message in messages:
+        for message in pair[part]:
             print(f"  {message['role']:<9}  {message['content']}")
-    print(f"\n{pair['chosen_reward']} against {pair['rejected_reward']}: {pair['agent']} of {pair['fork_of']}", end=" ")
-    print(f"at event {pair['fork_at']}, {pair['chosen_simulation']} against {pair['rejected_simulation']}")
+    print(
+        f"\nThe {pair['agent']} gained {pair['chosen_reward']} in {pair['chosen_simulation']},"
+        f" and {pair['rejected_reward']} in {pair['rejected_simulation']}: two ways on from event {pair['fork_at']}"
+        f" of {pair['fork_of']}."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A negotiation forked at each offer into preference pairs")
     parser.add_argument("--store", default="runs")
-    parser.add_argument("--pairs", default="pairs", help="the folder to write")
+    parser.add_argument("--pairs", help="the folder to write; if it is not said, pairs- and the first game's id")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--games", type=int, default=8)
+    parser.add_argument("--games", type=int, default=12)
     parser.add_argument("--branches", type=int, default=3, help="of each offer")
     given = parser.parse_args()
-    games = [
-        outcome.id for outcome in matrix.run(haggling, store=given.store, seed=given.seed, simulations=given.games)
-    ]
+    outcomes = matrix.run(haggling, store=given.store, seed=given.seed, simulations=given.games)
+    games = [outcome.id for outcome in outcomes]
+    folder = Path(given.pairs or f"pairs-{games[0]}")
     with matrix.open(given.store) as store:
         forks = fork_at_each_offer(store, games, given.branches)
-        print(f"{len(games)} negotiations, {forks} forks\n{OUTCOMES}\n\n{store.query(OUTCOMES)}\n")
-        print(store.export("agents", given.pairs, as_="pairs", format="jsonl", test=0.2))
-    pairs = load(Path(given.pairs))
-    show(max(pairs, key=lambda pair: (pair["margin"], pair["fork_at"])))  # type: ignore[arg-type, return-value]  # numbers
+        print(
+            f"{len(games)} negotiations, {len(forks)} forks{OUTCOMES}\n\n{store.query(OUTCOMES, all=games + forks)}\n"
+        )
+        chosen = "agents where simulation in $all"
+        print(store.export(chosen, folder, as_="pairs", format="jsonl", test=0.2, all=games + forks), "\n")
+    pairs = load(folder)
+    show(max(pairs, key=lambda pair: (len(pair["prompt"]), pair["margin"])))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,7 @@ class Store:
         drop_duplicates: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         system: str | None = None,
+        maps: bool = False,
         pairs_max: int | None = None,
         reply_only: bool = False,
         progress: Callable[[int], None] | None = None,
@@ -202,9 +203,10 @@ class Store:
         to write JSON Lines to. A folder is laid out as ``datasets.load_dataset`` finds it, in Parquet unless ``format``
         says otherwise, and in ``shards`` files of each split, or files of ``shard_rows`` rows. ``test`` and
         ``validation`` are shares of the families (a simulation with all its forks) from 0 to below 1; ``split_seed``
-        says which. ``tools`` (schemas in OpenAI's form) and ``system`` stand in where a history tells of none.
-        ``pairs_max`` and ``reply_only`` are for pairs: see ``matrix.export.pairs``. Parameters of the query are further
-        keywords, or those in ``parameters``. ``progress`` is called with the number of rows so far.
+        says which. ``tools`` (schemas in OpenAI's form) and ``system`` stand in place of what agents were told, and
+        ``maps`` gives the arguments of calls as maps: see ``matrix.export.contract.Options``. ``pairs_max`` and
+        ``reply_only`` are for pairs: see ``matrix.export.pairs``. Parameters of the query are further keywords, or
+        those in ``parameters``. ``progress`` is called with the number of rows so far.
 
         Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, ``StoreError`` where the disk is full;
         then nothing is written.
@@ -232,7 +234,7 @@ class Store:
         name, given = self.path.resolve().name, {**(parameters or {}), **more}
 
         def export() -> Exported:
-            options = Options(name, tools, system, pairs_max=pairs_max, is_reply_only=reply_only)
+            options = Options(name, tools, system, maps, pairs_max=pairs_max, is_reply_only=reply_only)
             chosen = Selection(self, query, given)
             if place is not None:
                 return run.export(self, chosen, options, wanted, place)

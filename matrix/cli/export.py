@@ -28,17 +28,18 @@ Show = Callable[[int], None]
 @click.argument("query")
 @click.option("--as", "form", type=click.Choice(FORMS), required=True, help="What a row is; see below.")
 @click.option("-o", "--output", "to", metavar="FILE|FOLDER", help="Where to; - is stdout, as JSON Lines.")
-@click.option("--format", "format", type=click.Choice(FORMATS), help="Default: what the file's name says; else parquet.")
+@click.option("--format", "format", type=click.Choice(FORMATS), help="Default: as the file's name says; else parquet.")
 @click.option("--test", type=float, default=0.0, metavar="SHARE", help="Share of the families to test with: 0.1.")
 @click.option("--validation", type=float, default=0.0, metavar="SHARE", help="Share of them to validate with.")
 @click.option("--split-seed", type=int, default=0, metavar="SEED", help="Says which families these are. Default: 0.")
 @click.option("--shards", type=int, metavar="N", help="Files of each split.")
 @click.option("--shard-rows", type=int, metavar="N", help="Rows in each file at most.")
-@click.option("--drop-duplicates", is_flag=True, help="Leave out rows that say again what an earlier one said, or nearly.")
+@click.option("--drop-duplicates", is_flag=True, help="Leave out rows that say, or nearly, what an earlier one said.")
 @click.option("--pairs-max", type=int, metavar="N", help="Pairs made of the branches at one place. Default: 16.")
 @click.option("--reply-only", is_flag=True, help="Of both sides of a pair only what is said before others speak again.")
-@click.option("--tools", "tools_file", metavar="FILE", help="Schemas (JSON) where a history tells of no tools.")
-@click.option("--system", "system_file", metavar="FILE", help="A system prompt (text) where a history tells of none.")
+@click.option("--tools", "tools_file", metavar="FILE", help="Schemas (JSON) in place of the tools that were told of.")
+@click.option("--system", "system_file", metavar="FILE", help="A system prompt in place of what the agents were told.")
+@click.option("--maps", is_flag=True, help="Arguments of tools as maps (as TRL has them), not as JSON text (OpenAI).")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
 def command(
     store: str,
@@ -63,7 +64,8 @@ def command(
     be - for stdin. A FOLDER gets files named by split, as datasets.load_dataset(FOLDER) finds them, with README.md and
     card.json; a FILE (.jsonl, .jsonl.gz, .jsonl.zst, .parquet) gets FILE.card.md beside it.
 
-    A simulation and all its forks are one family, and in one split.
+    A simulation and all its forks are one family, and in one split. {.task.ticket} in a system prompt stands for the
+    simulation's own .task.ticket.
     """
     import matrix
 

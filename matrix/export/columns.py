@@ -44,7 +44,27 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "model": Column("the model that spoke for the agent, where a model did"),
     "outcome": Column("how the agent's goals came out"),
     "reward": Column("reward of the agent's goals", _NUMBER),
-    "tokens": Column("tokens that models used for it, where they said so", _WHOLE),
+    "goals": Column("the agent's outermost goals, or those that were chosen, with what became of each"),
+    "source": Column("the file that it was imported from"),
+    "parent": Column("the simulation that its own was forked from"),
+    "steps": Column("what the agent did: each action with what it saw before, and what it brought"),
+    "final_observation": Column("what reached the agent after its last action"),
+    "terminated": Column("whether the goal came to an end of its own", _TRUTH),
+    "truncated": Column("whether something outside ended it: a limit, a cancellation, the recording's end", _TRUTH),
+    "goal": Column("number of the event that began the goal", _WHOLE),
+    "name": Column("the goal's name"),
+    "parent_goal": Column("number of the event that began the goal that it is part of", _WHOLE),
+    "reason": Column("why the goal ended as it did"),
+    "seq": Column("the event's number in its simulation", _WHOLE),
+    "id": Column("the event's id"),
+    "time": Column("virtual microseconds since the simulation began", _WHOLE),
+    "wall": Column("microseconds since 1970", _WHOLE),
+    "turn": Column("the agent's turn", _WHOLE),
+    "state": Column("number of the event that made the state in which it happened", _WHOLE),
+    "cause": Column("number of the event that led to it", _WHOLE),
+    "kind": Column("the event's kind"),
+    "to": Column("the agents that it was sent to", pa.list_(TEXT)),
+    "data": Column("the event's data, as JSON text"),
     "family": Column("the simulation at the root of its forks; a family is in one split"),
     "split": Column("train, validation or test"),
     "fork_of": Column("the simulation at which the branches part"),
@@ -90,7 +110,7 @@ def features(shape: Shape) -> list[dict[str, Any]]:
 
 def _feature(name: str, shape: Shape) -> dict[str, str]:
     if not shape.kinds:
-        return {"dtype": _NAMES[_type(name, shape)]}
+        return {"dtype": _NAMES.get(_type(name, shape), "json")}
     if shape.kinds is Kind.LIST and shape.item is not None:
         return {"list": _dtype(shape.item)}
     return {"dtype": _dtype(shape)}

@@ -210,6 +210,9 @@ class _Work:
             "shards": wanted.shards,
             "shard_rows": wanted.shard_rows,
             "drop_duplicates": wanted.drops_duplicates or None,
+            "maps": options.has_maps or None,
+            "pairs_max": options.pairs_max,
+            "reply_only": options.is_reply_only or None,
             "system": options.system,
             "tools": None if options.tools is None else [_tool_name(tool) for tool in options.tools],
         }
@@ -261,4 +264,3 @@ def _count(value: int, thing: str) -> str:
     """
     many = thing[:-1] + "ies" if thing.endswith("y") else f"{thing}s"
     return f"{value:,} {thing if value == 1 else many}"
-

@@ -160,8 +160,8 @@ def test_rows_are_divided_evenly_and_named_as_others_look_for_them(place: Path) 
         ("train-00003-of-00004.parquet", 2),
         ("test-00000-of-00001.parquet", 1),
     ]
-    found = [parquet.read_table(place / file.name)["agent"].to_pylist() for file in files]
-    assert sum(found, []) == [data["agent"] for data in rows]
+    found = [agent for file in files for agent in parquet.read_table(place / file.name)["agent"].to_pylist()]
+    assert found == [data["agent"] for data in rows]
 
 
 def test_files_of_so_many_rows_have_no_more(place: Path) -> None:
@@ -175,6 +175,10 @@ def test_shards_want_a_folder_and_a_number(place: Path, tmp_path: Path) -> None:
     for how in ({"count": 0}, {"rows_each": 0}, {"count": True}, {"count": 100_000}, {"count": 2, "rows_each": 2}):
         with pytest.raises(UsageError, match="shard"):
             write([], place, "chats", **how)
+
+
+def test_a_split_without_rows_has_no_file(place: Path) -> None:
+    assert [file.name for file in write([row("ada", split="test")], place, "chats")] == ["test-00000-of-00001.parquet"]
 
 
 def test_no_rows_are_a_file_without_rows(place: Path) -> None:
@@ -275,17 +279,25 @@ def test_what_cannot_be_written_is_refused_with_what_to_do(tmp_path: Path) -> No
 
 def test_what_stops_half_way_leaves_nothing_and_what_was_there_stays(tmp_path: Path) -> None:
     (tmp_path / "chats.jsonl").write_text("old\n")
-    for name in ("chats", "chats.jsonl"):
-        with pytest.raises(ZeroDivisionError), target(tmp_path / name).staged() as staging:
+
+    def stop_half_way(name: str) -> None:
+        with target(tmp_path / name).staged() as staging:
             (staging / "train-00000-of-00001.parquet").write_text("half")
             raise ZeroDivisionError
+
+    for name in ("chats", "chats.jsonl"):
+        with pytest.raises(ZeroDivisionError):
+            stop_half_way(name)
     assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
     assert (tmp_path / "chats.jsonl").read_text() == "old\n"
 
 
 def test_a_full_disk_is_one_error_that_says_where(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="chats: not written, and nothing of it is there: No space left on device"):
+    def fill() -> None:
         with target(tmp_path / "chats").staged() as staging:
-            (staging / "waiting").symlink_to("/dev/full")
-            (staging / "waiting").write_bytes(b"x" * 1_000_000)
+            (staging / "train-00000-of-00001.jsonl").symlink_to("/dev/full")
+            (staging / "train-00000-of-00001.jsonl").write_bytes(b"x" * 1_000_000)
+
+    with pytest.raises(StoreError, match="chats: not written, and nothing of it is there: No space left on device"):
+        fill()
     assert list(tmp_path.iterdir()) == []

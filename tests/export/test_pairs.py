@@ -12,8 +12,21 @@ import matrix
 from matrix.errors import UsageError
 from matrix.export.branches import Branch, Place, places, unrelated
 from matrix.export.contract import Counts, Options, Row
-from matrix.export.pairs import ALIKE, ALONE, MISSING, NO_PROMPT, OTHERS, SAME, SILENT, TOO_MANY, UNRELATED
-from matrix.export.pairs import Part, better, parted, rows
+from matrix.export.pairs import (
+    ALIKE,
+    ALONE,
+    MISSING,
+    NO_PROMPT,
+    OTHERS,
+    SAME,
+    SILENT,
+    TOO_MANY,
+    UNRELATED,
+    Part,
+    better,
+    parted,
+    rows,
+)
 from matrix.export.selection import Selection
 
 ASKED = ["Hello", "Is it in stock?", "And the price?"]
@@ -93,7 +106,8 @@ def test_a_fork_that_came_out_better_is_chosen_over_its_parent(here: Shop) -> No
     assert texts(data["rejected"]) == ["a: Yes", "u: And the price?", "a: 40"]
     assert (data["chosen_simulation"], data["chosen_reward"], data["chosen_outcome"]) == ("1-2", 0.9, "succeeded")
     assert (data["rejected_simulation"], data["rejected_reward"], data["margin"]) == ("1-1", 0.5, 0.4)
-    assert (family, data["family"], data["fork_of"], data["agent"], data["role"]) == ("1-1", "1-1", "1-1", "clerk", "clerk")
+    assert (family, data["family"], data["fork_of"]) == ("1-1", "1-1", "1-1")
+    assert (data["agent"], data["role"], data["conversation"]) == ("clerk", "clerk", "clerk+customer")
     assert left_out == {}
 
 

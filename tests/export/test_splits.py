@@ -48,5 +48,5 @@ def test_without_shares_all_are_to_train_on() -> None:
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (-0.1, 0.0), (0.0, 1.5), (0.5, 0.5), (float("nan"), 0.0), (True, 0.0)])
 def test_shares_that_leave_nothing_or_are_none_are_refused(shares: tuple[float, float]) -> None:
     test, validation = shares
-    with pytest.raises(UsageError, match="share of|leave nothing to train on"):
+    with pytest.raises(UsageError, match=r"share of|leave nothing to train on"):
         Splits(test=test, validation=validation)
