@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from matrix.errors import NotAStore, UsageError
 from matrix.event import Event
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from matrix.differ import Diff
+    from matrix.export.run import Exported
     from matrix.importers import ImportReport, Progress
     from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matrix.query.complete import Completion
     from matrix.query.result import Result
     from matrix.requests import Request
+    from matrix.report.report import Report
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
     from matrix.runtime.calls.models import GivenModels
@@ -172,6 +174,126 @@ class Store:
         from matrix.watching import WatchedRows
 
         return WatchedRows(self.path, text, parameters, after)
+
+    # -- training data ----------------------------------------------------------------------------
+
+    def export(
+        self,
+        query: str,
+        to: str | Path | BinaryIO,
+        /,
+        *,
+        as_: str = "chat",
+        format: str | None = None,
+        test: float = 0.0,
+        validation: float = 0.0,
+        split_seed: int = 0,
+        shards: int | None = None,
+        shard_rows: int | None = None,
+        drop_duplicates: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        system: str | None = None,
+        maps: bool = False,
+        pairs_max: int | None = None,
+        reply_only: bool = False,
+        progress: Callable[[int], None] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Exported:
+        """What a query finds, as training data: ``as_`` chat, pairs, episodes or events.
+
+        ``to`` is a file (``.jsonl``, ``.jsonl.gz``, ``.jsonl.zst``, ``.parquet``), a new or empty folder, or something
+        to write JSON Lines to. A folder is laid out as ``datasets.load_dataset`` finds it, in Parquet unless ``format``
+        says otherwise, and in ``shards`` files of each split, or files of ``shard_rows`` rows. ``test`` and
+        ``validation`` are shares of the families (a simulation with all its forks) from 0 to below 1; ``split_seed``
+        says which. ``tools`` (schemas in OpenAI's form) and ``system`` stand in place of what agents were told, and
+        ``maps`` gives the arguments of calls as maps: see ``matrix.export.contract.Options``. ``pairs_max`` and
+        ``reply_only`` are for pairs: see ``matrix.export.pairs``. Parameters of the query are further keywords, or
+        those in ``parameters``. ``progress`` is called with the number of rows so far.
+
+        Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, ``StoreError`` where the disk is full;
+        then nothing is written.
+
+        >>> done = store.export("agents where goal succeeded", "chats", test=0.1)          # doctest: +SKIP
+        >>> done.rows, done.card["left_out"]                                               # doctest: +SKIP
+        (120, {'agents that said nothing': 3})
+        """
+        from matrix.export import run, target
+        from matrix.export.contract import Options
+        from matrix.export.selection import Selection
+        from matrix.export.splits import Splits
+
+        wanted = run.Wanted(
+            form=as_,
+            splits=Splits(test=test, validation=validation, seed=split_seed),
+            shards=shards,
+            shard_rows=shard_rows,
+            drops_duplicates=drop_duplicates,
+            progress=progress,
+        )
+        place = target.target(to, format) if isinstance(to, str | Path) else None
+        if place is None and format not in (None, target.JSONL):
+            raise UsageError(f"{format} goes to a file or a folder; to a pipe only jsonl does")
+        name, given = self.path.resolve().name, {**(parameters or {}), **more}
+
+        def export() -> Exported:
+            options = Options(name, tools, system, maps, pairs_max=pairs_max, is_reply_only=reply_only)
+            chosen = Selection(self, query, given)
+            if place is not None:
+                return run.export(self, chosen, options, wanted, place)
+            return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
+
+        return self._asked(export) if place is not None and not place.is_stream else export()
+    def report(
+        self,
+        query: str,
+        /,
+        *,
+        reference: Sequence[str | Path] = (),
+        to: str | Path | None = None,
+        threshold: float = 0.8,
+        copied: float | None = None,
+        far: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Report:
+        """How diverse the chats are that a query finds, and how close to the real text in ``reference`` (files).
+
+        ``to`` is FILE.html, FILE.json, or a folder for both. ``threshold`` is that of near duplicates; a row is flagged
+        as copied from the reference where at least the share ``copied`` (0.5) of its 8-grams is in it, and as far from
+        it where less than ``far`` (0.05) of its 3-grams are. Parameters of the query are further keywords, or those in
+        ``parameters``. ``progress`` is told what is done, how much of it, and of how much (0 where nobody knows).
+
+        Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, as without datasketch (the extra
+        ``report``) or with a reference that is no text.
+
+        >>> report = store.report("agents where role = assistant", to="figures")           # doctest: +SKIP
+        >>> report.data["duplicates"]["share"]                                              # doctest: +SKIP
+        0.0143
+        """
+        from matrix.export import chat
+        from matrix.export.contract import Options
+        from matrix.export.selection import Selection
+        from matrix.report.report import About, report
+
+        values = {**(parameters or {}), **more}
+        self.refresh()
+        selection = self._asked(lambda: Selection(self, query, values))
+        options = Options(store=self.path.resolve().name)
+        done = report(
+            (row.data for row in chat.rows(self, selection, options)),
+            about=About(options.store, query, values, selection.notices, options.counts.as_data),
+            ask=self.query,
+            reference=reference,
+            threshold=threshold,
+            copied=copied,
+            far=far,
+            progress=progress,
+        )
+        if to is not None:
+            done.write(to)
+        return done
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""

@@ -9,6 +9,8 @@ A file is ``{timestamp, info, tasks[], simulations[]}``, in any order. What beco
   and from its end ``.reward .termination .reward_info .agent_cost .user_cost .duration`` (seconds, as recorded).
   The long texts every simulation shares (policy, tool definitions, the user's guidelines) are a ``note`` beside it.
 * **agents**: ``assistant`` and ``user``; where the user is tau2's ``dummy_user`` and never spoke, the assistant alone.
+  What the assistant was told before it began is a ``note`` in its name, ``.subject`` briefing: its ``.system`` prompt
+  (see ``tau2_prompts``) and, where the file has tool definitions, its ``.tools``.
 * **messages**: one turn of their speaker each. Text that is not empty is ``message.sent``; each tool call is a
   ``tool.called`` (``.tool .arguments .call_id``) by its requestor. The first event of a message carries what the
   message says as a whole, once, so that sums are right: ``.role .cost .usage .raw_data`` and any field unknown
@@ -35,6 +37,7 @@ from matrix.importers.history import History
 from matrix.importers.jsontext import result_fields
 from matrix.importers.source import Refusal, Source
 from matrix.importers.stream import JsonStream
+from matrix.importers.tau2_prompts import system_prompt
 
 #: Settings that are long texts shared by all simulations: kept in a note, out of ``simulations.data``.
 _LONG_SETTINGS = (
@@ -130,6 +133,7 @@ class _Conversation:
         if run.long_settings:
             self.history.note({"subject": "settings", **run.long_settings})
         self.agents = self._start_agents()
+        self._tell_briefing()
         self.open_calls: dict[str, list[tuple[int, int, str]]] = {}  # call id -> (seq, agent, tool) of those unanswered
 
     def told(self) -> History:
@@ -168,6 +172,19 @@ class _Conversation:
             role: history.agent(role, role=role, class_name=class_name, parameters=parameters)
             for role, (class_name, parameters) in about.items()
         }
+
+    def _tell_briefing(self) -> None:
+        """What the assistant was told before it began, as far as the file says it."""
+        run, long = self.run, self.run.long_settings
+        briefing: dict[str, Any] = {}
+        if type(long.get("policy")) is str:
+            task = run.tasks.get(self.recorded.text("task_id"))
+            briefing["system"] = system_prompt(run.agent_class, long["policy"], task)
+        tools = long.get("tool_defs")
+        if type(tools) is list and all(type(tool) is dict and tool.get("type") == "function" for tool in tools):
+            briefing["tools"] = tools
+        if briefing:
+            self.history.emit(self.agents["assistant"], NOTE, {"subject": "briefing", **briefing})
 
     def _has_user(self) -> bool:
         """Whether somebody is there besides the assistant: a message, a call or an answer of the user's."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
     from matrix.query.engine.scan import Source
 
+Told = TypeVar("Told")
+
 
 def execute(
     query: q.Query, source: Source, *, now_us: int | None = None, positions: Mapping[int, int] | None = None
@@ -61,6 +63,22 @@ def execute(
     With ``positions`` the store is seen as it was when each shard had got to that position; a shard that is not among
     them had not begun.
     """
+
+    def answered(evaluator: Evaluator) -> Result:
+        return explain(query, evaluator.world, answer) if query.is_explain else answer(query, evaluator)
+
+    return asked(query, source, answered, now_us=now_us, positions=positions)
+
+
+def asked(
+    query: q.Query,
+    source: Source,
+    told: Callable[[Evaluator], Told],
+    *,
+    now_us: int | None = None,
+    positions: Mapping[int, int] | None = None,
+) -> Told:
+    """What is told of a query in its world, which is the newest moment of the store, in one transaction."""
     nodes = list(q.walk(query))
     _refuse_watch(query)
     moment = time.time_ns() // 1000 if now_us is None else now_us
@@ -68,8 +86,7 @@ def execute(
         source.refresh()
         try:
             with one_moment(source.connection):
-                world = _world(query, nodes, source, moment, positions)
-                return explain(query, world, answer) if query.is_explain else answer(query, Evaluator(world))
+                return told(Evaluator(_world(query, nodes, source, moment, positions)))
         except StaleBlock:
             continue  # compacted under our feet: the index has the new blocks after a refresh
     raise StoreError(f"the log was rewritten {QUERY_RETRIES_MAX} times while the query read it; ask again")
@@ -130,7 +147,12 @@ def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def answer(query: q.Query, evaluator: Evaluator) -> Result:
-    """The rows of a query in the world of an evaluator."""
+    """The rows of a query in the world of an evaluator, as a table."""
+    return result_of(evaluator, query, rows_of(query, evaluator))
+
+
+def rows_of(query: q.Query, evaluator: Evaluator) -> Frame:
+    """The rows of a query in the world of an evaluator, in order."""
     world = evaluator.world
     counts = kind_counts(query, world.connection) if world.cut is None else None
     stages = _stages(query)
@@ -149,9 +171,7 @@ def answer(query: q.Query, evaluator: Evaluator) -> Result:
             done(frame)
         if early is not None and isinstance(stage, (q.Limit, q.Sample)):
             frame, early = _filled(world, frame), None
-    if not is_ordered:
-        frame = frame.ordered()
-    return result_of(evaluator, query, frame)
+    return frame if is_ordered else frame.ordered()
 
 
 def _stages(query: q.Query) -> list[q.Stage]:

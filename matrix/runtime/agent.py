@@ -401,8 +401,9 @@ class Agent:
         try:
             reply: Message | AskFailed = yield activity
             if isinstance(reply, AskFailed):
-                while activity.lease is not None and activity.lease.raise_cancel is not None:
-                    activity.waiting = True  # it was cancelled too, and that is the reason to tell
+                # Cancelled too, and that is the reason to tell; not by a scope that was left while a message waited.
+                while (lease := activity.lease) is not None and lease.raise_cancel is not None and lease.is_cancelled:
+                    activity.waiting = True
                     yield activity
                 raise reply
         finally:

@@ -40,7 +40,7 @@ def openai_messages(events: list[Event], agent: int) -> list[dict[str, Any]]:
         elif event.kind == "tool.called":
             call = openai_call(data["call_id"], arguments_text(data), data["tool"])
             made = {"role": "assistant", "tool_calls": [data.get("call", call)]}
-        elif event.kind == "tool.completed":
+        elif event.kind in ("tool.completed", "tool.failed"):
             made = {"role": "tool", "tool_call_id": data["call_id"], "content": result_text(data)}
         elif event.kind == "note" and data["subject"] == "briefing" and "system" in data:
             made, at = {"role": "system", "content": data["system"]}, (0, 0)

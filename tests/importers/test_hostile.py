@@ -18,7 +18,7 @@ from matrix.importers import Refusal, Source, import_files, importer_of
 from tests.importers.recorded import call, events_in, ids_in, message
 
 #: Those of JSON text; the others have hostile tests of their own.
-FORMATS = ["tau2", "casino", "openai", "meta-matrix"]
+FORMATS = ["tau2", "casino", "tau-bench", "cicero", "llm-deliberation", "openai", "meta-matrix"]
 Path_ = tuple[str | int, ...]
 DELETED = object()
 

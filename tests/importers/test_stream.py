@@ -58,6 +58,26 @@ def test_a_document_cut_anywhere_is_refused(values, size, data):
         read_list(InChunks(content[:cut], size))
 
 
+@given(st.lists(JSON, max_size=4), st.integers(1, 40), st.sampled_from(["\n", "\n\n", " \r\n", "\n\t"]))
+def test_documents_one_after_the_other_come_out_with_their_lines(values, size, between):
+    content = between.join(map(json.dumps, values)) + between
+    found = list(JsonStream(InChunks(content.encode(), size)).documents())
+    assert [value for _, value in found] == values
+    lines = [1 + index * between.count("\n") for index in range(len(values))]
+    assert [path for path, _ in found] == [f"line {line}" for line in lines]
+
+
+def test_a_document_may_take_several_lines():
+    stream = JsonStream(InChunks(b'\n{"a":\n 1}\n[2]', 3))
+    assert list(stream.documents()) == [("line 2", {"a": 1}), ("line 4", [2])]
+
+
+@pytest.mark.parametrize("content", [b"1 2", b"[1][2]", b'{"a": 1} \t{"b": 2}'])
+def test_two_documents_on_one_line_are_refused(content):
+    with pytest.raises(Refusal, match=r"^line 1, byte \d+: unexpected '.' after the end of the document"):
+        list(JsonStream(InChunks(content, 2)).documents())
+
+
 def read_list(source: Source) -> list[Any]:
     stream = JsonStream(source)
     values = [value for _, value in stream.elements("items")]

@@ -1,0 +1,123 @@
+"""Single messages in OpenAI's form, made of events.
+
+The rules:
+
+- A ``message.sent`` with a text says that text. Any other event that is sent to somebody says its kind and its data as
+  JSON: ``{"kind": "offer", "data": {"price": 40}}``.
+- A call of a tool is an entry of ``tool_calls``, its arguments as JSON text, as they were recorded; its answer is a
+  message of the role ``tool``: the text as it was recorded, and of a failed call its error.
+- An event that was imported may bring along what its message says beside that (``.message``), or an entry of
+  ``tool_calls`` as a whole (``.call``): it is laid over, and a null there takes a field away.
+
+JSON of our own making is written as models are shown it: spaces after commas and colons, letters as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from matrix.event import MESSAGE_SENT, Event
+from matrix.importers.jsontext import arguments_text, result_text
+from matrix.limits import EXPORT_NAME_CHARS_MAX
+
+#: What a message says only of who said it: of no use to whom it was said.
+_OF_THE_SPEAKER: Final = frozenset({"role", "tool_calls", "function_call", "refusal", "audio", "tool_call_id"})
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def content_of(event: Event, *, is_imported: bool = False) -> str:
+    """What an event says that is sent to somebody.
+
+    >>> content_of(Event(1, 7, 0, 0, 1, 1, 0, 0, 0, "offer", (2,), {"price": 40}))
+    '{"kind": "offer", "data": {"price": 40}}'
+    """
+    text = event.data.get("text")
+    if event.kind == MESSAGE_SENT and type(text) is str:
+        return text
+    data = {name: value for name, value in event.data.items() if not (is_imported and name == "message")}
+    return json_text({"kind": event.kind, "data": data})
+
+
+def json_text(value: Any) -> str:
+    """A value as the JSON that a model is shown; what JSON has no form for is written as text."""
+    return json.dumps(value, ensure_ascii=False, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def tool_call(event: Event, *, is_imported: bool) -> dict[str, Any]:
+    """The entry of ``tool_calls`` for a ``tool.called``."""
+    data = event.data
+    whole = data.get("call") if is_imported else None
+    if isinstance(whole, Mapping):
+        return dict(whole)
+    arguments = arguments_text(data) if is_imported else json_text(data.get("arguments", {}))
+    function = {"name": str(data.get("tool", "")), "arguments": arguments}
+    return {"id": call_name(data), "type": "function", "function": function}
+
+
+def tool_answer(event: Event, *, is_imported: bool) -> dict[str, Any]:
+    """The message for a ``tool.completed`` or ``tool.failed``."""
+    data = event.data
+    if "result" in data and is_imported:
+        content = result_text(data)
+    elif "result" in data:
+        content = data["result"] if type(data["result"]) is str else json_text(data["result"])
+    else:
+        error = data.get("error")
+        content = error if type(error) is str else "" if error is None else json_text(error)
+    message = {"role": "tool", "tool_call_id": call_name(data), "content": content or ""}
+    return laid_over(message, event) if is_imported else message
+
+
+def call_name(data: Mapping[str, Any]) -> str:
+    """The id that a call and its answer share: the one that a model gave it, else our own."""
+    return str(data.get("tool_call_id") or data.get("call_id", ""))
+
+
+def laid_over(message: dict[str, Any], event: Event, *, is_own: bool = True) -> dict[str, Any]:
+    """A message with what its imported event says beside; of somebody else's only what is for its hearers."""
+    beside = event.data.get("message")
+    if not isinstance(beside, Mapping):
+        return message
+    found = message | {name: value for name, value in beside.items() if is_own or name not in _OF_THE_SPEAKER}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def name_for(id: str, others: Mapping[str, str]) -> str:
+    """An agent's id as the ``name`` of a message: letters, digits, ``_`` and ``-``, and unlike those of ``others``.
+
+    >>> name_for("Dr. Who", {}), name_for("Dr? Who", {"Dr. Who": "Dr__Who"})
+    ('Dr__Who', 'Dr__Who_2')
+    """
+    plain = _NOT_IN_NAMES.sub("_", id)[:EXPORT_NAME_CHARS_MAX] or "_"
+    taken = {name for other, name in others.items() if other != id}
+    name, number = plain, 1
+    while name in taken:
+        number += 1
+        ending = f"_{number}"
+        name = plain[: EXPORT_NAME_CHARS_MAX - len(ending)] + ending
+    return name
+
+
+def texts_of(messages: list[dict[str, Any]]) -> list[str]:
+    """What is said in messages, without the system prompts that many conversations share: texts, and calls of tools."""
+    found: list[str] = []
+    for message in messages:
+        if message.get("role") in ("system", "developer"):
+            continue
+        content = message.get("content")
+        if type(content) is str:
+            found.append(content)
+        elif isinstance(content, list):  # parts, of which some have a text
+            found += [part["text"] for part in content if isinstance(part, Mapping) and type(part.get("text")) is str]
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") if isinstance(call, Mapping) else None
+            if isinstance(function, Mapping):
+                found.append(f"{function.get('name', '')} {function.get('arguments', '')}")
+    return found
