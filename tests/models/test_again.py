@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matrix.runtime.calls.prefixes import Prefixes, rolling
 
 import matrix
 from matrix.errors import StoreError
 from matrix.event import Event
+from matrix.prefixes import Prefixes, rolling
 from matrix.requests import Requests
 from tests.models.service import Service
 from tests.models.talk import endpoint, talk, talking
