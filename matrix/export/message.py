@@ -103,21 +103,3 @@ def name_for(id: str, others: Mapping[str, str]) -> str:
         ending = f"_{number}"
         name = plain[: EXPORT_NAME_CHARS_MAX - len(ending)] + ending
     return name
-
-
-def texts_of(messages: list[dict[str, Any]]) -> list[str]:
-    """What is said in messages, without the system prompts that many conversations share: texts, and calls of tools."""
-    found: list[str] = []
-    for message in messages:
-        if message.get("role") in ("system", "developer"):
-            continue
-        content = message.get("content")
-        if type(content) is str:
-            found.append(content)
-        elif isinstance(content, list):  # parts, of which some have a text
-            found += [part["text"] for part in content if isinstance(part, Mapping) and type(part.get("text")) is str]
-        for call in message.get("tool_calls") or ():
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if isinstance(function, Mapping):
-                found.append(f"{function.get('name', '')} {function.get('arguments', '')}")
-    return found

@@ -70,7 +70,8 @@ def _diversity(figures: Figures) -> dict[str, Any]:
         return _reading(name, "–", "look", "The agents say fewer than 1,000 words in all: too few to judge variety.")
     verdict = _graded(-value, -0.6, -0.4)
     meaning = (
-        "Of the word pairs in a stretch of 1,000 words so many are different. People who bargain over three goods reach "
+        "Of the word pairs in a stretch of 1,000 words so many are different. People who bargain over three goods "
+        "reach "
         "0.67 (the CaSiNo dialogues); under 0.6 phrases come again and again, under 0.4 most of it is template."
     )
     return _reading(name, f"{value:.3f}", verdict, meaning)

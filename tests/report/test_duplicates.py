@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.errors import UsageError
+from matrix.errors import StoreError, UsageError
 from matrix.report import duplicates
 from matrix.report.duplicates import Duplicates, Match
 from matrix.report.words import OWN, normalised, words
@@ -159,3 +161,15 @@ def test_without_datasketch_the_error_names_the_extra(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "datasketch", None)
     with pytest.raises(UsageError, match=r"pip install 'matrix-runtime\[report\]'"):
         Duplicates()
+
+
+def test_a_full_disk_is_an_error_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def seek(self, place: int) -> None: ...
+        def close(self) -> None: ...
+        def write(self, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda **_: Full())
+    with pytest.raises(StoreError, match=r"No space left on device.*TMPDIR"):
+        Duplicates().first_of("a text of words")
