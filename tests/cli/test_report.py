@@ -70,7 +70,7 @@ def test_a_report_is_a_line_for_each_figure(shell: Shell) -> None:
 
 
 def test_rows_are_those_of_the_chats_of_what_is_selected(shell: Shell) -> None:
-    roles = "--param 'roles=[\"host\", \"guest\"]'"
+    roles = '--param \'roles=["host", "guest"]\''
     found = figures(shell(f"matrix report runs 'agents where role in $roles' {roles} --json"))
     assert (found["rows"], found["agents"], found["store"]) == (8, 8, "runs")
     assert found["parameters"] == {"roles": "['host', 'guest']"}
