@@ -99,8 +99,7 @@ def main() -> None:
         ):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 found = parts[name] = pool.apply(measured, (some, file))
-            rate = found["rows"] / found["seconds"]
-            line = f"{name:36} {found['rows']:>8,} rows  {found['seconds']:7.1f} s  {rate:7,.0f} rows/s"
+            line = f"{name:36} {found['rows']:>8,} rows  {found['seconds']:7.1f} s  {found['processor_seconds']:7.1f} s of a processor"
             print(f"{line}  {found['memory_mb']:6,.0f} MB at most  {found['repeats']:,} repeats")
     if options.json is not None:
         machine = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
