@@ -90,12 +90,23 @@ COMPLETIONS_MAX = 100  # completions offered at one place
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
 IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
+IMPORT_SIDE_FILE_BYTES_MAX = 64 * 1024  # a small file beside the imported one, such as a table of scores
+IMPORT_LINE_BYTES_MAX = 256 * 1024 * 1024  # one line of a text file must too; a file without lines is refused by it
 IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
 IMPORT_BATCH_EVENTS = BLOCK_EVENTS_MAX  # events handed to the writer at a time
 IMPORT_FOLLOW_EVENTS = 16_384  # of a file's events, indexed in one transaction: recorded texts are long
 IMPORT_ID_BYTES_MAX = 255  # a simulation's id, in UTF-8
 
 assert IMPORT_DEPTH_MAX < CBOR_DEPTH_MAX
+
+# -- exports ------------------------------------------------------------------------------------
+EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes
+EXPORT_KEYS_MAX = 256  # different keys of the maps at one place that become columns of Parquet; more stay JSON text
+EXPORT_GROUP_ROWS = 8_192  # of a row group of Parquet
+EXPORT_GROUP_BYTES = 32 * 1024 * 1024  # or as much JSON; a reader of one group holds all of it
+EXPORT_SHARDS_MAX = 99_999  # files of a split: five digits in their names
+EXPORT_DUPLICATES_NAMED_MAX = 1_000  # dropped rows that the card names, with what they duplicate; of more the number
+EXPORT_PAIRS_PER_PLACE = 16  # pairs made of the branches at one place, unless it is said
 
 # -- executing queries --------------------------------------------------------------------------
 QUERY_BATCH_EVENTS_MAX = 262_144  # events that a thread of a scan holds at once, beside those that its filter keeps
@@ -255,6 +266,3 @@ REPORT_FILTER_BITS_MIN = 2**20
 REPORT_FILTER_BITS_MAX = 2**32  # of the filter that knows a reference's n-grams: 512 MiB
 REPORT_PASSAGES_MAX = 200_000  # of a reference, with 512 bytes of memory each; those of a larger one are longer
 REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words
-
-# -- exports ---------------------------------------------------------------------------------------
-EXPORT_NAME_CHARS_MAX = 64  # characters of a speaker's or tool's name: what OpenAI takes

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from matrix.errors import NotAStore, UsageError
 from matrix.event import Event
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from matrix.differ import Diff
+    from matrix.export.run import Exported
     from matrix.importers import ImportReport, Progress
     from matrix.index.index import Followed, Index
     from matrix.index.lookup import KindEntry, SimulationSummary, StoreSummary
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from matrix.log.writer import Durability
     from matrix.query.complete import Completion
     from matrix.query.result import Result
+    from matrix.requests import Request
     from matrix.report.report import Report
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
+    from matrix.runtime.calls.models import GivenModels
     from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.outcome import Outcome
     from matrix.runtime.program import Program
@@ -172,6 +175,75 @@ class Store:
 
         return WatchedRows(self.path, text, parameters, after)
 
+    # -- training data ----------------------------------------------------------------------------
+
+    def export(
+        self,
+        query: str,
+        to: str | Path | BinaryIO,
+        /,
+        *,
+        as_: str = "chat",
+        format: str | None = None,
+        test: float = 0.0,
+        validation: float = 0.0,
+        split_seed: int = 0,
+        shards: int | None = None,
+        shard_rows: int | None = None,
+        drop_duplicates: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        system: str | None = None,
+        maps: bool = False,
+        pairs_max: int | None = None,
+        reply_only: bool = False,
+        progress: Callable[[int], None] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Exported:
+        """What a query finds, as training data: ``as_`` chat, pairs, episodes or events.
+
+        ``to`` is a file (``.jsonl``, ``.jsonl.gz``, ``.jsonl.zst``, ``.parquet``), a new or empty folder, or something
+        to write JSON Lines to. A folder is laid out as ``datasets.load_dataset`` finds it, in Parquet unless ``format``
+        says otherwise, and in ``shards`` files of each split, or files of ``shard_rows`` rows. ``test`` and
+        ``validation`` are shares of the families (a simulation with all its forks) from 0 to below 1; ``split_seed``
+        says which. ``tools`` (schemas in OpenAI's form) and ``system`` stand in place of what agents were told, and
+        ``maps`` gives the arguments of calls as maps: see ``matrix.export.contract.Options``. ``pairs_max`` and
+        ``reply_only`` are for pairs: see ``matrix.export.pairs``. Parameters of the query are further keywords, or
+        those in ``parameters``. ``progress`` is called with the number of rows so far.
+
+        Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, ``StoreError`` where the disk is full;
+        then nothing is written.
+
+        >>> done = store.export("agents where goal succeeded", "chats", test=0.1)          # doctest: +SKIP
+        >>> done.rows, done.card["left_out"]                                               # doctest: +SKIP
+        (120, {'agents that said nothing': 3})
+        """
+        from matrix.export import run, target
+        from matrix.export.contract import Options
+        from matrix.export.selection import Selection
+        from matrix.export.splits import Splits
+
+        wanted = run.Wanted(
+            form=as_,
+            splits=Splits(test=test, validation=validation, seed=split_seed),
+            shards=shards,
+            shard_rows=shard_rows,
+            drops_duplicates=drop_duplicates,
+            progress=progress,
+        )
+        place = target.target(to, format) if isinstance(to, str | Path) else None
+        if place is None and format not in (None, target.JSONL):
+            raise UsageError(f"{format} goes to a file or a folder; to a pipe only jsonl does")
+        name, given = self.path.resolve().name, {**(parameters or {}), **more}
+
+        def export() -> Exported:
+            options = Options(name, tools, system, maps, pairs_max=pairs_max, is_reply_only=reply_only)
+            chosen = Selection(self, query, given)
+            if place is not None:
+                return run.export(self, chosen, options, wanted, place)
+            return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
+
+        return self._asked(export) if place is not None and not place.is_stream else export()
     def report(
         self,
         query: str,
@@ -264,6 +336,32 @@ class Store:
         summary = self.simulation(simulation)
         return self._reader.simulation_events(summary.shard, summary.ordinal)
 
+    def requests(self, simulation: str) -> Iterator[Request]:
+        """Every request to a model that a simulation made, with all its messages and tools, in order.
+
+        The log has each message once; here they are put together again. Requests that were recorded without messages
+        (``self.call(…, kind="model")``) are not among them.
+        """
+        from matrix.event import MODEL_CALLED, MODEL_COMPLETED
+        from matrix.requests import Requests
+
+        history, requests = self._histories().history(*self._place(simulation)), Requests()
+        for event in history.events(kinds={MODEL_CALLED, MODEL_COMPLETED}):
+            found = requests.feed(event)
+            if found is not None:
+                yield found
+
+    def request(self, simulation: str, seq: int) -> Request:
+        """The request that the event ``seq``, a ``model.called``, holds; ``UsageError`` when it is none.
+
+        >>> [message["role"] for message in store.request("1-1", 40).messages]  # doctest: +SKIP
+        ['system', 'user', 'assistant', 'user']
+        """
+        found = next((request for request in self.requests(simulation) if request.seq >= seq), None)
+        if found is None or found.seq != seq:
+            raise UsageError(f"event {seq} of {simulation} is no request to a model")
+        return found
+
     def digest(self, simulation: str) -> str:
         """The simulation's deterministic digest: equal for two runs of one program and seed, wherever they ran."""
         from matrix.log.digest import simulation_digest
@@ -322,12 +420,13 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Resumed]:
         """Let every simulation that a crash cut off go on from its last event, live; returns when all have ended.
 
         A call that was in flight has an unknown outcome, unless it was declared repeatable. Simulations that another
         process is running are left alone. ``calls`` are policies by the name of a call, as of ``open_runtime``: those
-        that were given there are in no log.
+        that were given there are in no log. ``models`` are endpoints, likewise.
         """
         from matrix.index import lookup
         from matrix.runtime.again.blocking import resume_shard
@@ -348,6 +447,7 @@ class Store:
                 durability=durability,
                 progress=progress,
                 calls=calls,
+                models=models,
             )
         return done
 
@@ -364,13 +464,14 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Outcome]:
         """New simulations with the history of one up to an event (its ``seq``) or a virtual time, then live.
 
         Several have the seeds ``seed``, ``seed + 1``, ...; without a seed one keeps its parent's, and several count on
         from it. ``set`` changes values there: a parameter of the program, an attribute of an agent
         (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
-        are policies by the name of a call, as of ``open_runtime``.
+        are policies by the name of a call, and ``models`` endpoints, as of ``open_runtime``.
         """
         from matrix.runtime.again.blocking import check_times, fork_times
         from matrix.runtime.program import check_seed
@@ -394,6 +495,7 @@ class Store:
             durability=durability,
             progress=progress,
             calls=calls,
+            models=models,
         )
 
     def _place(self, simulation: str) -> tuple[int, int]:

@@ -34,6 +34,7 @@ VERBS = {
     "fork": "fork",
     "diff": "diff",
     "import": "import_files",
+    "export": "export",
     "report": "report",
     "verify": "verify",
     "reindex": "reindex",

@@ -40,7 +40,8 @@ def fields_of(answer: Any, model: str) -> dict[str, Any]:
     extra = {name: value for name, value in answer.items() if name not in _KNOWN and value is not None}
     if extra:
         found["extra"] = {**extra, **found.get("extra", {})}
-    return _storable(found)
+    storable: dict[str, Any] = _storable(found)
+    return storable
 
 
 def _choice(choice: Any) -> dict[str, Any]:

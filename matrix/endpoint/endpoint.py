@@ -7,6 +7,7 @@ are the same, and share their limits in a runtime.
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,9 +37,9 @@ class Endpoint:
     >>> matrix.run(debate, models={"small": endpoint, "*": Endpoint("https://api.openai.com/v1")})  # doctest: +SKIP
 
     ``url`` is what stands before ``/chat/completions``. ``key`` is sent as ``Authorization: Bearer``; without one the
-    variable OPENAI_API_KEY says, and ``key=""`` sends none. A name and password in the URL are sent as such, its query
-    goes along with each request; ``headers`` do, too. None of these is ever recorded, and where a server repeats one
-    ``***`` takes its place.
+    variable OPENAI_API_KEY says, and ``key=""`` sends none. A name and password in the URL take the place of a key; its
+    query, and ``headers``, go along with each request. None of these is ever recorded or shown, and where a server
+    repeats one ``***`` takes its place.
 
     ``requests_per_minute`` and ``tokens_per_minute`` hold for all simulations of a runtime together (rates.py has the
     rule). ``timeout`` is in seconds, of each attempt; ``connections_max`` bounds the requests that are under way.
@@ -56,7 +57,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_parts", _checked_url(self.url))
         if self.key is None:
-            object.__setattr__(self, "key", os.environ.get(API_KEY, ""))
+            object.__setattr__(self, "key", "" if self.login else os.environ.get(API_KEY, ""))
         if not isinstance(self.key, str) or not self.key.isascii() or not self.key.isprintable():
             raise UsageError("the key of an endpoint is a text that fits in a header: ASCII, in one line")
         _check_rate("requests_per_minute", self.requests_per_minute)
@@ -65,7 +66,14 @@ class Endpoint:
             raise UsageError(f"timeout is a number of seconds above 0, not {self.timeout!r}")
         if type(self.connections_max) is not int or self.connections_max < 1:
             raise UsageError(f"connections_max is a whole number of at least 1, not {self.connections_max!r}")
+        if self.key and self.login:
+            raise UsageError("an endpoint has a key, or a name and password in its URL: only one of them can be sent")
         object.__setattr__(self, "headers", _checked_headers(self.headers))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether requests may have to wait for its limits."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
 
     @property
     def address(self) -> str:
@@ -94,6 +102,8 @@ class Endpoint:
     def secrets(self) -> list[str]:
         """Every text that may be shown nowhere."""
         found = [self.key or "", *(self.login or ())[1:], self._parts.password or ""]
+        if self.login:
+            found.append(b64encode(":".join(self.login).encode()).decode())
         found += [value for name, value in parse_qsl(self._parts.query) if name.lower() not in _OPEN_PARAMETERS]
         for name, value in (self.headers or {}).items():
             if name.lower() not in _OPEN_HEADERS:
@@ -123,7 +133,9 @@ def from_environment() -> Endpoint | None:
 
 def _checked_url(url: Any) -> SplitResult:
     if not isinstance(url, str):
-        raise UsageError(f"the URL of an endpoint is a text such as 'http://localhost:8000/v1', not {type(url).__name__}")
+        raise UsageError(
+            f"the URL of an endpoint is a text such as 'http://localhost:8000/v1', not {type(url).__name__}"
+        )
     try:
         parts = urlsplit(url.strip())
         is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -8,28 +8,25 @@ replay needs none.
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import trio
 
 from matrix.endpoint.answer import fields_of, shown
 from matrix.endpoint.endpoint import Endpoint
+from matrix.endpoint.pools import Pools, imported_httpx
 from matrix.endpoint.rates import Charge, Rates
 from matrix.endpoint.secrets import Secrets
 from matrix.endpoint.stream import Assembly, Lines
 from matrix.endpoint.trouble import trouble_of
-from matrix.errors import EndpointError, EndpointGarbled, EndpointLost, EndpointRefused, UsageError
+from matrix.errors import EndpointError, EndpointGarbled, EndpointLost, EndpointRefused
 from matrix.limits import (
     ENDPOINT_ANSWER_BYTES_MAX,
     ENDPOINT_BYTES_PER_TOKEN,
-    ENDPOINT_CLOSE_S,
-    ENDPOINT_CONNECT_S,
     ENDPOINT_ERROR_BYTES_MAX,
     ENDPOINT_LAST_WORDS_S,
-    ENDPOINT_POOL_CONNECTIONS,
 )
 
 if TYPE_CHECKING:
@@ -64,8 +61,7 @@ class Session:
         self._rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self._secrets = Secrets(endpoint.secrets)
         self._tells_usage = True  # of streams: until the server refuses to be asked for it
-        self._pools: list[httpx.AsyncClient] = []
-        self._asked = 0
+        self._pools = Pools(endpoint)
 
     def __repr__(self) -> str:
         return f"<Session with {self.address}>"
@@ -75,27 +71,24 @@ class Session:
         guess = self._rates.estimate(len(question.body), question.max_tokens, question.n)
         return await self._rates.admit(guess)
 
-    async def ask(self, question: Question, charge: Charge) -> dict[str, Any]:
+    async def ask(self, question: Question, charge: Charge | None = None) -> dict[str, Any]:
         """One attempt: what ``model.completed`` says of the answer. Raises an ``EndpointError``."""
         try:
             found = await self._asked_once(question)
         except EndpointError as error:
-            charge.correct(0)
-            hidden = type(error)(
-                self._secrets.hidden(str(error)), status=error.status, retry_after=error.retry_after
-            )
+            if charge is not None:
+                charge.correct(0)
+            trouble = type(error)(self._secrets.hidden(str(error)), status=error.status, retry_after=error.retry_after)
         else:
-            self._settle(question, charge, found)
-            hidden_fields: dict[str, Any] = self._secrets.hidden(found)
-            return hidden_fields
-        raise hidden  # outside of the handler: what it stems from may hold what is secret, and is let go of
+            if charge is not None:
+                self._settle(question, charge, found)
+            open_fields: dict[str, Any] = self._secrets.hidden(found)
+            return open_fields
+        raise trouble  # outside of the handler: what it stems from may hold what is secret, and is let go of
 
     async def close(self) -> None:
         """Close the connections."""
-        pools, self._pools = self._pools, []
-        with trio.move_on_after(ENDPOINT_CLOSE_S, shield=True):
-            for pool in pools:
-                await pool.aclose()
+        await self._pools.close()
 
     def _settle(self, question: Question, charge: Charge, found: dict[str, Any]) -> None:
         """The answer corrects what was guessed."""
@@ -109,7 +102,7 @@ class Session:
     # -- over HTTP -----------------------------------------------------------------------------
 
     async def _asked_once(self, question: Question) -> dict[str, Any]:
-        httpx = _httpx()
+        httpx = imported_httpx()
         begun = trio.current_time()
         try:
             if not question.is_streamed:
@@ -121,7 +114,7 @@ class Session:
 
     async def _whole(self, question: Question) -> dict[str, Any]:
         async with self._response(question.body) as response:
-            raw = await _read(response, ENDPOINT_ANSWER_BYTES_MAX)
+            raw = await _body(response, ENDPOINT_ANSWER_BYTES_MAX)
         try:
             answer = json.loads(raw)
         except (ValueError, RecursionError):
@@ -142,93 +135,75 @@ class Session:
         return await self._streamed(question, begun)
 
     async def _assembled(self, response: httpx.Response, question: Question, begun: float) -> dict[str, Any]:
-        assembly, first_ms = Assembly(), None
-        with trio.CancelScope() as last_words:
-            async with aclosing(_events(response)) as events:
-                async for data in events:
-                    text = assembly.add(data)
-                    if first_ms is None and assembly.has_begun:
-                        first_ms = round((trio.current_time() - begun) * 1_000, 3)
-                    if text and question.on_text is not None:
-                        question.on_text(text)
-                    if assembly.is_done:  # to the end all the same: then the connection can be used again
-                        last_words.deadline = trio.current_time() + ENDPOINT_LAST_WORDS_S
+        lines, assembly, size = Lines(), Assembly(), 0
+        first_ms: float | None = None
+
+        def take(some: bytes) -> bool:
+            nonlocal size, first_ms
+            size += len(some)
+            if size > ENDPOINT_ANSWER_BYTES_MAX:
+                raise EndpointGarbled(f"the stream is longer than {ENDPOINT_ANSWER_BYTES_MAX:,} bytes")
+            for data in lines.feed(some) if some else lines.end():
+                text = assembly.add(data)
+                if first_ms is None and assembly.has_begun:
+                    first_ms = round((trio.current_time() - begun) * 1_000, 3)
+                if text and question.on_text is not None:
+                    question.on_text(text)
+            return assembly.is_done
+
+        try:
+            await _read(response, take)
+        except imported_httpx().HTTPError:
+            if not assembly.is_whole:  # else it broke after the last word
+                raise
         found = fields_of(assembly.answer(), question.model)
         return found if first_ms is None else {**found, "first_ms": first_ms}
 
     @asynccontextmanager
     async def _response(self, body: bytes) -> AsyncIterator[httpx.Response]:
         """An answer with status 200, not read yet; the error for any other."""
-        pool = self._pool()
-        async with pool.stream("POST", self.endpoint.target, content=body) as response:
+        async with self._pools.post(body) as response:
             if response.status_code != 200:
-                raw = await _read(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
+                raw = await _body(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
                 said = raw.decode("utf-8", "replace")
                 raise trouble_of(response.status_code, response.headers, said, self.address)
             yield response
 
-    def _pool(self) -> httpx.AsyncClient:
-        """One pool of connections after the other: a single large one would look through all of them for each request."""
-        if not self._pools:
-            self._pools = _opened(self.endpoint)
-        self._asked += 1
-        return self._pools[self._asked % len(self._pools)]
+
+async def _read(response: httpx.Response, take: Callable[[bytes], bool]) -> None:
+    """Give a body to ``take`` as it comes, at its end no bytes; when that says that it is enough, the rest may go.
+
+    Who leaves httpx's generators in their middle leaves them to the garbage collector, and Trio warns of that. So the
+    reading is cancelled, also when ``take`` raises: then they end from within.
+    """
+    failure: Exception | None = None
+    with trio.CancelScope() as scope:
+        async for some in response.aiter_bytes():
+            try:
+                if some and failure is None and take(some):
+                    scope.deadline = min(scope.deadline, trio.current_time() + ENDPOINT_LAST_WORDS_S)
+            except Exception as error:
+                failure = error
+                scope.cancel()
+    if failure is not None:
+        raise failure
+    take(b"")
 
 
-def _opened(endpoint: Endpoint) -> list[httpx.AsyncClient]:
-    httpx = _httpx()
-    count = -(-endpoint.connections_max // ENDPOINT_POOL_CONNECTIONS)
-    each = -(-endpoint.connections_max // count)
-    headers = {"content-type": "application/json", "user-agent": "matrix", **(endpoint.headers or {})}
-    if endpoint.key and "authorization" not in {name.lower() for name in headers}:
-        headers["authorization"] = f"Bearer {endpoint.key}"
-    # Certificates are loaded once for all pools, and not for plain HTTP.
-    verify: Any = ssl.create_default_context() if endpoint.target.startswith("https") else False
-    return [
-        httpx.AsyncClient(
-            headers=headers,
-            auth=endpoint.login,
-            verify=verify,
-            timeout=httpx.Timeout(None, connect=ENDPOINT_CONNECT_S),  # an attempt as a whole is timed by its policy
-            limits=httpx.Limits(max_connections=each, max_keepalive_connections=each),
-        )
-        for _ in range(count)
-    ]
-
-
-async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
-    """The data of each event of a stream."""
-    lines, size = Lines(), 0
-    async for some in response.aiter_bytes():
-        size += len(some)
-        if size > ENDPOINT_ANSWER_BYTES_MAX:
-            raise EndpointGarbled(f"the stream is longer than {ENDPOINT_ANSWER_BYTES_MAX:,} bytes")
-        for data in lines.feed(some):
-            yield data
-    for data in lines.end():
-        yield data
-
-
-async def _read(response: httpx.Response, limit: int, *, is_cut: bool = False) -> bytes:
-    """The body, up to a number of bytes; what is longer is cut, or refused."""
+async def _body(response: httpx.Response, limit: int, *, is_cut: bool = False) -> bytes:
+    """A whole body, up to a number of bytes; what is longer is cut, or refused."""
     found = bytearray()
-    async for some in response.aiter_bytes():
-        found += some
-        if len(found) > limit:
-            if is_cut:
-                return bytes(found[:limit])
+
+    def take(some: bytes) -> bool:
+        if len(found) + len(some) > limit and not is_cut:
             raise EndpointGarbled(f"the answer is longer than {limit:,} bytes")
+        found.extend(some[: limit - len(found)])
+        return len(found) == limit
+
+    await _read(response, take)
     return bytes(found)
 
 
 def _is_about_usage(error: EndpointRefused) -> bool:
     said = str(error)
     return error.status in (400, 422) and ("stream_options" in said or "include_usage" in said)
-
-
-def _httpx() -> Any:
-    try:
-        import httpx
-    except ImportError:
-        raise UsageError("a model server is asked through httpx: pip install 'matrix-runtime[models]'") from None
-    return httpx

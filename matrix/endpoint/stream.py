@@ -88,12 +88,19 @@ class Assembly:
         choices = piece.get("choices")
         return "".join(self._add_choice(choice) for choice in choices) if isinstance(choices, list) else ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the answer is missing."""
+        choices = self._choices.values()
+        return bool(choices) and (self.is_done or all(choice.get("finish_reason") for choice in choices))
+
     def answer(self) -> dict[str, Any]:
         """The whole answer, as without a stream; ``EndpointLost`` when it was cut off."""
         choices = [self._choices[index] for index in sorted(self._choices)]
-        is_finished = bool(choices) and all(choice.get("finish_reason") for choice in choices)
-        if not choices or not (self.is_done or is_finished):
-            raise EndpointLost(f"the stream was cut off{f' in choice {len(choices)}' if choices else ' at its beginning'}")
+        if not self.is_whole:
+            raise EndpointLost(
+                f"the stream was cut off{f' in choice {len(choices)}' if choices else ' at its beginning'}"
+            )
         for choice in choices:
             for call in choice["message"].get("tool_calls", ()):
                 call.pop("index", None)

@@ -63,7 +63,8 @@ class Options:
     ``store`` is what the column of that name says. ``tools`` (a list of schemas in OpenAI's form) and ``system`` stand
     in every row of a chat in place of what the history says, and ``counts`` tells how often that was something else;
     ``{.task.ticket}`` in ``system`` stands for the simulation's own ``.task.ticket``. ``has_maps`` gives the arguments
-    of calls as maps, as TRL shows them, instead of as JSON text, as OpenAI has them.
+    of calls as maps, as TRL shows them, instead of as JSON text, as OpenAI has them. ``pairs_max`` and
+    ``is_reply_only`` are for pairs alone: see ``matrix.export.pairs``.
     """
 
     store: str = ""
@@ -71,6 +72,8 @@ class Options:
     system: str | None = None
     has_maps: bool = False
     counts: Counts = field(default_factory=Counts)
+    pairs_max: int | None = None
+    is_reply_only: bool = False
 
 
 class Reading(Protocol):

@@ -6,7 +6,7 @@ selection bounds them; only one simulation is in memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,7 @@ from matrix.log.history import Histories, History
 
 if TYPE_CHECKING:
     from matrix.export.contract import Counts, Reading
-    from matrix.export.selection import Selected, Selection
+    from matrix.export.selection import Selected
 
 _ASKED: Final = frozenset({MODEL_CALLED, MODEL_COMPLETED, MODEL_FAILED})
 LOST: Final = "simulations whose parent's events are lost"
@@ -95,7 +95,7 @@ class Simulation:
         return self.selected.id if actor is None else actor.id
 
 
-def simulations(store: Reading, selection: Selection, counts: Counts) -> Iterator[Simulation]:
+def simulations(store: Reading, selection: Iterable[Selected], counts: Counts) -> Iterator[Simulation]:
     """Each simulation of a selection, read."""
     histories = Histories(store.reader)
     for one in selection:

@@ -4,7 +4,7 @@
 
 >>> from matrix.importers import import_files
 >>> [report.message for report in import_files("runs", "tau2", ["airline.json"])]     # doctest: +SKIP
-['airline.json: 20 simulations, 708 events']
+['airline.json: 20 simulations, 728 events']
 
 What always holds: a file is imported whole or not at all; one that is not of the format, or is cut off, is refused
 with the place; one that is there already adds nothing (its content counts, not its name or gzip); a file in memory

@@ -66,8 +66,10 @@ def _graded(value: float, good: float, look: float) -> str:
 
 def _duplicates(figures: Figures) -> dict[str, Any]:
     meaning = (
-        f"{rows_that(figures['exact'], 'equals', 'equal')} an earlier one and {figures['near']:,} nearly. A model trained "
-        "on repeats learns them by heart; up to 1 % is harmless, above 10 % drop them (matrix export --drop-duplicates)."
+        f"{rows_that(figures['exact'], 'equals', 'equal')} an earlier one and {figures['near']:,} nearly. A model "
+        "trained "
+        "on repeats learns them by heart; up to 1 % is harmless, above 10 % drop them (matrix export "
+        "--drop-duplicates)."
     )
     return _reading("duplicate rows", percent(figures["share"]), _graded(figures["share"], 0.01, 0.1), meaning)
 
@@ -153,7 +155,8 @@ def _copied(figures: Figures) -> dict[str, Any]:
     share = figures["copied"] / max(figures["judged"], 1)
     limit = percent(figures["thresholds"]["copied"])
     meaning = (
-        f"{rows_that(figures['copied'], 'has', 'have')} at least {limit} of the 8-word sequences from the reference: said "
+        f"{rows_that(figures['copied'], 'has', 'have')} at least {limit} of the 8-word sequences from the "
+        "reference: said "
         "after it. Up to 1 % is chance and quotation; more means that the reference leaks into the data."
     )
     return _reading("rows copied from the reference", percent(share), _graded(share, 0.01, 0.05), meaning)
@@ -163,7 +166,8 @@ def _far(figures: Figures) -> dict[str, Any]:
     share = figures["far"] / max(figures["judged"], 1)
     limit = percent(figures["thresholds"]["far"])
     meaning = (
-        f"{rows_that(figures['far'], 'has', 'have')} less than {limit} of the 3-word sequences from the reference: another "
+        f"{rows_that(figures['far'], 'has', 'have')} less than {limit} of the 3-word sequences from the reference: "
+        "another "
         "language, code, or noise, unless the reference is small. Up to 5 % is normal; above 20 % it is the wrong "
         "reference, or data."
     )

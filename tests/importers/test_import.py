@@ -36,8 +36,8 @@ def store(tmp_path: Path) -> Path:
 def test_what_was_told_is_what_the_log_holds(tau2, write, told, store):
     file = write(many(tau2, 3))
     (report,) = import_files(store, "tau2", [file])
-    assert (report.status, report.simulations, report.events) == ("imported", 3, 36)
-    assert report.message == f"{file}: 3 simulations, 36 events"
+    assert (report.status, report.simulations, report.events) == ("imported", 3, 39)
+    assert report.message == f"{file}: 3 simulations, 39 events"
     wanted = [
         replace(event, simulation=n) for n, events in enumerate(told("tau2", many(tau2, 3)), 1) for event in events
     ]
@@ -48,7 +48,7 @@ def test_what_was_told_is_what_the_log_holds(tau2, write, told, store):
 def test_a_file_is_imported_in_batches_and_still_whole(tau2, write, store, monkeypatch):
     monkeypatch.setattr(run, "IMPORT_BATCH_EVENTS", 20)
     (report,) = import_files(store, "tau2", [write(many(tau2, 7))])
-    assert (report.simulations, len(events_in(store))) == (7, 84)
+    assert (report.simulations, len(events_in(store))) == (7, 91)
     assert [event.simulation for event in events_in(store) if event.seq == 1] == [1, 2, 3, 4, 5, 6, 7]
 
 
@@ -59,7 +59,7 @@ def test_the_same_content_adds_nothing_whatever_the_name_or_the_gzip(tau2, write
     assert [report.status for report in reports] == ["already there", "already there"]
     assert reports[1].message == f"{again}: imported before (simulation sim-1); nothing added"
     assert not any(report.is_refused for report in reports)
-    assert len(events_in(store)) == 12
+    assert len(events_in(store)) == 13
 
 
 def test_the_same_file_twice_in_one_command_is_imported_once(casino, write, store):
@@ -75,7 +75,7 @@ def test_an_id_from_elsewhere_is_refused_and_named(tau2, write, store):
     assert (
         report.is_refused and "other.json: simulation 'sim-2': the store has a simulation of this id" in report.message
     )
-    assert ids_in(store) == ["sim-1", "sim-2"] and len(events_in(store)) == 24
+    assert ids_in(store) == ["sim-1", "sim-2"] and len(events_in(store)) == 26
 
 
 def test_an_id_twice_in_one_file_is_refused(tau2, write, store):
@@ -93,7 +93,7 @@ def test_an_id_has_bounds(tau2, write, store, id):
 
 
 def test_nothing_of_a_refused_file_is_in_the_store_however_far_it_came(tau2, write, store, monkeypatch):
-    monkeypatch.setattr(run, "IMPORT_BATCH_EVENTS", 12)
+    monkeypatch.setattr(run, "IMPORT_BATCH_EVENTS", 13)
     import_files(store, "tau2", [write(many(tau2, 1, "good"), "good.json")])
     bad = many(tau2, 9)
     bad["simulations"][8]["messages"][2]["tool_calls"][0]["name"] = 5
@@ -101,7 +101,7 @@ def test_nothing_of_a_refused_file_is_in_the_store_however_far_it_came(tau2, wri
     assert str(report.error).endswith(
         "bad.json: simulations[8].messages[2].tool_calls[0].name: expected text, found a number"
     )
-    assert ids_in(store) == ["good-1"] and len(events_in(store)) == 12
+    assert ids_in(store) == ["good-1"] and len(events_in(store)) == 13
 
 
 def test_each_file_stands_for_itself(tau2, write, tmp_path, store):
@@ -133,8 +133,8 @@ def test_the_wrong_format_is_refused_with_a_reason(tau2, casino, write, store):
 
 
 def test_an_unknown_format_names_those_there_are(store):
-    assert formats() == ["casino", "tau2"]
-    with pytest.raises(UsageError, match='no importer for the format "tau3"; there are: casino, tau2'):
+    assert formats() == sorted(formats()) and {"casino", "tau2"} < set(formats())
+    with pytest.raises(UsageError, match=r'no importer for the format "tau3"; there are: casino, .*tau2'):
         import_files(store, "tau3", [])
 
 
@@ -178,7 +178,7 @@ def test_times_that_are_not_recorded_are_the_moment_of_the_import(casino, write,
 def test_a_text_beyond_the_bounds_of_the_log_is_refused_with_its_event(tau2, write, store):
     tau2["simulations"][0]["messages"][1]["content"] = "x" * (17 * 1024 * 1024)
     (report,) = import_files(store, "tau2", [write(tau2)])
-    assert report.is_refused and "simulation 'sim-1', event 7 (message.sent)" in report.message
+    assert report.is_refused and "simulation 'sim-1', event 8 (message.sent)" in report.message
     assert ids_in(store) == []
 
 
@@ -188,7 +188,7 @@ def _import_and_die(store: Path, file: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     source_room.IMPORT_CHUNK_BYTES = 4096
-    run.IMPORT_BATCH_EVENTS = 12
+    run.IMPORT_BATCH_EVENTS = 13
     import_files(store, "tau2", [file], die)
 
 
@@ -201,7 +201,7 @@ def test_a_process_killed_while_it_imports_leaves_nothing_of_the_file(tau2, writ
     assert process.exitcode == -signal.SIGKILL
     assert ids_in(store) == ["good-1", "good-2"]
     (report,) = import_files(store, "tau2", [file])
-    assert (report.status, len(ids_in(store)), len(events_in(store))) == ("imported", 52, 624)
+    assert (report.status, len(ids_in(store)), len(events_in(store))) == ("imported", 52, 676)
 
 
 def _import(store: Path, file: Path) -> str:

@@ -18,20 +18,20 @@ def kinds(events: list[Any]) -> list[str]:
 def test_a_conversation_becomes_a_simulation_with_agents_turns_and_a_goal(tau2, told):
     (events,) = told("tau2", tau2)
     assert kinds(events) == [
-        "simulation.started", "note", "agent.started", "agent.started", "goal.started",
+        "simulation.started", "note", "agent.started", "agent.started", "note", "goal.started",
         "message.sent", "message.sent", "tool.called", "tool.completed", "message.sent",
         "goal.succeeded", "simulation.finished",
     ]  # fmt: skip
-    assert [event.seq for event in events] == list(range(1, 13))
-    assert [event.agent for event in events] == [0, 0, 1, 2, 1, 1, 2, 1, 1, 1, 1, 0]
-    assert [event.turn for event in events] == [0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 4, 0]
-    assert [event.goal for event in events] == [0, 0, 0, 0, 5, 5, 0, 5, 5, 5, 5, 0]
+    assert [event.seq for event in events] == list(range(1, 14))
+    assert [event.agent for event in events] == [0, 0, 1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 0]
+    assert [event.turn for event in events] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 3, 4, 4, 0]
+    assert [event.goal for event in events] == [0, 0, 0, 0, 0, 6, 6, 0, 6, 6, 6, 6, 0]
     assert [event.to for event in events if event.kind == "message.sent"] == [(2,), (1,), (2,)]
 
 
 def test_virtual_time_counts_from_the_start_and_wall_is_the_recorded_moment(tau2, told):
     (events,) = told("tau2", tau2)
-    assert [event.time for event in events[5:]] == [
+    assert [event.time for event in events[6:]] == [
         500_000,
         2_000_000,
         3_000_000,
@@ -45,7 +45,7 @@ def test_virtual_time_counts_from_the_start_and_wall_is_the_recorded_moment(tau2
 
 def test_each_turn_is_caused_by_what_reached_its_agent(tau2, told):
     (events,) = told("tau2", tau2)
-    assert [event.cause for event in events] == [0, 0, 1, 1, 0, 3, 6, 7, 8, 9, 10, 11]
+    assert [event.cause for event in events] == [0, 0, 1, 1, 3, 0, 3, 7, 8, 9, 10, 11, 12]
 
 
 def test_the_simulation_knows_its_task_models_and_outcome(tau2, told):
@@ -64,9 +64,36 @@ def test_the_simulation_knows_its_task_models_and_outcome(tau2, told):
     assert events[1].data == {"subject": "settings", "policy": "Be kind.", "global_simulation_guidelines": "Be brief."}
 
 
+def test_the_assistant_is_briefed_as_tau2_briefs_its_agents(tau2, told):
+    told_it = told("tau2", tau2)[0][4]
+    assert (told_it.kind, told_it.agent, sorted(told_it.data)) == ("note", 1, ["subject", "system"])
+    assert told_it.data["subject"] == "briefing"
+    first, *_, last = told_it.data["system"].split("\n\n")
+    assert first.startswith("<instructions>\nYou are a customer service agent that helps the user")
+    assert last.endswith("generate valid JSON only.\n</instructions>\n<policy>\nBe kind.\n</policy>")
+
+
+def test_an_assistant_alone_is_briefed_with_its_ticket(tau2, told):
+    tau2["info"]["agent_info"]["implementation"] = "llm_agent_solo"
+    tau2["tasks"][0]["ticket"] = "No signal."
+    assert told("tau2", tau2)[0][4].data["system"].endswith("Be kind.\n</policy>\n<ticket>\nNo signal.\n</ticket>")
+
+
+def test_an_agent_of_another_kind_is_briefed_with_the_policy_and_the_tools_of_the_file(tau2, told):
+    tau2["info"]["agent_info"]["implementation"] = "my_agent"
+    tools = [{"type": "function", "function": {"name": "get_order"}}]
+    tau2["info"]["environment_info"]["tool_defs"] = tools
+    assert told("tau2", tau2)[0][4].data == {"subject": "briefing", "system": "Be kind.", "tools": tools}
+
+
+def test_without_policy_and_tools_nobody_is_briefed(tau2, told):
+    del tau2["info"]["environment_info"]["policy"]
+    assert all(event.data.get("subject") != "briefing" for event in told("tau2", tau2)[0])
+
+
 def test_a_goal_counts_the_steps_and_turns_of_the_assistant(tau2, told):
     (events,) = told("tau2", tau2)
-    assert events[4].data == {"name": "resolve", "task_id": "t1"}
+    assert events[5].data == {"name": "resolve", "task_id": "t1"}
     assert events[-2].data == {"reason": "user_stop", "steps": 3, "turns": 4, "reward": 1.0}
 
 
@@ -85,8 +112,8 @@ def test_a_simulation_without_a_reward_has_a_failed_goal_without_one(tau2, told)
 
 def test_a_tool_error_is_a_failed_call_with_the_text_as_result_and_error(tau2, told):
     tau2["simulations"][0]["messages"][3] |= {"error": True, "content": "Error: no such order"}
-    failed = told("tau2", tau2)[0][8]
-    assert (failed.kind, failed.cause) == ("tool.failed", 8)
+    failed = told("tau2", tau2)[0][9]
+    assert (failed.kind, failed.cause) == ("tool.failed", 9)
     assert failed.data["tool"] == "get_order" and failed.data["call_id"] == "c1" and failed.data["ms"] == 250.0
     assert failed.data["result"] == failed.data["error"] == "Error: no such order"
 
@@ -99,9 +126,9 @@ def test_text_and_several_calls_in_one_message_are_told_in_order_and_counted_onc
         "usage": {"prompt_tokens": 9},
     }
     (events,) = told("tau2", tau2)
-    said = events[7:10]
+    said = events[8:11]
     assert kinds(said) == ["message.sent", "tool.called", "tool.called"]
-    assert [event.turn for event in said] == [2, 2, 2] and [event.cause for event in said] == [7, 7, 7]
+    assert [event.turn for event in said] == [2, 2, 2] and [event.cause for event in said] == [8, 8, 8]
     assert [event.data["turn_idx"] for event in said] == [2, 2, 2]
     assert [event.data.get("cost") for event in said] == [0.5, None, None]
     assert [event.data.get("role") for event in said] == ["assistant", None, None]
@@ -110,7 +137,7 @@ def test_text_and_several_calls_in_one_message_are_told_in_order_and_counted_onc
 
 def test_an_empty_message_is_kept_as_a_note(tau2, told):
     tau2["simulations"][0]["messages"][1]["content"] = ""
-    note = told("tau2", tau2)[0][6]
+    note = told("tau2", tau2)[0][7]
     assert (note.kind, note.agent, note.data["content"], note.data["role"]) == ("note", 2, "", "user")
 
 
@@ -121,8 +148,8 @@ def test_an_answer_belongs_to_the_first_unanswered_call_with_its_id(tau2, told):
     (events,) = told("tau2", tau2)
     answers = [event for event in events if event.kind == "tool.completed"]
     assert [(event.data["tool"], event.cause, event.data["result"]) for event in answers] == [
-        ("first", 8, 1),
-        ("second", 9, 2),
+        ("first", 9, 1),
+        ("second", 10, 2),
     ]
 
 
@@ -137,7 +164,7 @@ def test_the_user_has_tools_and_turns_too(tau2, told):
     messages[1] |= {"content": None, "tool_calls": [call("u1", "check_status_bar", "user")]}
     messages.insert(2, message("tool", "5G", 2.5, id="u1", requestor="user"))
     (events,) = told("tau2", tau2)
-    assert [(event.kind, event.agent, event.turn, event.goal) for event in events[6:8]] == [
+    assert [(event.kind, event.agent, event.turn, event.goal) for event in events[7:9]] == [
         ("tool.called", 2, 1, 0),
         ("tool.completed", 2, 2, 0),
     ]
@@ -154,21 +181,21 @@ def test_an_assistant_without_a_user_is_alone_and_speaks_to_nobody(tau2, told):
 def test_a_clock_that_steps_back_does_not_turn_virtual_time_around(tau2, told):
     tau2["simulations"][0]["messages"][2]["timestamp"] = "2025-08-01T12:00:01"
     (events,) = told("tau2", tau2)
-    assert [event.time for event in events[6:9]] == [2_000_000, 2_000_000, 3_250_000]
-    assert events[7].wall == 1_754_049_601_000_000
+    assert [event.time for event in events[7:10]] == [2_000_000, 2_000_000, 3_250_000]
+    assert events[8].wall == 1_754_049_601_000_000
 
 
 def test_a_time_with_a_zone_is_understood_and_kept(tau2, told):
     tau2["simulations"][0]["start_time"] = "2025-08-01T12:00:00Z"
     tau2["simulations"][0]["messages"][1]["timestamp"] = "2025-08-01T14:00:02+02:00"
-    started, *_, asked = told("tau2", tau2)[0][:7]
+    started, *_, asked = told("tau2", tau2)[0][:8]
     assert started.data["start_time"] == "2025-08-01T12:00:00Z"
     assert (asked.time, asked.data["timestamp"]) == (2_000_000, "2025-08-01T14:00:02+02:00")
 
 
 def test_a_system_message_is_a_note_of_the_simulation(tau2, told):
     tau2["simulations"][0]["messages"].insert(1, message("system", "You are helpful.", 1.5, turn_idx=9))
-    note = told("tau2", tau2)[0][6]
+    note = told("tau2", tau2)[0][7]
     assert (note.kind, note.agent, note.turn, note.time) == ("note", 0, 0, 1_500_000)
     assert note.data == {"text": "You are helpful.", "role": "system", "turn_idx": 9}
     tau2["simulations"][0]["messages"][1]["timestamp"] = "soon"
@@ -186,8 +213,8 @@ def test_unknown_fields_are_kept_everywhere(tau2, told):
     (events,) = told("tau2", tau2)
     assert events[0].data["file_comment"] == "second run"
     assert (events[0].data["mood"], events[0].data["recorded_name"]) == ("fine", "taken")
-    assert (events[6].data["audio"], events[6].data["recorded_text"]) == ({"seconds": 2}, "taken")
-    assert events[7].data["signature"] == "s" and events[8].data["recorded_ms"] == "taken"
+    assert (events[7].data["audio"], events[7].data["recorded_text"]) == ({"seconds": 2}, "taken")
+    assert events[8].data["signature"] == "s" and events[9].data["recorded_ms"] == "taken"
 
 
 def test_the_order_of_the_top_fields_does_not_matter(tau2, told):
@@ -210,13 +237,13 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: json.dumps(text)[:20])
 def test_the_text_of_an_answer_comes_back_byte_for_byte(tau2, told, text):
     tau2["simulations"][0]["messages"][3]["content"] = text
-    assert result_text(told("tau2", tau2)[0][8].data) == text
+    assert result_text(told("tau2", tau2)[0][9].data) == text
 
 
 def test_an_answer_that_is_json_can_be_reached_by_paths(tau2, told):
-    assert told("tau2", tau2)[0][8].data["result"]["items"][0]["price"] == 40
+    assert told("tau2", tau2)[0][9].data["result"]["items"][0]["price"] == 40
 
 
 def test_an_answer_without_content_has_no_text(tau2, told):
     tau2["simulations"][0]["messages"][3]["content"] = None
-    assert result_text(told("tau2", tau2)[0][8].data) is None
+    assert result_text(told("tau2", tau2)[0][9].data) is None

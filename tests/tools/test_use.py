@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import matrix
+from matrix.endpoint.reply import ToolCall
 from matrix.errors import ProgramError
 from matrix.event import Event
 from matrix.testing.played import Played, play
@@ -165,8 +165,8 @@ def test_exceptions_and_wrong_arguments_are_recorded_and_raised_with_a_text_for_
 
 
 def test_a_models_call_brings_its_id_and_whatever_is_wrong_with_it_is_recorded() -> None:
-    def call(id: str, name: str, text: str) -> Any:
-        return SimpleNamespace(id=id, name=name, text=text)
+    def call(id: str, name: str, text: str) -> ToolCall:
+        return ToolCall.of({"id": id, "function": {"name": name, "arguments": text}})
 
     async def body(self: Any) -> None:
         assert await self.use(call("c1", "buy", '{"item": "lamp"}')) == {"lamp": 1}
@@ -194,9 +194,9 @@ def test_a_models_call_brings_its_id_and_whatever_is_wrong_with_it_is_recorded()
     errors = [(data["tool_call_id"], data["error"].partition(":")[0]) for data in played.data("tool.failed")]
     assert errors == [
         ("c3", "there is no tool 'by'; did you mean buy?"),
-        ("c4", "the arguments of buy are not a JSON object"),
-        ("c5", "the arguments of buy are not a JSON object"),
-        ("c6", "the arguments of buy are not a JSON object"),
+        ("c4", "the arguments of buy cannot be read"),
+        ("c5", "the arguments of buy cannot be read"),
+        ("c6", "the arguments of buy cannot be read"),
         ("c7", "the arguments of buy are wrong"),
     ]
 

@@ -54,6 +54,7 @@ class Outside:
     def start(self, call: Call) -> None:
         """Touch the outside as soon as the limits and the log allow, beside everything else."""
         call.context = copy_context()
+        call.begins()
         if call.policy is DEFAULTS or not call.policy.is_limited:
             self._gather(call)
         else:
@@ -107,6 +108,7 @@ class Outside:
         self._start_soon(self._serve, call, name="matrix call")
 
     def _end(self, call: Call) -> None:
+        call.ends()
         if call.place is not None:
             call.place.leave()
         call.settle()
@@ -152,6 +154,8 @@ class Outside:
         """The first attempt, and those that the policy allows after failures."""
         while True:
             try:
+                if call.prepare is not None:
+                    await self._prepared(call, call.prepare)
                 if is_async(call.function):
                     result = await self._in_this_task(call)
                 else:
@@ -170,6 +174,15 @@ class Outside:
                 call.failure, call.error = failure, said_of(failure, call.told_as)
                 return
             await self._between(call, failure)
+
+    async def _prepared(self, call: Call, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Have it wait for what it must, such as its turn at a server; that is no part of the attempt."""
+        call.began = asked_at = monotonic_ns()
+        try:
+            await prepare()
+        finally:
+            call.began = monotonic_ns()
+            call.waited_ns += call.began - asked_at
 
     def _in_this_task(self, call: Call) -> Any:
         """Call an async function."""

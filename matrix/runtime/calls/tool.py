@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from matrix.endpoint.reply import ToolCall
 from matrix.errors import ProgramError, StoreError, UnrecordedInput
 from matrix.runtime.calls.call import Call, CallFailed, UnknownOutcome, answer_to
 from matrix.runtime.calls.outside import is_async, said_of
@@ -90,38 +90,29 @@ def _asked(agent: Agent, tool: Any, arguments: dict[str, Any]) -> _Asked:
         if tool not in tools:
             raise ProgramError(f"{agent!r} has no tool {tool!r}; {_hint(tool, tools)}")
         return _asked(agent, tools[tool], arguments)
-    read = _call_of_a_model(tool)
-    if read is None:
+    call = ToolCall.of(tool) if isinstance(tool, Mapping) else tool
+    if not isinstance(call, ToolCall):
         raise ProgramError(f"use takes a tool, the name of one, or a model's call of one, not {tool!r}")
     if arguments:
         raise ProgramError(f"a model's call brings its arguments along; {', '.join(arguments)} cannot be added to them")
-    return _asked_by_model(tools_in_hand(agent), *read)
+    return _asked_by_model(tools_in_hand(agent), call)
 
 
-def _asked_by_model(tools: dict[str, Tool], id: str, name: str, text: str) -> _Asked:
+def _asked_by_model(tools: dict[str, Tool], call: ToolCall) -> _Asked:
     """A model's call: whatever it wrote is recorded, and what is wrong with it is told to it."""
-    name, told = mended(name), {"tool_call_id": mended(id)} if id else {}
+    name, told = mended(call.name), {"tool_call_id": mended(call.id)} if call.id else {}
+    arguments, problem = call.arguments, call.problem
     try:
-        arguments = json.loads(text) if text.strip() else {}  # some leave out what is empty
-        if not isinstance(arguments, dict):
-            raise ValueError("it is no object")
-        arguments, wrong = snapshot(arguments, "it"), ""
-    except (ValueError, ProgramError, RecursionError) as error:
-        arguments, wrong = {}, f"the arguments of {name} are not a JSON object: {error}"
-        told["arguments_text"] = mended(text)
+        arguments = snapshot(arguments, "the whole")
+    except ProgramError as error:  # half a letter, or nested too deep
+        arguments, problem = {}, str(error)
+    if problem:
+        told["arguments_text"] = mended(call.text)
+        problem = f"the arguments of {name} cannot be read: {problem}"
     found = tools.get(name)
     if found is None:
-        return _Asked(None, name, arguments, arguments, told, f"there is no tool {name!r}; {_hint(name, tools)}")
-    return _Asked(found, name, arguments, arguments, told, wrong)
-
-
-def _call_of_a_model(call: Any) -> tuple[str, str, str] | None:
-    """Id, name and arguments as text of a call as a model makes it: a ``ToolCall``, or OpenAI's map."""
-    if isinstance(call, Mapping) and isinstance(function := call.get("function"), Mapping):
-        return str(call.get("id") or ""), str(function.get("name") or ""), str(function.get("arguments") or "")
-    if all(isinstance(getattr(call, part, None), str) for part in ("id", "name", "text")):
-        return call.id, call.name, call.text
-    return None
+        problem = f"there is no tool {name!r}; {_hint(name, tools)}"
+    return _Asked(found, name, arguments, arguments, told, problem)
 
 
 def tools_in_hand(agent: Agent) -> dict[str, Tool]:
