@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from matrix.log.writer import Durability
     from matrix.query.complete import Completion
     from matrix.query.result import Result
-    from matrix.requests import Request
     from matrix.report.report import Report
+    from matrix.requests import Request
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
     from matrix.runtime.calls.models import GivenModels
@@ -244,6 +244,7 @@ class Store:
             return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
 
         return self._asked(export) if place is not None and not place.is_stream else export()
+
     def report(
         self,
         query: str,

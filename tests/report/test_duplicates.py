@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import random
-import subprocess
 import sys
 import tempfile
 import tracemalloc
@@ -116,25 +115,6 @@ def test_planted_duplicates_among_thousands_are_all_found_and_no_others() -> Non
             some = texts[number].split()
             some[chance.choice([0, 1, 58, 59])] = "changed"
             assert seen.first_of(" ".join(some)) == number
-
-
-def test_another_process_with_another_hash_seed_says_the_same() -> None:
-    code = (
-        "from matrix.report.duplicates import Duplicates\n"
-        "from matrix.report.words import WordHashes, ngrams, words\n"
-        "text = ' '.join(f'word{k}' for k in range(40))\n"
-        "seen = Duplicates()\n"
-        "print([seen.find(t) for t in (text, text + ' x', text * 2)], ngrams(WordHashes().of(words(text)), 3)[:2])\n"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True, text=True, check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(said) == 1
-    assert "Match(first=0, similarity=0.972972972972973, is_exact=False)" in said.pop()
 
 
 def test_a_text_takes_as_much_memory_as_is_said_whatever_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
