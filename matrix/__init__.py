@@ -13,6 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matrix import models as models
+    from matrix import tools as tools
     from matrix.client.connect import connect as connect
     from matrix.errors import AskFailed as AskFailed
     from matrix.errors import MatrixError as MatrixError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from matrix.runtime.calls.call import UnknownOutcome as UnknownOutcome
     from matrix.runtime.calls.policy import CallPolicy as CallPolicy
     from matrix.runtime.calls.policy import call_policy as call_policy
+    from matrix.runtime.calls.tool import ToolFailed as ToolFailed
     from matrix.runtime.goal import Goal as Goal
     from matrix.runtime.goal import GoalFailed as GoalFailed
     from matrix.runtime.mailbox import Message as Message
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from matrix.store import Store as Store
     from matrix.store import import_files as import_files
     from matrix.store import open as open
+    from matrix.tools.tool import tool as tool
 
 #: Public name -> where it lives, and what it is called there.
 _HOMES = {
@@ -66,6 +70,7 @@ _HOMES = {
     "SimulationStatistics": ("matrix.runtime.statistics", "SimulationStatistics"),
     "Store": ("matrix.store", "Store"),
     "Timer": ("matrix.runtime.mailbox", "Timer"),
+    "ToolFailed": ("matrix.runtime.calls.tool", "ToolFailed"),
     "UnknownOutcome": ("matrix.runtime.calls.call", "UnknownOutcome"),
     "call_policy": ("matrix.runtime.calls.policy", "call_policy"),
     "connect": ("matrix.client.connect", "connect"),
@@ -74,13 +79,20 @@ _HOMES = {
     "open_runtime": ("matrix.runtime.runtime", "open_runtime"),
     "run": ("matrix.runtime.blocking", "run"),
     "serve": ("matrix.server.serving", "serve"),
+    "tool": ("matrix.tools.tool", "tool"),
 }
 
 __all__ = sorted(_HOMES)  # computed: no name is listed that has no home
 __version__ = "0.1.0"
 
 
+#: Rooms that programs use by name: ``matrix.models.ToolAgent`` needs no import of its own.
+_ROOMS = ("models", "tools")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"matrix.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'matrix' has no attribute {name!r}")
     module, attribute = _HOMES[name]

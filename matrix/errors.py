@@ -13,6 +13,11 @@
     |   +-- NotAStore         the folder is missing, or is something else
     |   +-- ImportRefused     a file that is not of the format, is cut off, or is already there
     +-- AskFailed             whoever was asked ended, or was restarted, before it answered
+    +-- EndpointError         a model server that did not answer as it should
+    |   +-- EndpointRefused       it does not want this request: asking again would change nothing
+    |   +-- EndpointBusy          it cannot just now: too many requests, or trouble of its own
+    |   +-- EndpointLost          it was not reached, the connection broke, or the answer was cut off
+    |   +-- EndpointGarbled       what it said is no answer of the protocol
     +-- SimulationFailed      the group of what the agents of a simulation raised
     +-- ServerError           a server that was asked for its store: not there, not willing, or not right
     |   +-- ConnectionLost        nobody answers there, or the connection broke
@@ -138,6 +143,37 @@ class NotAStore(UsageError):
 
 class ImportRefused(UsageError):
     """A file was not imported, and nothing of it is in the store."""
+
+
+class EndpointError(MatrixError):
+    """A model server did not answer as it should; ``status`` is that of HTTP, None where there was none.
+
+    ``retry_after`` is how many seconds it asks to be left alone, None where it does not say.
+    """
+
+    is_temporary = True  #: whether another attempt may go better
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
+
+
+class EndpointRefused(EndpointError):
+    """The server does not want this request (a status of 300 to 499): its words are in the text."""
+
+    is_temporary = False
+
+
+class EndpointBusy(EndpointError):
+    """The server cannot answer just now: 408, 409, 425, 429, or 500 and above."""
+
+
+class EndpointLost(EndpointError):
+    """The server was not reached, the connection broke, or the answer ended before its end."""
+
+
+class EndpointGarbled(EndpointError):
+    """The server answered, and it is no answer of the protocol."""
 
 
 class ServerError(MatrixError):

@@ -41,6 +41,28 @@ HUNG_AFTER_S = 2.0  # wall time after which a turn that still runs is reported
 SEED_MAX = 2**63 - 1  # so that a query can compare it
 AGENTS_MAX = 2**32 - 1  # an agent's number is a u32
 
+# -- model servers ------------------------------------------------------------------------------
+ENDPOINT_ATTEMPTS = 6  # of a request, unless a policy says otherwise: with its pauses some 15 seconds of trouble
+ENDPOINT_BACKOFF_S = 0.5
+ENDPOINT_BACKOFF_MAX_S = 600.0  # the longest Retry-After that is waited for
+ENDPOINT_TIMEOUT_S = 600.0  # of an attempt: a long answer of a slow model takes minutes
+ENDPOINT_CONNECT_S = 10.0  # until a server has taken the connection
+ENDPOINT_CONNECTIONS_MAX = 1_024  # to one server, of one runtime
+ENDPOINT_POOL_CONNECTIONS = 8  # in one pool, all of which are looked at for each request; more pools take milliseconds
+ENDPOINT_CLOSE_S = 2.0  # for connections to part in good order when a runtime ends
+ENDPOINT_ANSWER_BYTES_MAX = 8 * 1024 * 1024  # of an answer; its event must fit in a frame
+ENDPOINT_ERROR_BYTES_MAX = 64 * 1024  # read of an error's body
+ENDPOINT_SHOWN_CHARS_MAX = 2_000  # of it, or of what was no answer, in an error's text
+ENDPOINT_DEPTH_MAX = 48  # nesting of an answer, which becomes the inner part of a payload
+ENDPOINT_LAST_WORDS_S = 1.0  # that a stream may take to end after it said that it is done
+ENDPOINT_WINDOW_S = 60.0  # of limits per minute
+ENDPOINT_BYTES_PER_TOKEN = 4  # of a request, where its tokens are guessed
+ENDPOINT_ANSWER_TOKENS = 500  # of an answer, guessed until the server has answered
+CACHED_ANSWERS_KEPT_MAX = 10_000  # answers of its own that a runtime keeps in memory for `cache=True`; others it reads
+
+assert ENDPOINT_ANSWER_BYTES_MAX < FRAME_BYTES_MAX
+assert ENDPOINT_DEPTH_MAX < CBOR_DEPTH_MAX
+
 # -- the query language -----------------------------------------------------------------------
 QUERY_BYTES_MAX = 64 * 1024
 QUERY_TOKENS_MAX = 2_000
@@ -68,6 +90,8 @@ COMPLETIONS_MAX = 100  # completions offered at one place
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 IMPORT_CHUNK_BYTES = 1024 * 1024  # of a file, read at a time
 IMPORT_ELEMENT_CHARS_MAX = 256 * 1024 * 1024  # one element (a recorded simulation) must fit in memory
+IMPORT_SIDE_FILE_BYTES_MAX = 64 * 1024  # a small file beside the imported one, such as a table of scores
+IMPORT_LINE_BYTES_MAX = 256 * 1024 * 1024  # one line of a text file must too; a file without lines is refused by it
 IMPORT_DEPTH_MAX = 48  # nesting of an element; its payloads become the inner part of an event's own
 IMPORT_BATCH_EVENTS = BLOCK_EVENTS_MAX  # events handed to the writer at a time
 IMPORT_FOLLOW_EVENTS = 16_384  # of a file's events, indexed in one transaction: recorded texts are long
@@ -235,3 +259,10 @@ REPORT_SIGNED_AT_ONCE = 4_096  # shingles whose 128 values each (2 MiB) are work
 REPORT_SETS_MEMORY_BYTES = 64 * 1024 * 1024  # of shingles for the comparison of texts; more lie in a file without name
 REPORT_CANDIDATES_MAX = 64  # earlier texts that one is compared with in full, the likeliest first
 REPORT_RECENT_TEXTS = 4_096  # texts in buckets that are still a dict, before they are sorted into arrays
+REPORT_SHELF_MEMORY_BYTES = 32 * 1024 * 1024  # of texts to be shown in part; more lie in a file without name
+REPORT_DISTINCT_KEPT_MAX = 1_048_576  # different n-grams counted one by one, for each n and role; of more a sample is
+REPORT_VOCABULARY_KEPT_MAX = 500_000  # different words whose counts are kept; those said once go first
+REPORT_FILTER_BITS_MIN = 2**20
+REPORT_FILTER_BITS_MAX = 2**32  # of the filter that knows a reference's n-grams: 512 MiB
+REPORT_PASSAGES_MAX = 200_000  # of a reference, with 512 bytes of memory each; those of a larger one are longer
+REPORT_LINE_CHARS_MAX = 65_536  # of a line of a reference, before it is cut between two words

@@ -71,7 +71,7 @@ class Requests:
         self._asked: dict[tuple[int, str], int] = {}  # agent and call_id -> seq of the call
 
     def feed(self, event: Event) -> Request | None:
-        """The whole request of a ``model.called``; None for every other event. ``StoreError`` for a broken reference."""
+        """The whole request of a ``model.called``, None for other events; ``StoreError`` for a broken reference."""
         if event.kind == MODEL_COMPLETED:
             self._answer(event)
         elif event.kind == MODEL_CALLED and "messages" in event.data:

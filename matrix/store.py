@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from matrix.log.writer import Durability
     from matrix.query.complete import Completion
     from matrix.query.result import Result
+    from matrix.requests import Request
+    from matrix.report.report import Report
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
+    from matrix.runtime.calls.models import GivenModels
     from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.outcome import Outcome
     from matrix.runtime.program import Program
@@ -241,6 +244,56 @@ class Store:
             return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
 
         return self._asked(export) if place is not None and not place.is_stream else export()
+    def report(
+        self,
+        query: str,
+        /,
+        *,
+        reference: Sequence[str | Path] = (),
+        to: str | Path | None = None,
+        threshold: float = 0.8,
+        copied: float | None = None,
+        far: float | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Report:
+        """How diverse the chats are that a query finds, and how close to the real text in ``reference`` (files).
+
+        ``to`` is FILE.html, FILE.json, or a folder for both. ``threshold`` is that of near duplicates; a row is flagged
+        as copied from the reference where at least the share ``copied`` (0.5) of its 8-grams is in it, and as far from
+        it where less than ``far`` (0.05) of its 3-grams are. Parameters of the query are further keywords, or those in
+        ``parameters``. ``progress`` is told what is done, how much of it, and of how much (0 where nobody knows).
+
+        Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, as without datasketch (the extra
+        ``report``) or with a reference that is no text.
+
+        >>> report = store.report("agents where role = assistant", to="figures")           # doctest: +SKIP
+        >>> report.data["duplicates"]["share"]                                              # doctest: +SKIP
+        0.0143
+        """
+        from matrix.export import chat
+        from matrix.export.contract import Options
+        from matrix.export.selection import Selection
+        from matrix.report.report import About, report
+
+        values = {**(parameters or {}), **more}
+        self.refresh()
+        selection = self._asked(lambda: Selection(self, query, values))
+        options = Options(store=self.path.resolve().name)
+        done = report(
+            (row.data for row in chat.rows(self, selection, options)),
+            about=About(options.store, query, values, selection.notices, options.counts.as_data),
+            ask=self.query,
+            reference=reference,
+            threshold=threshold,
+            copied=copied,
+            far=far,
+            progress=progress,
+        )
+        if to is not None:
+            done.write(to)
+        return done
 
     def info(self) -> StoreSummary:
         """The store at a glance: shards, segments, bytes, events, simulations and goals by status."""
@@ -280,6 +333,32 @@ class Store:
         """Every event of a simulation, in order of ``seq``."""
         summary = self.simulation(simulation)
         return self._reader.simulation_events(summary.shard, summary.ordinal)
+
+    def requests(self, simulation: str) -> Iterator[Request]:
+        """Every request to a model that a simulation made, with all its messages and tools, in order.
+
+        The log has each message once; here they are put together again. Requests that were recorded without messages
+        (``self.call(…, kind="model")``) are not among them.
+        """
+        from matrix.event import MODEL_CALLED, MODEL_COMPLETED
+        from matrix.requests import Requests
+
+        history, requests = self._histories().history(*self._place(simulation)), Requests()
+        for event in history.events(kinds={MODEL_CALLED, MODEL_COMPLETED}):
+            found = requests.feed(event)
+            if found is not None:
+                yield found
+
+    def request(self, simulation: str, seq: int) -> Request:
+        """The request that the event ``seq``, a ``model.called``, holds; ``UsageError`` when it is none.
+
+        >>> [message["role"] for message in store.request("1-1", 40).messages]  # doctest: +SKIP
+        ['system', 'user', 'assistant', 'user']
+        """
+        found = next((request for request in self.requests(simulation) if request.seq >= seq), None)
+        if found is None or found.seq != seq:
+            raise UsageError(f"event {seq} of {simulation} is no request to a model")
+        return found
 
     def digest(self, simulation: str) -> str:
         """The simulation's deterministic digest: equal for two runs of one program and seed, wherever they ran."""
@@ -339,12 +418,13 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Resumed]:
         """Let every simulation that a crash cut off go on from its last event, live; returns when all have ended.
 
         A call that was in flight has an unknown outcome, unless it was declared repeatable. Simulations that another
         process is running are left alone. ``calls`` are policies by the name of a call, as of ``open_runtime``: those
-        that were given there are in no log.
+        that were given there are in no log. ``models`` are endpoints, likewise.
         """
         from matrix.index import lookup
         from matrix.runtime.again.blocking import resume_shard
@@ -365,6 +445,7 @@ class Store:
                 durability=durability,
                 progress=progress,
                 calls=calls,
+                models=models,
             )
         return done
 
@@ -381,13 +462,14 @@ class Store:
         durability: str | Durability = "interval",
         progress: RunProgress | None = None,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
     ) -> list[Outcome]:
         """New simulations with the history of one up to an event (its ``seq``) or a virtual time, then live.
 
         Several have the seeds ``seed``, ``seed + 1``, ...; without a seed one keeps its parent's, and several count on
         from it. ``set`` changes values there: a parameter of the program, an attribute of an agent
         (``"seller.limit"``), or a key of the simulation's state. The parent's events are shared, not copied. ``calls``
-        are policies by the name of a call, as of ``open_runtime``.
+        are policies by the name of a call, and ``models`` endpoints, as of ``open_runtime``.
         """
         from matrix.runtime.again.blocking import check_times, fork_times
         from matrix.runtime.program import check_seed
@@ -411,6 +493,7 @@ class Store:
             durability=durability,
             progress=progress,
             calls=calls,
+            models=models,
         )
 
     def _place(self, simulation: str) -> tuple[int, int]:

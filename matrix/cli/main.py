@@ -35,6 +35,7 @@ VERBS = {
     "diff": "diff",
     "import": "import_files",
     "export": "export",
+    "report": "report",
     "verify": "verify",
     "reindex": "reindex",
     "compact": "compact",

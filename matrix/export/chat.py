@@ -37,9 +37,9 @@ from matrix.export import goals as judged
 from matrix.export.chains import Asked, Chain
 from matrix.export.contract import Row
 from matrix.export.conversation import Conversation, Members, conversations, members_of
-from matrix.export.message import texts_of
 from matrix.export.simulation import simulations
 from matrix.limits import EXPORT_NAME_CHARS_MAX
+from matrix.report.texts import compared
 
 if TYPE_CHECKING:
     from matrix.export.contract import Options, Reading
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from matrix.export.simulation import Actor, Simulation
 
 SILENT: Final = "agents that said nothing"
+DEEDS: Final = "events of agents' own kinds that were sent to nobody, and are in no conversation"
 _PLACE: Final = re.compile(r"\{\.([^{}\s]+)\}")
 _NAME: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{EXPORT_NAME_CHARS_MAX}}}")
 _PROMPTS: Final = ("system", "developer")
@@ -79,7 +80,7 @@ class Chat:
     @property
     def text(self) -> str:
         """What is compared to find duplicates."""
-        return "\n".join(texts_of(self.messages))
+        return compared(self.messages)
 
     def data(self, options: Options) -> dict[str, Any]:
         """The row as it is written."""
@@ -189,6 +190,7 @@ def _members_before(actor: Actor, seq: int) -> Members:
 
 def _said(simulation: Simulation, actor: Actor, options: Options) -> Iterator[Chat]:
     counts = options.counts
+    counts.left_out[DEEDS] += sum(1 for _ in actor.deeds())
     for one in conversations(simulation, actor, counts):
         if not _is_meant(simulation, actor, one.members):
             continue

@@ -21,14 +21,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from matrix.event import NOTE, RESERVED_PREFIXES, Event
+from matrix.event import Event
 from matrix.export import goals as judged
 from matrix.export.chains import Asked
 from matrix.export.chat import SILENT, provenance
 from matrix.export.contract import Row
 from matrix.export.conversation import conversations
-from matrix.export.message import json_text, texts_of
+from matrix.export.message import json_text
 from matrix.export.simulation import simulations
+from matrix.report.texts import compared
 
 if TYPE_CHECKING:
     from matrix.export.contract import Options, Reading
@@ -148,7 +149,7 @@ def _row(
         "last_seq": last_seq,
     }
     said = [message for step in steps for message in (*step.observation, step.action)]
-    return Row(data, simulation.selected.family, "\n".join(texts_of(said)))
+    return Row(data, simulation.selected.family, compared(said))
 
 
 def _inside(actor: Actor, goal: judged.Goal | None) -> list[judged.Goal]:
@@ -193,17 +194,9 @@ def _lived(simulation: Simulation, actor: Actor, options: Options) -> Course:
     for one in conversations(simulation, actor, options.counts):
         for said in one.said:
             course.happened.append(_Happened(said.first.seq, said.first.time, said.message, said.is_own))
-    course.happened += [_Happened(event.seq, event.time, _done(event), is_own=True) for event in _deeds(actor)]
+    course.happened += [_Happened(event.seq, event.time, _done(event), is_own=True) for event in actor.deeds()]
     course.happened.sort(key=lambda one: one.seq)
     return course
-
-
-def _deeds(actor: Actor) -> Iterator[Event]:
-    """Events of an agent's own kinds that it sent to nobody."""
-    for event in actor.events:
-        is_own = event.agent == actor.number and event.kind != NOTE and not event.kind.startswith(RESERVED_PREFIXES)
-        if is_own and not event.to:
-            yield event
 
 
 def _done(event: Event) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from matrix.event import (
     NOTE,
     SIMULATION_ENDS,
     SIMULATION_STARTED,
+    STATE_CHANGED,
     Event,
     is_action,
 )
@@ -79,6 +80,7 @@ class History:
         self._agents = [_Agent()]  # number 0 is the simulation itself
         self._goals: dict[int, _Goal] = {}
         self._goal_of = [0]  # by agent number: the innermost open goal
+        self._state = 0  # the newest state.changed of the simulation
         seeded = {} if seed is None else {"seed": seed}
         self.data = {**(data or {}), "id": id, "name": name, **seeded}  # of simulation.started
         self._add(0, SIMULATION_STARTED, self.data)
@@ -138,9 +140,19 @@ class History:
         """Virtual time, in microseconds, of what is told now."""
         return self._time
 
+    @property
+    def wall(self) -> int:
+        """The recorded moment of what is told now, in microseconds since 1970."""
+        return self._wall
+
     def note(self, data: dict[str, Any]) -> int:
         """Something the simulation itself wants kept."""
         return self._add(0, NOTE, data)
+
+    def change_state(self, data: dict[str, Any]) -> int:
+        """The simulation's state becomes this, whole: ``state.data.phase`` of every event told from here on."""
+        self._state = len(self.events) + 1  # a change of state stands in the state it makes, as in a run
+        return self._add(0, STATE_CHANGED, data, cause=len(self.events))
 
     def start_goal(self, agent: int, name: str, data: dict[str, Any] | None = None) -> int:
         """The agent takes up a goal, inside the one it has open if any; returns the goal's seq.
@@ -198,7 +210,7 @@ class History:
                 agent=agent,
                 turn=turn,
                 goal=self._goal_of[agent],
-                state=0,
+                state=self._state,
                 cause=cause,
                 kind=kind,
                 to=to,

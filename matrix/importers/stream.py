@@ -17,6 +17,7 @@ from matrix.importers.source import Refusal, Source
 from matrix.limits import IMPORT_DEPTH_MAX, IMPORT_ELEMENT_CHARS_MAX
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_BLANK = re.compile(r"[ \t\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 #: An error this close to the end of what was read so far may only mean that the rest is not there yet.
 _TAIL_CHARS = 16
@@ -90,6 +91,20 @@ class JsonStream:
         self._at = end
         return value
 
+    def documents(self) -> Iterator[tuple[str, Any]]:
+        """The values that stand here up to the end of the file, each with its line as path: ``line 3``.
+
+        One document over many lines, or JSON Lines: after a value its line must end.
+        """
+        self._space()
+        while self._at < len(self._text):
+            path = self._place(self._at).partition(",")[0]
+            yield path, self.value(path)
+            self._pass(_BLANK)
+            if not self._text.startswith("\n", self._at) and self._at < len(self._text):
+                raise Refusal(self._place(self._at), f"unexpected {self._found()} after the end of the document")
+            self._space()
+
     def starts_with(self, sign: str) -> bool:
         """Whether the next value begins with this sign: ``{`` for an object, ``[`` for a list."""
         self._space()
@@ -158,8 +173,11 @@ class JsonStream:
         return text
 
     def _space(self) -> None:
+        self._pass(_SPACE)
+
+    def _pass(self, signs: re.Pattern[str]) -> None:
         while True:
-            match = _SPACE.match(self._text, self._at)
+            match = signs.match(self._text, self._at)
             self._at = match.end() if match else self._at
             if self._at < len(self._text) or self._is_complete:
                 return
@@ -220,6 +238,39 @@ _CHECKED = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_whole, parse_constant=_no_constant
 )
 _PLAIN = json.JSONDecoder()
+
+
+def line_value(line: str, path: str) -> Any:
+    """The value of one line of JSON Lines, held to the same rules; ``path`` (``line 3``) names it in refusals.
+
+    >>> line_value('{"a": [1, 2]}', "line 3")
+    {'a': [1, 2]}
+    >>> line_value('{"a": 1} {', "line 3")
+    Traceback (most recent call last):
+        ...
+    matrix.importers.source.Refusal: line 3, byte 9: unexpected '{' after the end of the value
+    """
+    start = len(line) - len(line.lstrip(" \t\r"))
+    try:
+        value, end = _CHECKED.raw_decode(line, start)
+    except json.JSONDecodeError as error:
+        raise Refusal(_line_place(line, error.pos, path), f"not JSON: {error.msg}") from None
+    except RecursionError:
+        raise Refusal(path, "nested too deeply") from None
+    except ValueError as error:
+        raise Refusal(path, str(error)) from None
+    rest = line[end:].lstrip(" \t\r")
+    if rest:
+        place = _line_place(line, len(line) - len(rest), path)
+        raise Refusal(place, f"unexpected {rest[0]!r} after the end of the value")
+    _check_depth(value, path)
+    if _SURROGATE_ESCAPE.search(line):
+        _check_text(value, path)
+    return value
+
+
+def _line_place(line: str, position: int, path: str) -> str:
+    return f"{path}, byte {len(line[:position].encode())}"
 
 
 def nesting(value: Any) -> int:

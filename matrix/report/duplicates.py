@@ -7,8 +7,9 @@ the threshold is one in a thousand at most, and less above it. A text without a 
 empty one not at all. Shingles of five words and a threshold of 0.8 are those of Lee et al., "Deduplicating Training
 Data Makes Language Models Better" (2022).
 
-Memory for each text: about 1.2 kB (128 values of 4 bytes, 25 bands of 12, a digest), and on disk 8 bytes for each of
-its different shingles, in a file without a name once all together have 64 MiB.
+Memory for each text: about 1.2 kB (128 values of 4 bytes, 25 bands of 12, a digest); of the newest 4,096 up to 5 kB
+more, since their bands are not yet sorted. On disk 8 bytes for each of its different shingles, in a file without a
+name once all together have 64 MiB.
 """
 
 from __future__ import annotations

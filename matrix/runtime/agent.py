@@ -14,7 +14,7 @@ import difflib
 import inspect
 import types
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from matrix.errors import AskFailed, MailboxFull, ProgramError, UnknownAgent
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from matrix.endpoint.reply import Reply
     from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.recorder import Recorder
     from matrix.runtime.scheduling.restart import Policy
@@ -64,6 +65,9 @@ class Agent:
     mailbox_max: int = MAILBOX_MESSAGES_MAX  #: messages that may wait for it
     policy: Policy | None = None  #: when it fails: "propagate", "isolate", matrix.Restart(...); None: the simulation's
 
+    is_context_of_tools: ClassVar[bool] = (
+        True  #: a tool's parameter of this type is no argument: it is who uses the tool
+    )
     _behaviour: ClassVar[int | None] = None
 
     # The runtime's own fields are slots, so that an idle agent of a class without attributes has no dict.
@@ -397,8 +401,9 @@ class Agent:
         try:
             reply: Message | AskFailed = yield activity
             if isinstance(reply, AskFailed):
-                while activity.lease is not None and activity.lease.raise_cancel is not None:
-                    activity.waiting = True  # it was cancelled too, and that is the reason to tell
+                # Cancelled too, and that is the reason to tell; not by a scope that was left while a message waited.
+                while (lease := activity.lease) is not None and lease.raise_cancel is not None and lease.is_cancelled:
+                    activity.waiting = True
                     yield activity
                 raise reply
         finally:
@@ -457,6 +462,55 @@ class Agent:
             repeatable=repeatable,
             policy=policy,
         )
+
+    async def model(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        /,
+        *,
+        model: str,
+        tools: Sequence[Any] | None = None,
+        stream: bool = False,
+        cache: bool = False,
+        on_text: Callable[[str], Any] | None = None,
+        timeout: float | timedelta | None = None,
+        latency: float | timedelta | None = None,
+        repeatable: bool | None = None,
+        policy: CallPolicy | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Ask a model: ``reply = await self.model("What now?", model="small", temperature=0)``; recorded like any call.
+
+        ``messages`` is a text, or a list of messages in OpenAI form; ``tools`` are ``matrix.tools.Tool``s, or schemas.
+        Which server is asked the runtime's ``models=`` says. ``options`` go to it as they are (None: not at all).
+        With ``stream`` the answer comes in pieces, and ``on_text`` is given those of its text as they come, outside
+        of any turn, and never in a replay; of an attempt that breaks off too. With ``cache`` an identical request that
+        was answered in this store before is answered from the log. A crash between request and answer sends it again,
+        unless ``repeatable=False``. The others are those of ``call``. Raises ``CallFailed``.
+        """
+        return await self._scheduler.model(
+            self,
+            messages,
+            model=model,
+            tools=tools,
+            stream=stream,
+            cache=cache,
+            on_text=on_text,
+            timeout=timeout,
+            latency=latency,
+            repeatable=repeatable,
+            policy=policy,
+            options=options,
+        )
+
+    async def use(self, tool: Any, policy: CallPolicy | None = None, /, **arguments: Any) -> Any:
+        """Use a tool: ``await self.use(self.shop.find_order, order_id="W1")``; returns its result as plain data.
+
+        ``tool`` is a ``matrix.tools.Tool``, the name of one of this agent's own, or a model's call of one of them,
+        which brings its arguments. A tool runs outside, recorded like any call, with policies by its name; one that is
+        ``inside`` runs within this turn. Wrong arguments and exceptions raise ``ToolFailed`` with a text for the model.
+        """
+        return await self._scheduler.use(self, tool, policy, arguments)
 
     def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
         """Start a child task of this agent: ``self.start(self.watch, "door")``.

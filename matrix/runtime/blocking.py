@@ -14,6 +14,7 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError
 from matrix.log.writer import Durability
+from matrix.runtime.calls.models import GivenModels
 from matrix.runtime.calls.policy import CallPolicy
 from matrix.runtime.outcome import Outcome, SimulationFailed
 from matrix.runtime.program import Program, check_program, check_seed, stop_if_loading
@@ -36,6 +37,7 @@ def run(
     index: bool = ...,
     compact: bool = ...,
     calls: Mapping[str, CallPolicy] | None = ...,
+    models: GivenModels = ...,
     **parameters: Any,
 ) -> Outcome: ...
 @overload
@@ -52,6 +54,7 @@ def run(
     index: bool = ...,
     compact: bool = ...,
     calls: Mapping[str, CallPolicy] | None = ...,
+    models: GivenModels = ...,
     **parameters: Any,
 ) -> list[Outcome]: ...
 def run(
@@ -67,6 +70,7 @@ def run(
     index: bool = True,
     compact: bool = True,
     calls: Mapping[str, CallPolicy] | None = None,
+    models: GivenModels = None,
     **parameters: Any,
 ) -> Outcome | list[Outcome]:
     """Run a simulation of ``program`` to its end, and return its outcome.
@@ -78,7 +82,7 @@ def run(
     ``Runtime.start``), all other parameters the program's. A simulation that fails raises ``SimulationFailed``. With
     ``simulations=n`` there are n of them, with the seeds ``seed`` to ``seed + n - 1``; a list of their outcomes is
     returned in that order, failed ones among them.
-    ``index``, ``compact`` and ``calls`` are those of ``open_runtime``.
+    ``index``, ``compact``, ``calls`` and ``models`` are those of ``open_runtime``.
 
     The first Ctrl-C stops them in order and raises ``KeyboardInterrupt``; the second stops at once.
     """
@@ -93,7 +97,7 @@ def run(
     async def main() -> list[Outcome]:
         outcomes = []
         async with open_runtime(
-            store, durability=durability, progress=progress, index=index, compact=compact, calls=calls
+            store, durability=durability, progress=progress, index=index, compact=compact, calls=calls, models=models
         ) as runtime:
             interrupt.watch(runtime)
             seeds = range(seed, seed + (simulations or 1))

@@ -27,6 +27,8 @@ from matrix.limits import (
 )
 from matrix.log.place import check_place
 from matrix.log.writer import Durability, Writer
+from matrix.runtime.calls.answers import Answers
+from matrix.runtime.calls.models import GivenModels, Models
 from matrix.runtime.calls.outside import Outside
 from matrix.runtime.calls.policy import CallPolicy, Policies
 from matrix.runtime.caretaker import Caretaker
@@ -76,6 +78,7 @@ class Runtime:
         index: bool,
         compact: bool,
         calls: Mapping[str, CallPolicy] | None = None,
+        models: GivenModels = None,
         engine: Engine = "auto",
     ) -> None:
         self.engine = engine_for(engine)
@@ -84,6 +87,8 @@ class Runtime:
         self.recorder = Recorder(writer)
         self._recorders = [self.recorder]  # and one for each simulation that goes on from a history
         self.policies = Policies(calls)
+        self.models = Models(models)
+        self.answers = Answers(self)
         self.outside: Outside
         self.failure: LogWriteError | None = None
         self.hung_after: float | None = HUNG_AFTER_S
@@ -416,6 +421,7 @@ async def open_runtime(
     index: bool = True,
     compact: bool = True,
     calls: Mapping[str, CallPolicy] | None = None,
+    models: GivenModels = None,
     shard: int | None = None,
     hung_after: float | None = HUNG_AFTER_S,
     engine: Engine = "auto",
@@ -424,7 +430,9 @@ async def open_runtime(
 
     With ``index`` the store's index follows in the background, and with ``compact`` as well segments that
     are full are rewritten smaller there; without, the next query or ``matrix compact`` does it. ``calls`` maps
-    names of calls (or "*" for all others) to policies: limits, timeouts, attempts. Leaving the block normally
+    names of calls (or "*" for all others) to policies: limits, timeouts, attempts. ``models`` says where models are
+    asked: a ``matrix.models.Endpoint``, or one by the name of each model ("*" for all others); without it the
+    variables OPENAI_BASE_URL and OPENAI_API_KEY say. Leaving the block normally
     waits for the simulations that still run; an exception stops them. ``shard`` is the part of the
     log to write, which resuming needs; without, any that no process writes. A turn that runs for longer than
     ``hung_after`` seconds of wall time is told to the logger "matrix", with its stack. ``engine`` is how coroutines are
@@ -444,6 +452,7 @@ async def open_runtime(
         index=index,
         compact=compact,
         calls=calls,
+        models=models,
         engine=check_engine(engine),
     )
     runtime.hung_after = hung_after
@@ -474,6 +483,8 @@ async def living(runtime: Runtime) -> AsyncIterator[None]:
                     with trio.CancelScope(shield=True):
                         await runtime.close()
                 nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await runtime.models.close()  # when no call is under way any more
     finally:
         runtime.writer.close()
         gc.unfreeze()

@@ -7,7 +7,7 @@ in turns that are scheduled like those of every other agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import trio
 
 from matrix.errors import LogWriteError, ProgramError, UnknownAgent
 from matrix.event import MESSAGE_SENT, SIMULATION_PATCHED, SIMULATION_STARTED, STATE_CHANGED
+from matrix.prefixes import Prefixes
 from matrix.runtime.agent import Agent, mailbox_full, unknown_agent
 from matrix.runtime.goal import Goal
 from matrix.runtime.inputs import Stream
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from matrix.endpoint.reply import Reply
     from matrix.runtime.again.playback import Playback
+    from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.runtime import Runtime
 
 
@@ -80,6 +83,7 @@ class Simulation:
         self.parameters = snapshot_payload(parameters, "the parameters of a program")
         self.id, self.seed, self.pace = id or f"{runtime.shard}-{ordinal}", seed, options.pace
         self.policies = runtime.policies.with_repeatable(options.repeatable or {})
+        self._prefixes: Prefixes | None = None
         self._ordinal = ordinal
         self._started = {"id": self.id, **describe(program, parameters), "seed": seed}
         if told := options.recorded():
@@ -113,6 +117,13 @@ class Simulation:
     def host(self) -> Host:
         """The program as agent 0: for the runtime's own rooms."""
         return self._host
+
+    @property
+    def prefixes(self) -> Prefixes:
+        """What its model calls have said already: for the runtime's own rooms."""
+        if self._prefixes is None:
+            self._prefixes = Prefixes()
+        return self._prefixes
 
     def feed(self, playback: Playback, started: Mapping[str, Any]) -> None:
         """Take inputs from a history, which began with ``started``, and not from outside."""
@@ -230,6 +241,14 @@ class Simulation:
     async def call(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         """Ask the outside, in the program; recorded as a call of agent 0."""
         return await self._host.call(function, *arguments, **options)
+
+    async def model(self, messages: str | Sequence[Mapping[str, Any]], /, **options: Any) -> Reply:
+        """Ask a model, in the program; recorded as a call of agent 0."""
+        return await self._host.model(messages, **options)
+
+    async def use(self, tool: Any, policy: CallPolicy | None = None, /, **arguments: Any) -> Any:
+        """Use a tool, in the program; recorded as used by agent 0."""
+        return await self._host.use(tool, policy, **arguments)
 
     def start(self, child: Callable[..., Coroutine[Any, Any, Any]], /, *arguments: Any) -> Any:
         """Start a child task of the program."""

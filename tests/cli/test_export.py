@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -78,8 +79,12 @@ def test_branches_of_forks_become_pairs(shell: Shell, place: Path) -> None:
 def test_a_system_prompt_and_tools_come_from_files(shell: Shell, place: Path) -> None:
     tool = {"type": "function", "function": {"name": "weigh", "parameters": {"type": "object", "properties": {}}}}
     (place / "prompt.txt").write_text("You trade.")
-    for name, content in (("tools.json", [tool]), ("request.json", {"tools": [tool]})):
-        (place / name).write_text(json.dumps(content))
+    whole, request = json.dumps([tool], indent=2), json.dumps({"tools": [tool]})
+    rows = f"{request}\n{json.dumps({'tools': []})}\n"
+    files = {"tools.json": whole, "request.json": request, "rows.jsonl": rows, "rows.jsonl.gz": rows}
+    for name, content in files.items():
+        data = content.encode()
+        (place / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
         done = shell(f"matrix export runs agents --as chat --system prompt.txt --tools {name} -o -")
         row = json.loads(done.stdout.splitlines()[0])
         assert row["messages"][0] == {"role": "system", "content": "You trade."}
@@ -89,6 +94,8 @@ def test_a_system_prompt_and_tools_come_from_files(shell: Shell, place: Path) ->
 def test_what_cannot_be_is_one_line_and_writes_nothing(shell: Shell, place: Path) -> None:
     (place / "bad.json").write_text("{")
     (place / "other.json").write_text('{"name": "weigh"}')
+    (place / "more.json").write_text("[] []")
+    (place / "cut.gz").write_bytes(gzip.compress(b"[]")[:-9])
     before = {path.name for path in place.iterdir()}
     for arguments, code, said in (
         ("runs agents --as chat -o rows.csv", 1, "rows.csv: a file is written as JSON Lines (.jsonl, .jsonl.gz,"),
@@ -103,6 +110,8 @@ def test_what_cannot_be_is_one_line_and_writes_nothing(shell: Shell, place: Path
         ("runs agents --as pairs --pairs-max 0 -o pairs", 1, "pairs_max is a whole number from 1 on, not 0"),
         ("runs agents --as chat -o chats --tools gone.json", 2, "--tools gone.json: No such file or directory"),
         ("runs agents --as chat -o chats --tools bad.json", 2, "--tools bad.json: not JSON: "),
+        ("runs agents --as chat -o chats --tools more.json", 2, "--tools more.json: not JSON: Extra data"),
+        ("runs agents --as chat -o chats --tools cut.gz", 2, "--tools cut.gz: the gzip is damaged: "),
         ("runs agents --as chat -o chats --tools other.json", 2, "--tools other.json: schemas in OpenAI's form"),
         ("ws://127.0.0.1:8765 agents --as chat -o chats", 2, "an export reads the log itself: give the store's folder"),
         ("runs agents --as poems -o chats", 2, "Invalid value for '--as': 'poems' is not one of"),

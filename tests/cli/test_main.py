@@ -73,7 +73,7 @@ def test_help_comes_quickly() -> None:
         ("matrix query s 'agents' --param role", 'error: --param takes name=value, not "role"'),
         ("matrix query s agents where goal succeeded", "error: the query is one argument; put it in quotes: "),
         ("matrix query s agents -o nowhere/rows.csv", "error: there is no folder nowhere to write nowhere/rows.csv in"),
-        ("matrix import xml f --store s", 'error: there is no format "xml"; there are: casino, tau2'),
+        ("matrix import xml f --store s", 'error: there is no format "xml"; there are: casino, cicero, '),
         ("matrix run nowhere.py", "error: there is no file nowhere.py"),
     ],
 )

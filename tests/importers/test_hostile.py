@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from matrix.importers import Refusal, Source, import_files, importer_of
 from tests.importers.recorded import call, events_in, ids_in, message
 
+#: Those of JSON text; the others have hostile tests of their own.
+FORMATS = ["tau2", "casino", "tau-bench", "cicero", "llm-deliberation", "openai", "meta-matrix"]
 Path_ = tuple[str | int, ...]
 DELETED = object()
 
@@ -84,9 +86,9 @@ def tau2(tau2: dict[str, Any]) -> dict[str, Any]:
     return tau2
 
 
-@pytest.mark.parametrize("format", ["tau2", "casino"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_any_value_anywhere_is_taken_or_refused_with_its_place(format, request, write):
-    recorded = request.getfixturevalue(format)
+    recorded = request.getfixturevalue(format.replace("-", "_"))
     outcomes = []
     for path in paths(recorded):
         for wrong in WRONG:
@@ -98,11 +100,11 @@ def test_any_value_anywhere_is_taken_or_refused_with_its_place(format, request, 
     assert outcomes.count(True) > 200 and outcomes.count(False) > 200
 
 
-@pytest.mark.parametrize("format", ["tau2", "casino"])
+@pytest.mark.parametrize("format", FORMATS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_bent_file_is_in_the_store_whole_or_not_at_all(format, request, tmp_path_factory, data):
-    recorded = request.getfixturevalue(format)
+    recorded = request.getfixturevalue(format.replace("-", "_"))
     folder = tmp_path_factory.mktemp("bent")
     for _ in range(data.draw(st.integers(1, 2))):
         path = data.draw(st.sampled_from(list(paths(recorded))))
@@ -119,10 +121,10 @@ def test_a_bent_file_is_in_the_store_whole_or_not_at_all(format, request, tmp_pa
         assert again.status == ("already there" if report.simulations else "imported")
 
 
-@pytest.mark.parametrize("format", ["tau2", "casino"])
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_file_cut_at_any_place_is_refused(format, zipped, request, tmp_path: Path):
-    content = json.dumps(request.getfixturevalue(format)).encode()
+    content = json.dumps(request.getfixturevalue(format.replace("-", "_"))).encode()
     content = gzip.compress(content, mtime=0) if zipped else content
     for kept in range(0, len(content), 1 if zipped else 3):
         (tmp_path / "cut").write_bytes(content[:kept])
@@ -130,9 +132,9 @@ def test_a_file_cut_at_any_place_is_refused(format, zipped, request, tmp_path: P
             read_to_end(format, tmp_path / "cut")
 
 
-@pytest.mark.parametrize("format", ["tau2", "casino"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_any_byte_changed_is_taken_or_refused(format, request, tmp_path: Path):
-    content = json.dumps(request.getfixturevalue(format)).encode()
+    content = json.dumps(request.getfixturevalue(format.replace("-", "_"))).encode()
     for at in range(0, len(content), 7):
         for byte in (0, 0x22, 0x5B, 0x7D, 0x39, 0xFF):
             (tmp_path / "bent").write_bytes(content[:at] + bytes([byte]) + content[at + 1 :])

@@ -133,8 +133,8 @@ def test_the_wrong_format_is_refused_with_a_reason(tau2, casino, write, store):
 
 
 def test_an_unknown_format_names_those_there_are(store):
-    assert formats() == ["casino", "tau2"]
-    with pytest.raises(UsageError, match='no importer for the format "tau3"; there are: casino, tau2'):
+    assert formats() == sorted(formats()) and {"casino", "tau2"} < set(formats())
+    with pytest.raises(UsageError, match=r'no importer for the format "tau3"; there are: casino, .*tau2'):
         import_files(store, "tau3", [])
 
 

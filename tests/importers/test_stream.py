@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,26 @@ def test_a_document_cut_anywhere_is_refused(values, size, data):
     cut = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(Refusal):
         read_list(InChunks(content[:cut], size))
+
+
+@given(st.lists(JSON, max_size=4), st.integers(1, 40), st.sampled_from(["\n", "\n\n", " \r\n", "\n\t"]))
+def test_documents_one_after_the_other_come_out_with_their_lines(values, size, between):
+    content = between.join(map(json.dumps, values)) + between
+    found = list(JsonStream(InChunks(content.encode(), size)).documents())
+    assert [value for _, value in found] == values
+    lines = [1 + index * between.count("\n") for index in range(len(values))]
+    assert [path for path, _ in found] == [f"line {line}" for line in lines]
+
+
+def test_a_document_may_take_several_lines():
+    stream = JsonStream(InChunks(b'\n{"a":\n 1}\n[2]', 3))
+    assert list(stream.documents()) == [("line 2", {"a": 1}), ("line 4", [2])]
+
+
+@pytest.mark.parametrize("content", [b"1 2", b"[1][2]", b'{"a": 1} \t{"b": 2}'])
+def test_two_documents_on_one_line_are_refused(content):
+    with pytest.raises(Refusal, match=r"^line 1, byte \d+: unexpected '.' after the end of the document"):
+        list(JsonStream(InChunks(content, 2)).documents())
 
 
 def read_list(source: Source) -> list[Any]:
@@ -118,7 +139,7 @@ def test_a_key_twice_at_the_top_is_refused():
 
 def test_gzip_is_told_by_content_and_digests_are_of_what_is_inside(write: Callable[..., Path]):
     plain, zipped = Source(write([1], "a.json")), Source(write([1], "b.json", zipped=True))
-    assert (plain.is_gzipped, zipped.is_gzipped) == (False, True)
+    assert (plain.compression, zipped.compression) == ("", "gzip")
     assert plain.digest == zipped.digest
     assert read_list(zipped) == [1]
 
@@ -137,6 +158,31 @@ def test_a_gzip_with_garbage_behind_it_or_inside_is_refused(tmp_path: Path):
         (tmp_path / "bad.gz").write_bytes(content)
         with pytest.raises(Refusal, match="of the gzip: the file is damaged"):
             Source(tmp_path / "bad.gz")
+
+
+def test_zstd_is_one_more_way_to_wrap_a_file(tmp_path: Path, write: Callable[..., Path]):
+    content = json.dumps(list(range(2000))).encode()
+    packed = pa.compress(content, codec="zstd", asbytes=True)
+    (tmp_path / "a.json.zst").write_bytes(packed)
+    source = Source(tmp_path / "a.json.zst")
+    assert (source.compression, source.digest) == ("zstd", Source(write(content, "a.json")).digest)
+    assert read_list(source) == list(range(2000))
+    (tmp_path / "cut").write_bytes(packed[:-3])
+    with pytest.raises(Refusal, match=rf"near byte {len(packed) - 3} of the zstd: the file is cut off"):
+        Source(tmp_path / "cut")
+    (tmp_path / "bad").write_bytes(packed + b"more")
+    with pytest.raises(Refusal, match="of the zstd: the file is damaged"):
+        Source(tmp_path / "bad")
+
+
+def test_a_line_longer_than_the_bound_is_refused_before_it_fills_the_memory(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(source_room, "IMPORT_CHUNK_BYTES", 10)
+    monkeypatch.setattr(source_room, "IMPORT_LINE_BYTES_MAX", 25)
+    assert [number for number, _ in Source(write(b"x" * 25 + b"\n" + b"y" * 24)).lines()] == [1, 2]
+    with pytest.raises(Refusal, match="line 2: the line is longer than 25 bytes"):
+        list(Source(write(b"a\n" + b"x" * 60)).lines())
 
 
 def test_two_gzip_members_are_one_content(tmp_path: Path):

@@ -147,6 +147,8 @@ class Service:
             self.at_once_max = max(self.at_once_max, self._at_once)
             try:
                 goes_on = await self._one(path, headers, raw, writer)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                goes_on = await _whole(writer, 500, {"error": {"message": f"{type(error).__name__}: {error}"}})
             finally:
                 self._at_once -= 1
             if not goes_on or headers.get("connection", "").lower() == "close":

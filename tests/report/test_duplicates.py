@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import UsageError
+from matrix.report import duplicates
 from matrix.report.duplicates import Duplicates, Match
 from matrix.report.words import OWN, normalised, words
 
@@ -131,6 +133,20 @@ def test_another_process_with_another_hash_seed_says_the_same() -> None:
     }  # fmt: skip
     assert len(said) == 1
     assert "Match(first=0, similarity=0.972972972972973, is_exact=False)" in said.pop()
+
+
+def test_a_text_takes_as_much_memory_as_is_said_whatever_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "REPORT_SETS_MEMORY_BYTES", 1)  # shingles are on disk from the first text on
+    texts = [" ".join(f"w{k}x{j}" for j in range(200)) for k in range(300)]
+    peaks = []
+    for count in (100, 300):
+        tracemalloc.start()
+        with Duplicates() as seen:
+            assert not any(seen.first_of(text) for text in texts[:count])
+            seen._hashes.clear()
+            peaks.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 200 < 7_000  # the newest 4,096 texts lie in a dict, 150 bytes for each of 25 bands
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.5, float("nan"), "high", True])

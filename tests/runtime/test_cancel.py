@@ -49,6 +49,44 @@ def test_a_timeout_that_was_not_needed_does_not_hold_the_simulation() -> None:
     assert played.outcome.duration == 1_000_000
 
 
+@pytest.mark.parametrize("engine", ["auto", "handoff"])
+def test_a_timeout_that_a_message_came_before_does_not_swallow_the_next_answer(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATRIX_ENGINE", engine)
+
+    class Gone(matrix.Agent):
+        async def run(self) -> None:
+            self.emit("went")
+
+    class Asker(matrix.Agent):
+        async def run(self) -> None:
+            await self.sleep(0.5)  # so that at the instant of the timeout the sender comes first
+            with self.move_on_after(0.5) as scope:  # it is cancelled while the message waits for its turn
+                await self.receive()
+            self.emit("heard", at=self.now, caught=scope.cancelled_caught)
+            with self.move_on_after(5) as scope:
+                try:
+                    await self.ask("gone", "question")
+                except matrix.AskFailed:
+                    self.emit("no answer", at=self.now)
+            self.emit("done", caught=scope.cancelled_caught)
+
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Gone, "gone")
+        simulation.start(sender, simulation)
+        simulation.spawn(Asker, "asker")
+
+    async def sender(simulation: matrix.Simulation) -> None:
+        await simulation.sleep(1)
+        simulation.send("asker", "offer")
+
+    played = play(program)
+    assert played.data("heard") == [{"at": 1.0, "caught": False}]
+    assert played.data("no answer") == [{"at": 1.0}]
+    assert played.data("done") == [{"caught": False}]
+
+
 def test_timeouts_nest_and_the_inner_one_leaves_the_outer_alone() -> None:
     async def body(agent: matrix.Agent) -> None:
         with agent.move_on_after(3) as outer:

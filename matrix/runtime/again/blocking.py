@@ -24,6 +24,7 @@ from matrix.runtime.runtime import Progress, Runtime, open_runtime
 
 if TYPE_CHECKING:
     from matrix.log.history import Histories, History
+    from matrix.runtime.calls.models import GivenModels
     from matrix.runtime.calls.policy import CallPolicy
     from matrix.runtime.program import Program
 
@@ -86,6 +87,7 @@ def resume_shard(
     durability: str | Durability,
     progress: Progress | None,
     calls: Mapping[str, CallPolicy] | None,
+    models: GivenModels,
 ) -> list[Resumed]:
     """Let the simulations of one shard go on that were cut off, given as id and ordinal, all at once.
 
@@ -96,7 +98,7 @@ def resume_shard(
     async def main() -> list[Resumed]:
         try:
             async with open_runtime(
-                store, shard=shard, durability=durability, progress=progress, calls=calls
+                store, shard=shard, durability=durability, progress=progress, calls=calls, models=models
             ) as runtime:
                 interrupt.watch(runtime)
                 return await _all_resumed(runtime, cut_off, histories, program)
@@ -146,12 +148,13 @@ def fork_times(
     durability: str | Durability,
     progress: Progress | None,
     calls: Mapping[str, CallPolicy] | None,
+    models: GivenModels,
 ) -> list[Outcome]:
     """Fork a simulation once for each seed (None: the parent's), all at once; their outcomes, in that order."""
     interrupt = Interrupt()
 
     async def main() -> list[Outcome]:
-        async with open_runtime(store, durability=durability, progress=progress, calls=calls) as runtime:
+        async with open_runtime(store, durability=durability, progress=progress, calls=calls, models=models) as runtime:
             interrupt.watch(runtime)
             forks = [
                 await fork(runtime, history, parent=parent, at=at, seed=seed, set=set, program=program)

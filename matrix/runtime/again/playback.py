@@ -9,10 +9,18 @@ history gets none.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from matrix.event import CALL_FAMILIES, SIMULATION_ENDS, SIMULATION_FINISHED, SIMULATION_INPUT, SIMULATION_PATCHED
+from matrix.event import (
+    CALL_FAMILIES,
+    MODEL_CALLED,
+    SIMULATION_ENDS,
+    SIMULATION_FINISHED,
+    SIMULATION_INPUT,
+    SIMULATION_PATCHED,
+)
 from matrix.limits import INT64_MAX
 from matrix.runtime.scheduling.arrival import Arrival, Resumption, arrival_of
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from matrix.runtime.scheduling.scheduler import Scheduler
 
 INPUT_KINDS = frozenset(
-    {SIMULATION_INPUT, SIMULATION_PATCHED, *SIMULATION_ENDS}
+    {SIMULATION_INPUT, SIMULATION_PATCHED, MODEL_CALLED, *SIMULATION_ENDS}
     | {f"{family}.{end}" for family in CALL_FAMILIES for end in ("completed", "failed")}
 )
 
@@ -62,6 +70,7 @@ class Playback:
         self._patches: dict[int, str] = {}
         # By agent and call_id: an agent may be named like the program, which has the number 0.
         self._answers: dict[CallKey, Answer] = {}
+        self._endpoints: dict[CallKey, str] = {}
         self._queue: deque[Input] = deque()
         self._pending: dict[CallKey, Call] = {}  # requests whose answer has not landed, in the order they were made
         self._resumed: dict[tuple[str, int], Resumption] = {}
@@ -72,6 +81,10 @@ class Playback:
         for event in events:
             if event.kind == SIMULATION_PATCHED:
                 self._patches[event.seq] = str(event.data.get("name"))
+            elif event.kind == MODEL_CALLED:
+                self._endpoints[event.agent, str(event.data["call_id"])] = sys.intern(
+                    str(event.data.get("endpoint", ""))
+                )
             elif event.kind in SIMULATION_ENDS:
                 self.turns_max = event.data["counts"]["turns"]
                 self.is_ended_by_time = event.kind == SIMULATION_FINISHED and event.data.get("reason") == "until"
@@ -169,6 +182,10 @@ class Playback:
     def left(self) -> list[Resumption]:
         """Waits of Trio's own that have ended, and whose end is not in the history."""
         return list(self._resumed.values())
+
+    def endpoint_of(self, agent: int, call_id: str) -> str:
+        """The address that a model was asked at; empty where the history has no such call, or none that says."""
+        return self._endpoints.get((agent, call_id), "")
 
     def pending(self) -> list[Call]:
         """Requests that have no answer in the history, in the order they were made."""

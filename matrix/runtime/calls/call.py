@@ -9,7 +9,7 @@ back must be a CBOR value, since a replay will have nothing but the log to take 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,9 @@ class Call(Action, Arrival):
     tries: list[dict[str, Any]] | None = None  # those that failed before
     place: Place | None = None  # among the requests of its name, where they are limited
     scope: trio.CancelScope | None = None  # while a task serves it
+    told_as: Callable[[Exception], str] | None = None  # what is said of a failure, where it is not type and text
     context: Any = None  # the variables of the agent that made it
+    prepare: Callable[[], Awaitable[None]] | None = None  # awaited before each attempt, and no part of it
 
     def __init__(
         self,
@@ -120,6 +122,22 @@ class Call(Action, Arrival):
         if self.waited_ns >= 1_000:
             found["waited_ms"] = round(self.waited_ns / 1_000_000, 3)
         return found
+
+    # -- what other kinds of calls do otherwise ------------------------------------------------
+
+    def begins(self) -> None:
+        """The outside will be touched for it: said in the turn that asks, in the order of the requests."""
+
+    def ends(self) -> None:
+        """The outside is done with it: the answer is there, or nobody wants it any more."""
+
+    def outcome(self) -> dict[str, Any]:
+        """What the event of its answer says of the answer itself."""
+        return {"error": self.error} if self.error else {"result": self.result}
+
+    def value(self, told: dict[str, Any]) -> Any:
+        """What the agent gets, whose answer's event is ``told``: a copy, as it may change that, and not the log."""
+        return self.result if type(self.result) in SCALARS else snapshot(self.result, self.name)
 
     # -- in the schedule -----------------------------------------------------------------------
 
@@ -177,7 +195,7 @@ async def call(
         raise ProgramError(f"call takes a function and its arguments, not {function!r}")
     if policy is not None:
         check_given(policy)
-    activity, scheduler, recorder = agent._own_activity(), agent._scheduler, agent._recorder
+    activity, scheduler = agent._own_activity(), agent._scheduler
     name = name or name_of(function)
     rules = scheduler.simulation.policies.of(name, function, policy)
     agent._calls += 1
@@ -188,6 +206,16 @@ async def call(
     said = {**told, "arguments": snapshot(arguments, f"the arguments of {name}")}
     if repeatable is not None:
         request.repeatable = repeatable
+    return await answer_to(request, kind, told=told, said=said, latency=latency)
+
+
+async def answer_to(
+    request: Call, kind: str, *, told: dict[str, Any], said: dict[str, Any], latency: float | timedelta | None
+) -> Any:
+    """Make a request that is ready: ``said`` is recorded of it, ``told`` of its answer."""
+    activity, scheduler = request.activity, request.scheduler
+    agent = activity.agent
+    recorder = agent._recorder
     if request.repeatable:
         said["repeatable"] = True
     _place(scheduler, request, latency)
@@ -195,7 +223,7 @@ async def call(
     if agent._goal is not None:
         agent._goal.steps += 1
     scheduler.begin(request)
-    activity.waiting, activity.waits_for = True, ("call", name)
+    activity.waiting, activity.waits_for = True, ("call", request.name)
     try:
         await park(activity)
     except BaseException as error:
@@ -224,11 +252,7 @@ def _place(scheduler: Scheduler, request: Call, latency: float | timedelta | Non
 def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict[str, Any]) -> Any:
     """The first event of the turn that the answer is: what came back. It is the cause of all that follows."""
     recorder, error = agent._recorder, request.error
-    told |= _about(request)
-    if not error:
-        told["result"] = request.result
-    else:
-        told["error"] = error
+    told |= _about(request) | request.outcome()
     seq = recorder.add(_KINDS[kind][2 if error else 1], told)
     recorder.cause = activity.cause = seq
     recorder.context()
@@ -236,8 +260,7 @@ def _take(agent: Agent, activity: Activity, request: Call, kind: str, told: dict
         raise (UnknownOutcome if told.get("unknown") else CallFailed)(
             request.name, error, attempts=request.attempts
         ) from request.failure
-    # The agent gets a copy: it may change what it got, the log may not change with it.
-    return request.result if type(request.result) in SCALARS else snapshot(request.result, request.name)
+    return request.value(told)
 
 
 def _given_up(request: Call, error: BaseException) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Outside:
     def start(self, call: Call) -> None:
         """Touch the outside as soon as the limits and the log allow, beside everything else."""
         call.context = copy_context()
+        call.begins()
         if call.policy is DEFAULTS or not call.policy.is_limited:
             self._gather(call)
         else:
@@ -107,6 +108,7 @@ class Outside:
         self._start_soon(self._serve, call, name="matrix call")
 
     def _end(self, call: Call) -> None:
+        call.ends()
         if call.place is not None:
             call.place.leave()
         call.settle()
@@ -133,7 +135,7 @@ class Outside:
             if not isinstance(error, _ScopeLeftOpen) and not isinstance(error.__context__, _ScopeLeftOpen):
                 raise
             call.failure = ProgramError(f"{call.name} left a cancel scope open, perhaps in a generator that it left")
-            call.error = _said(call.failure)
+            call.error = said_of(call.failure)
         call.scope = None
         self._end(call)  # it was cancelled, or spoiled the task
 
@@ -152,6 +154,8 @@ class Outside:
         """The first attempt, and those that the policy allows after failures."""
         while True:
             try:
+                if call.prepare is not None:
+                    await self._prepared(call, call.prepare)
                 if is_async(call.function):
                     result = await self._in_this_task(call)
                 else:
@@ -167,9 +171,18 @@ class Outside:
             except Exception as error:  # retry_on itself is wrong: that is what the agent should hear of
                 failure, is_last = error, True
             if is_last:
-                call.failure, call.error = failure, _said(failure)
+                call.failure, call.error = failure, said_of(failure, call.told_as)
                 return
             await self._between(call, failure)
+
+    async def _prepared(self, call: Call, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Have it wait for what it must, such as its turn at a server; that is no part of the attempt."""
+        call.began = asked_at = monotonic_ns()
+        try:
+            await prepare()
+        finally:
+            call.began = monotonic_ns()
+            call.waited_ns += call.began - asked_at
 
     def _in_this_task(self, call: Call) -> Any:
         """Call an async function."""
@@ -197,7 +210,7 @@ class Outside:
         """After a failed attempt: leave the place, wait, and take one again."""
         if call.tries is None:
             call.tries = []
-        call.tries.append({"error": _said(failure), **call.measured()})
+        call.tries.append({"error": said_of(failure, call.told_as), **call.measured()})
         asked_at = monotonic_ns()
         if call.place is not None:
             call.place.leave()
@@ -267,8 +280,10 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _said(failure: Exception) -> str:
+def said_of(failure: Exception, told_as: Callable[[Exception], str] | None = None) -> str:
+    """What is recorded of a failure: type and text, unless somebody says otherwise."""
     try:
-        return mended(f"{type(failure).__name__}: {failure}")
+        text = f"{type(failure).__name__}: {failure}" if told_as is None else told_as(failure)
+        return mended(text) or type(failure).__name__
     except Exception as error:  # its own __str__ fails
         return f"{type(failure).__name__}: its text raises {type(error).__name__}"

@@ -202,9 +202,17 @@ class Policies:
         self._default = DEFAULTS if self._others is None else self._others.over(DEFAULTS)
         self._made: dict[tuple[CallPolicy | None, ...], CallPolicy] = {}
 
-    def of(self, name: str, function: Callable[..., Any], given: CallPolicy | None) -> CallPolicy:
-        """The policy of a call: nothing in it is open."""
-        named, decorated = self._named.get(name), getattr(function, _ATTRIBUTE, None)
+    def of(
+        self,
+        name: str,
+        function: Callable[..., Any] | None,
+        given: CallPolicy | None,
+        decorated: CallPolicy | None = None,
+    ) -> CallPolicy:
+        """The policy of a call: nothing in it is open. ``decorated`` stands in for what a function would carry."""
+        named = self._named.get(name)
+        if function is not None:
+            decorated = getattr(function, _ATTRIBUTE, None)
         if given is None and named is None and decorated is None:
             return self._default
         key = (given, named, decorated)

@@ -24,6 +24,8 @@ from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
 from matrix.errors import AskFailed
 from matrix.limits import GRACE_US, TURNS_PER_YIELD_MAX, YIELD_INTERVAL_NS
 from matrix.runtime.calls.call import call
+from matrix.runtime.calls.model import model
+from matrix.runtime.calls.tool import use
 from matrix.runtime.durations import US_PER_SECOND
 from matrix.runtime.guards.guard import in_turn
 from matrix.runtime.inputs import monotonic_ns, wall_ns
@@ -49,6 +51,8 @@ class Scheduler(Stepping):
     lease_kind: type[Lease] = Lease
 
     call = staticmethod(call)  # here, and not in the agent: an agent can be defined without Trio
+    use = staticmethod(use)
+    model = staticmethod(model)
 
     def __init__(
         self, simulation: Simulation, recorder: Recorder, leases: LeasePool, *, seed: int, ordinal: int

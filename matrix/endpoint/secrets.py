@@ -1,0 +1,56 @@
+"""Secrets: what an endpoint is opened with, and no text, log or error may show.
+
+What always holds: whatever comes from a server passes ``Secrets`` before anybody sees it. A server that echoes a
+request's key in its error, or in its answer, does not get it into a log by that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+HIDDEN: Final = "***"
+_CHARS_MIN: Final = 6  # a shorter text is no secret, and hiding it would tear holes into others
+#: What people write where a key is asked for and none is needed.
+_PLACEHOLDERS: Final = frozenset(
+    {"not-needed", "no-key-required", "sk-no-key-required", "ollama", "lm-studio", "dummy-key", "placeholder"}
+)
+
+
+class Secrets:
+    """Some texts that are shown nowhere.
+
+    >>> Secrets(["sk-12345678"]).hidden({"error": "the key sk-12345678 is wrong"})
+    {'error': 'the key *** is wrong'}
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        wanted = {text for text in texts if len(text) >= _CHARS_MIN and text.lower() not in _PLACEHOLDERS}
+        self._texts = sorted(wanted, key=len, reverse=True)  # one may be part of another
+        self._written = [json.dumps(text, ensure_ascii=False)[1:-1] for text in self._texts]
+
+    def __repr__(self) -> str:
+        return f"<{len(self._texts)} secrets>"
+
+    def hidden(self, value: Any) -> Any:
+        """The value without them; the value itself where it has none, which is quickly seen."""
+        if not self._texts:
+            return value
+        try:
+            written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        except (TypeError, ValueError):
+            return self._without(value)
+        texts = self._texts if isinstance(value, str) else self._written
+        return self._without(value) if any(text in written for text in texts) else value
+
+    def _without(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for text in self._texts:
+                value = value.replace(text, HIDDEN)
+            return value
+        if isinstance(value, Mapping):
+            return {self._without(name): self._without(inner) for name, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._without(inner) for inner in value]
+        return value
