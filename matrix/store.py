@@ -279,9 +279,11 @@ class Store:
         from matrix.export import chat
         from matrix.export.contract import Options
         from matrix.export.selection import Selection
-        from matrix.report.report import About, report
+        from matrix.report.report import About, files_at, report
 
         values = {**(parameters or {}), **more}
+        if to is not None:
+            files_at(to)  # what cannot be written is refused before anything is measured
         self.refresh()
         selection = self._asked(lambda: Selection(self, query, values))
         options = Options(store=self.path.resolve().name)
