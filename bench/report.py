@@ -99,9 +99,9 @@ def main() -> None:
         ):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 found = parts[name] = pool.apply(measured, (some, file))
-            rate = found["rows"] / found["seconds"]
-            line = f"{name:36} {found['rows']:>8,} rows  {found['seconds']:7.1f} s  {rate:7,.0f} rows/s"
-            print(f"{line}  {found['memory_mb']:6,.0f} MB at most  {found['repeats']:,} repeats")
+            took = f"{found['seconds']:7.1f} s  {found['processor_seconds']:7.1f} s of a processor"
+            memory = f"{found['memory_mb']:6,.0f} MB at most"
+            print(f"{name:36} {found['rows']:>8,} rows  {took}  {memory}  {found['repeats']:,} repeats")
     if options.json is not None:
         machine = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
         options.json.write_text(json.dumps({"parts": parts, **machine}, indent=1))

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from matrix.log.writer import Durability
     from matrix.query.complete import Completion
     from matrix.query.result import Result
-    from matrix.requests import Request
     from matrix.report.report import Report
+    from matrix.requests import Request
     from matrix.runtime.again.blocking import Resumed
     from matrix.runtime.again.replay import Replay
     from matrix.runtime.calls.models import GivenModels
@@ -244,6 +244,7 @@ class Store:
             return run.stream(self, chosen, options, wanted, cast("BinaryIO", to))
 
         return self._asked(export) if place is not None and not place.is_stream else export()
+
     def report(
         self,
         query: str,
@@ -275,9 +276,11 @@ class Store:
         from matrix.export import chat
         from matrix.export.contract import Options
         from matrix.export.selection import Selection
-        from matrix.report.report import About, report
+        from matrix.report.report import About, files_at, report
 
         values = {**(parameters or {}), **more}
+        if to is not None:
+            files_at(to)  # what cannot be written is refused before anything is measured
         self.refresh()
         selection = self._asked(lambda: Selection(self, query, values))
         options = Options(store=self.path.resolve().name)

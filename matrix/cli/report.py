@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +14,6 @@ from matrix.cli import output, values
 Show = Callable[[str, int, int], None]
 
 _STYLES = {"good": "green", "look": "yellow", "bad": "red", "note": "blue"}
-_WIDTH_MAX = 110
 
 
 @click.command(
@@ -60,6 +57,7 @@ def command(
     "content" and "utterance" count; any may be gzipped.
     """
     import matrix
+    from matrix.report.report import files_at
 
     if "://" in store:
         raise click.UsageError(f"a report reads the log itself: give the store's folder in place of {store}")
@@ -70,8 +68,7 @@ def command(
     text = sys.stdin.read() if query == "-" else query
     bound = values.pairs(params, option="--param", of_query=True)
     with matrix.open(store) as opened, _progress() as show:
-        done = opened.report(text, reference=[*files, *more], parameters=bound, progress=show, **options)
-    written = done.write(to) if to is not None else []
+        done = opened.report(text, reference=[*files, *more], to=to, parameters=bound, progress=show, **options)
     if as_json:
         sys.stdout.buffer.write(done.to_json().encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
@@ -81,22 +78,18 @@ def command(
         output.notice(notice)
     if not done.data["rows"]:
         output.notice("the query finds no chat; nothing was measured")
-    for file in written:
+    if to is None and not as_json and output.is_terminal(sys.stdout):
+        output.words("what they mean, with plots and the rows that are meant: -o report.html", style="bright_black")
+    for file in files_at(to) if to is not None else ():
         output.words(f"written: {output.short_path(file)}")
 
 
 def _show(readings: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each figure, and under it, on a terminal, what it means."""
-    is_terminal = output.is_terminal(sys.stdout)
-    width = min(shutil.get_terminal_size().columns, _WIDTH_MAX)
+    """A line for each figure that decides; what it means is on the page."""
     names = max(len(one["figure"]) for one in readings)
     for one in readings:
         verdict = click.style(one["verdict"].ljust(4), fg=_STYLES[one["verdict"]], bold=True)
-        line = f"{verdict}  {one['figure'].ljust(names)}  {_safe(one['value'])}"
-        click.echo(line, color=output.colour())
-        if is_terminal:
-            for part in textwrap.wrap(_safe(one["meaning"]), max(width - 6, 40)):
-                click.echo(f"      {click.style(part, dim=True)}", color=output.colour())
+        click.echo(f"{verdict}  {one['figure'].ljust(names)}  {_safe(one['value'])}", color=output.colour())
 
 
 def _safe(text: str) -> str:

@@ -37,9 +37,9 @@ from matrix.export import goals as judged
 from matrix.export.chains import Asked, Chain
 from matrix.export.contract import Row
 from matrix.export.conversation import Conversation, Members, conversations, members_of
-from matrix.export.message import texts_of
 from matrix.export.simulation import simulations
 from matrix.limits import EXPORT_NAME_CHARS_MAX
+from matrix.report.texts import compared
 
 if TYPE_CHECKING:
     from matrix.export.contract import Options, Reading
@@ -79,7 +79,7 @@ class Chat:
     @property
     def text(self) -> str:
         """What is compared to find duplicates."""
-        return "\n".join(texts_of(self.messages))
+        return compared(self.messages)
 
     def data(self, options: Options) -> dict[str, Any]:
         """The row as it is written."""

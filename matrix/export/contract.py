@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """One row of an export.
 
     ``data`` is what is written. ``family`` is the id of the simulation at the root of its forks: rows of one family
-    belong to one split. ``text`` is what is compared to find duplicates: what was said, joined by newlines.
+    belong to one split. ``text`` is what is compared to find duplicates (``matrix.report.texts.compared``).
     """
 
     data: dict[str, Any]

@@ -27,8 +27,9 @@ from matrix.export.chains import Asked
 from matrix.export.chat import SILENT, provenance
 from matrix.export.contract import Row
 from matrix.export.conversation import conversations
-from matrix.export.message import json_text, texts_of
+from matrix.export.message import json_text
 from matrix.export.simulation import simulations
+from matrix.report.texts import compared
 
 if TYPE_CHECKING:
     from matrix.export.contract import Options, Reading
@@ -148,7 +149,7 @@ def _row(
         "last_seq": last_seq,
     }
     said = [message for step in steps for message in (*step.observation, step.action)]
-    return Row(data, simulation.selected.family, "\n".join(texts_of(said)))
+    return Row(data, simulation.selected.family, compared(said))
 
 
 def _inside(actor: Actor, goal: judged.Goal | None) -> list[judged.Goal]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from matrix.limits import REPORT_VOCABULARY_KEPT_MAX
 from matrix.report.distinct import Distinct
 from matrix.report.rows import Seen

@@ -15,8 +15,6 @@ name once all together have 64 MiB.
 from __future__ import annotations
 
 import math
-import tempfile
-import weakref
 from array import array
 from hashlib import blake2b
 from types import TracebackType
@@ -28,6 +26,7 @@ from matrix.errors import UsageError
 from matrix.limits import REPORT_CANDIDATES_MAX, REPORT_SETS_MEMORY_BYTES
 from matrix.report.buckets import Buckets, Numbers
 from matrix.report.signature import PERMUTATIONS, Signature, Signer, band_rows, bands
+from matrix.report.spool import Spool
 from matrix.report.words import Hashes, WordHashes, jaccard, normalised, shingles
 
 THRESHOLD = 0.8
@@ -145,9 +144,8 @@ class _Kept:
         self.numbers = array("q")
         self._signatures = np.empty((64, permutations), np.uint32)
         self._ends = np.zeros(65, np.int64)  # of each set in the file, counted in shingles
-        # Not a `with`: it lives as long as this does, and is closed even when nobody says so.
-        self._file = tempfile.SpooledTemporaryFile(max_size=REPORT_SETS_MEMORY_BYTES)  # noqa: SIM115
-        self.close = weakref.finalize(self, self._file.close)
+        self._spool = Spool(REPORT_SETS_MEMORY_BYTES)
+        self.close = self._spool.close
 
     def add(self, number: int, shingles: Hashes, signature: Signature) -> int:
         place = len(self.numbers)
@@ -155,8 +153,7 @@ class _Kept:
             more = np.empty((place // 2, self._signatures.shape[1]), np.uint32)
             self._signatures = np.concatenate([self._signatures, more])
             self._ends = np.concatenate([self._ends, np.zeros(place // 2, np.int64)])
-        self._file.seek(int(self._ends[place]) * 8)
-        self._file.write(shingles.tobytes())
+        self._spool.write(int(self._ends[place]) * 8, shingles.tobytes())
         self._ends[place + 1] = self._ends[place] + len(shingles)
         self._signatures[place] = signature
         self.numbers.append(number)
@@ -164,8 +161,7 @@ class _Kept:
 
     def shingles(self, place: int) -> Hashes:
         begin, end = int(self._ends[place]), int(self._ends[place + 1])
-        self._file.seek(begin * 8)
-        return np.frombuffer(self._file.read((end - begin) * 8), np.uint64)
+        return np.frombuffer(self._spool.read(begin * 8, (end - begin) * 8), np.uint64)
 
     def sizes(self, places: Numbers) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return self._ends[places + 1] - self._ends[places]

@@ -90,7 +90,8 @@ def _nearest(figures: Figures) -> Html | None:
     meaning = (
         tag("b", "Likeness to the nearest passage. "),
         f"Of {nearest['count']:,} rows drawn: how much the passage of {size} words that is most like any part of "
-        "the row has in common with it (3-grams, Jaccard; found by MinHash). Rarely more than 0.1; from 0.2 on much is said after it.",
+        "the row has in common with it (3-grams, Jaccard; found by MinHash). Rarely more than 0.1; from 0.2 on much "
+        "is said after it.",
     )
     plot = histogram("Likeness to the nearest passage", nearest["histogram"], {"mean": nearest["mean"]})
     return figure(meaning, plot, ("from", "up to", "rows"), bins(nearest))

@@ -104,7 +104,12 @@ def _mark(name: str, value: float, bins: Sequence[Mapping[str, float]], slot: fl
     inside = min(max((value - one["from"]) / max(one["to"] - one["from"], 1e-9), 0), 1)
     x = _LEFT + (place + inside + (0.5 if _is_one(bins[0]) else 0)) * slot
     anchor = "end" if x > WIDTH * 0.8 else "start"
-    text = {"x": x + (-5 if anchor == "end" else 5), "y": _TOP + 6, "class": "mark-text", "text-anchor": anchor}
+    text: dict[str, str | float | None] = {
+        "x": x + (-5 if anchor == "end" else 5),
+        "y": _TOP + 6,
+        "class": "mark-text",
+        "text-anchor": anchor,
+    }
     return tag(
         "g",
         tag("line", x1=x, x2=x, y1=_TOP - 4, y2=HEIGHT - _BOTTOM, class_="mark"),

@@ -46,6 +46,15 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %".replace(".0 %", " %")
 
 
+def rows_that(count: int, one: str, many: str) -> str:
+    """A number of rows and what they do.
+
+    >>> rows_that(1, "is new", "are new"), rows_that(2_000, "is new", "are new")
+    ('1 row is new', '2,000 rows are new')
+    """
+    return f"1 row {one}" if count == 1 else f"{count:,} rows {many}"
+
+
 def _reading(figure: str, value: str, verdict: str, meaning: str) -> dict[str, Any]:
     return {"figure": figure, "value": value, "verdict": verdict, "meaning": meaning}
 
@@ -57,8 +66,10 @@ def _graded(value: float, good: float, look: float) -> str:
 
 def _duplicates(figures: Figures) -> dict[str, Any]:
     meaning = (
-        f"{figures['exact']:,} rows equal an earlier one and {figures['near']:,} nearly do. A model trained on repeats "
-        "learns them by heart; up to 1 % is harmless, above 10 % drop them (matrix export --drop-duplicates)."
+        f"{rows_that(figures['exact'], 'equals', 'equal')} an earlier one and {figures['near']:,} nearly. A model "
+        "trained "
+        "on repeats learns them by heart; up to 1 % is harmless, above 10 % drop them (matrix export "
+        "--drop-duplicates)."
     )
     return _reading("duplicate rows", percent(figures["share"]), _graded(figures["share"], 0.01, 0.1), meaning)
 
@@ -70,7 +81,8 @@ def _diversity(figures: Figures) -> dict[str, Any]:
         return _reading(name, "–", "look", "The agents say fewer than 1,000 words in all: too few to judge variety.")
     verdict = _graded(-value, -0.6, -0.4)
     meaning = (
-        "Of the word pairs in a stretch of 1,000 words so many are different. People who bargain over three goods reach "
+        "Of the word pairs in a stretch of 1,000 words so many are different. People who bargain over three goods "
+        "reach "
         "0.67 (the CaSiNo dialogues); under 0.6 phrases come again and again, under 0.4 most of it is template."
     )
     return _reading(name, f"{value:.3f}", verdict, meaning)
@@ -119,7 +131,7 @@ def _coverage(figures: Figures) -> dict[str, Any]:
     value = f"{len(kinds) - len(missing['kinds'])} of {len(kinds)} kinds"
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     meaning = (
-        "Roles, goals and kinds of events that the store's agents have and the selection has not"
+        "Roles, goals and kinds of events of the store's agents that the selection is without"
         f"{': ' + shown if names else ': none'}. What is missing here the model never sees."
     )
     return _reading("coverage of the store", value, "look" if names else "good", meaning)
@@ -143,9 +155,9 @@ def _copied(figures: Figures) -> dict[str, Any]:
     share = figures["copied"] / max(figures["judged"], 1)
     limit = percent(figures["thresholds"]["copied"])
     meaning = (
-        f"{figures['copied']:,} rows have at least {limit} of their 8-word sequences in the reference: said after "
-        "it. Up "
-        "to 1 % is chance and quotation; more means that the reference leaks into the data."
+        f"{rows_that(figures['copied'], 'has', 'have')} at least {limit} of the 8-word sequences from the "
+        "reference: said "
+        "after it. Up to 1 % is chance and quotation; more means that the reference leaks into the data."
     )
     return _reading("rows copied from the reference", percent(share), _graded(share, 0.01, 0.05), meaning)
 
@@ -154,8 +166,9 @@ def _far(figures: Figures) -> dict[str, Any]:
     share = figures["far"] / max(figures["judged"], 1)
     limit = percent(figures["thresholds"]["far"])
     meaning = (
-        f"{figures['far']:,} rows have less than {limit} of their 3-word sequences in the reference: another language, "
-        "code, or noise, unless the reference is small. Up to 5 % is normal; above 20 % it is the wrong reference, "
-        "or data."
+        f"{rows_that(figures['far'], 'has', 'have')} less than {limit} of the 3-word sequences from the reference: "
+        "another "
+        "language, code, or noise, unless the reference is small. Up to 5 % is normal; above 20 % it is the wrong "
+        "reference, or data."
     )
     return _reading("rows far from the reference", percent(share), _graded(share, 0.05, 0.2), meaning)

@@ -74,23 +74,25 @@ class Report:
         """Write ``FILE.html``, ``FILE.json``, or both into a folder, which is made; returns what was written."""
         from matrix.query.rows import opened_file
 
-        path = Path(to)
-        writers = {".html": self.to_html, ".htm": self.to_html, ".json": self.to_json}
-        suffix = path.suffix.lower()
-        if suffix in writers and not path.is_dir():
-            files = [path]
-        elif path.exists() and not path.is_dir():
-            raise UsageError(
-                f"{path}: a report is written to FILE.html, FILE.json or a folder, and this is another file"
-            )
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-            files = [path / "report.html", path / "report.json"]
+        files = files_at(to)
         for file in files:
-            text = writers[file.suffix.lower()]()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = self.to_json() if file.suffix.lower() == ".json" else self.to_html()
             with opened_file(file) as out:
                 out.write(text.encode("utf-8", "backslashreplace"))  # half a surrogate pair is no UTF-8
         return files
+
+
+def files_at(to: str | Path) -> list[Path]:
+    """Where a report is written: the one file that is named, or two in a folder. ``UsageError`` where it cannot be."""
+    path = Path(to)
+    if path.suffix.lower() in (".html", ".htm", ".json") and not path.is_dir():
+        if not path.parent.is_dir():
+            raise UsageError(f"there is no folder {path.parent} to write {path} in")
+        return [path]
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: a report is written to FILE.html, FILE.json or a folder, and this is another file")
+    return [path / "report.html", path / "report.json"]
 
 
 class Meters:

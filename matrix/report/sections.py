@@ -8,7 +8,7 @@ from typing import Any
 from matrix.report.html import Html, Part, element, tag
 from matrix.report.lengths import MEASURES
 from matrix.report.plots import figure, histogram, ranked, stacked, table
-from matrix.report.reading import percent
+from matrix.report.reading import percent, rows_that
 
 Figures = Mapping[str, Any]
 
@@ -50,7 +50,11 @@ def duplicates(figures: Figures) -> Part:
 
 
 def _without_text(count: int) -> Html | None:
-    return tag("p", f"{count:,} rows have no text and call no tool; they are compared with none.") if count else None
+    return (
+        tag("p", rows_that(count, "has", "have"), " no text and no call of a tool: compared with none.")
+        if count
+        else None
+    )
 
 
 def _cluster_sizes(figures: Figures) -> Html | None:
@@ -267,13 +271,18 @@ def coverage(figures: Figures) -> Part:
     agents = [(row["role"], row["selection"], row["store"]) for row in figures["roles"]]
     return [
         tag("p", lead, class_="lead"),
-        tag("h3", "Agents by role"),
-        table(("role", "agents in the selection", "in the store"), agents),
-        tag("h3", "Kinds of events by role"),
-        _matrix("kind", roles, kinds),
-        tag("h3", "Goals by role") if goals else None,
-        _matrix("goal", roles, goals) if goals else None,
+        tag(
+            "div",
+            _titled("Kinds of events by role", _matrix("kind", roles, kinds)),
+            _titled("Goals by role", _matrix("goal", roles, goals)) if goals else None,
+            _titled("Agents by role", table(("role", "agents in the selection", "in the store"), agents)),
+            class_="tables",
+        ),
     ]
+
+
+def _titled(title: str, shown: Html) -> Html:
+    return tag("div", tag("h3", title), shown)
 
 
 def _matrix(what: str, roles: Sequence[str], counts: Mapping[tuple[str, str], Figures]) -> Html:
