@@ -364,7 +364,7 @@ def test_a_simulation_that_was_cut_off_goes_on_with_the_world_of_its_tools(tmp_p
     with segment.open("r+b") as file:
         file.truncate(int(segment.stat().st_size * share))
     with matrix.open(tmp_path / "cut") as store:
-        store.resume()
+        assert len(store.resume()) == 1
         (it,) = store.query("simulations | select id, status").rows()
         assert it["status"] == "finished"
         rows = store.query("events tool.completed | select .result.lamp as lamp").rows()
