@@ -59,9 +59,7 @@ def test_a_fork_goes_on_from_its_parents_messages_with_the_same_references(servi
             assert asked == messages_of(store, "1-1")
             expected = asked[len(asked) - len(sent) :]
             assert at == 2 or sorted(map(json.dumps, ordered(sent))) == sorted(map(json.dumps, ordered(expected)))
-        assert [replay.status for replay in store.replay_all(program=program)] == ["identical"] * (
-            1 + len(range(2, len(whole) - 1, 2))
-        )
+        assert {replay.status for replay in store.replay_all(program=program)} == {"identical"}
 
 
 CUT_OFF = """

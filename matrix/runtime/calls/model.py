@@ -1,8 +1,8 @@
 """Model calls: a request to a model server is recorded, made over HTTP, and its answer recorded.
 
 ``model.called`` has the whole request, but each message and each list of tools only once in a simulation (see
-prefixes.py; matrix/requests.py puts them together again). Everything else is that of a call (see call.py): its place in
-the order, its policies by the name of the model, what a replay does.
+matrix/prefixes.py; matrix/requests.py puts them together again). Everything else is that of a call (see call.py): its
+place in the order, its policies by the name of the model, what a replay does.
 
 What always holds: what is recorded of a request follows from the program and its history. Only the endpoint's address
 comes from outside, and a replay has it from the history: there nothing is asked, and no endpoint needed.
