@@ -61,8 +61,6 @@ class Speaker(matrix.Agent):
     desk: Desk
 
     async def run(self) -> None:
-        names = {call["name"] for step in self.steps for call in step["calls"] if step["role"] == self.role}
-        self.tools = [self.desk.tool(name) for name in sorted(names)]
         for step in self.steps:
             if step["role"] == self.role:
                 if step["text"]:
@@ -73,7 +71,8 @@ class Speaker(matrix.Agent):
                 await self.receive()
 
     async def call_again(self, call: dict[str, Any]) -> None:
-        function = {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {})}
+        self.tools = [self.desk.tool(call["name"])]
+        function = {"name": self.tools[0].name, "arguments": json.dumps(call.get("arguments") or {})}
         try:
             text = result_text(await self.use({"id": call["id"], "type": "function", "function": function}))
         except matrix.ToolFailed as failed:

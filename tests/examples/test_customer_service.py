@@ -74,7 +74,7 @@ def test_a_result_that_differs_is_told_with_both_texts(tmp_path: Path, monkeypat
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"id": "x", "name": "sing", "arguments": {}, "requestor": "assistant"}],
+            "tool_calls": [{"id": "x", "name": "functions.sing", "arguments": {}, "requestor": "assistant"}],
         }
     )
     (tmp_path / "changed.json").write_text(json.dumps(changed))
@@ -91,10 +91,10 @@ def test_a_result_that_differs_is_told_with_both_texts(tmp_path: Path, monkeypat
             "then": '{"order_id": "L3", "price": 91}',
             "now": '{"order_id": "L3", "price": 90}',
         },
-        {"tool": "sing", "result": "unanswered", "then": None, "now": None},
+        {"tool": "functions.sing", "result": "unanswered", "then": None, "now": None},
     ]
-    (sung,) = matrix.open(tmp_path / "runs").query('events tool.failed where .tool = "sing"').rows()
-    assert sung["data"]["error"] == "Error: Tool 'sing' not found."
+    (sung,) = matrix.open(tmp_path / "runs").query('events tool.failed where .tool = "functions_sing"').rows()
+    assert sung["data"]["error"] == "Error: Tool 'functions.sing' not found."
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
