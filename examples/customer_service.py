@@ -93,17 +93,20 @@ class RecordedAssistant(Speaker):
         with self.goal("resolve", task=self.case.task_id) as goal:
             await super().run()
             said = [step["text"] for step in self.steps if step["role"] == self.role]
-            settle(self, goal, self.case.reward(said, self.desk, ended=self.case.termination))
+            await settle(self, goal, said, ended=self.case.termination)
 
 
 class RecordedCustomer(Speaker):
     role = "user"
 
 
-def settle(agent: RecordedAssistant | Assistant, goal: matrix.Goal, reward: float | None) -> None:
+async def settle(agent: RecordedAssistant | Assistant, goal: matrix.Goal, said: list[str], *, ended: str) -> None:
     """What the conversation was worth, and what it changed."""
-    changed, digest = agent.desk.changed_since(agent.case.fresh_desk), agent.desk.digest()
-    agent.emit("settled", reward=reward, recorded_reward=agent.case.reward_then, changed=changed, digest=digest)
+    case = agent.case
+    digest, expected = agent.desk.digest(), await agent.call(case.digest_expected, name="what should be")
+    reward = case.reward(said, as_it_should_be=digest == expected, ended=ended)
+    changed = agent.desk.changed_since(case.fresh_desk)
+    agent.emit("settled", reward=reward, recorded_reward=case.reward_then, changed=changed, digest=digest)
     if reward == 0:
         goal.fail("not as it should be", reward=reward)
     else:
@@ -129,7 +132,7 @@ class Assistant(ToolAgent):
                 if any(stop in str(message.text) for stop in STOPS):
                     break
                 said.append(await self.answer(message))
-            settle(self, goal, self.case.reward([reply.text for reply in said], self.desk))
+            await settle(self, goal, [reply.text for reply in said], ended="user_stop")
 
 
 class Customer(ToolAgent):
@@ -243,7 +246,7 @@ def main() -> None:
     given = options()
     try:
         ran = run_all(given)
-    except (matrix.MatrixError, matrix.SimulationFailed, OSError, ValueError, KeyError) as error:
+    except (matrix.MatrixError, matrix.SimulationFailed, OSError, ValueError, TypeError, LookupError) as error:
         sys.exit(f"customer_service: {error}")
     print(f"{len(ran)} conversations")
     with matrix.open(given.store) as store:

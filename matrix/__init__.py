@@ -13,6 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matrix import models as models
+    from matrix import tools as tools
     from matrix.client.connect import connect as connect
     from matrix.errors import AskFailed as AskFailed
     from matrix.errors import MatrixError as MatrixError
@@ -84,7 +86,13 @@ __all__ = sorted(_HOMES)  # computed: no name is listed that has no home
 __version__ = "0.1.0"
 
 
+#: Rooms that programs use by name: ``matrix.models.ToolAgent`` needs no import of its own.
+_ROOMS = ("models", "tools")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"matrix.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'matrix' has no attribute {name!r}")
     module, attribute = _HOMES[name]

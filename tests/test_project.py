@@ -36,7 +36,7 @@ def test_the_wheel_holds_the_grammar_its_tables_and_the_examples(wheel: Path) ->
         "matrix/grammar/query.lark",
         "matrix/grammar/query.tables",
         "matrix/grammar/README.md",
-        *(f"matrix/examples/{name}.py" for name in ("negotiation", "market", "debate", "werewolf", "self_play_pairs")),
+        *(f"matrix/examples/{path.relative_to(ROOT / 'examples')}" for path in (ROOT / "examples").rglob("*.py")),
         "matrix/log/FORMAT.md",
         "matrix/server/PROTOCOL.md",
         *(f"matrix/server/page/{name}" for name in ("index.html", "app.js", "style.css")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -80,6 +81,13 @@ def test_every_other_python_block_runs(folder: Path) -> None:
         if language == "python":
             done = python("-c", text, cwd=folder)
             assert done.returncode == 0, f"{text}\n{done.stderr}"
+
+
+def test_the_row_of_a_chat_is_what_an_export_writes(folder: Path) -> None:
+    (shown,) = (json.loads(text) for language, text in blocks() if language == "json")
+    asked = f"agents where id = '{shown['agent']}'"
+    done = python("-m", "matrix.cli.main", "export", "runs", asked, "--as", "chat", "--test", "0.4", cwd=folder)
+    assert json.loads(done.stdout) == shown, done.stdout
 
 
 def test_the_format_of_ones_own_is_found_and_imports(folder: Path) -> None:

@@ -63,10 +63,10 @@ class Case:
         scenario = self.task.get("user_scenario")
         return scenario if isinstance(scenario, str) else json.dumps(scenario, ensure_ascii=False)
 
-    def reward(self, said: list[str], desk: Desk, *, ended: str = "user_stop") -> float | None:
+    def reward(self, said: list[str], *, as_it_should_be: bool, ended: str) -> float | None:
         """1 where the database is as it should be and all was said that should be, else 0; None if more is asked for.
 
-        ``said`` is what the assistant said, ``desk`` is as the conversation left it.
+        ``said`` is what the assistant said, ``ended`` how the conversation did.
         """
         if ended not in ENDED_WELL:
             return 0.0
@@ -75,18 +75,16 @@ class Case:
         basis = set(criteria.get("reward_basis") or [])
         if not basis <= {"DB", "COMMUNICATE"} or self.task.get("initial_state"):
             return None
-        good = True
-        if "DB" in basis:
-            good = desk.digest() == self.digest_expected(criteria.get("actions") or [])
+        good = as_it_should_be or "DB" not in basis
         if "COMMUNICATE" in basis:
             texts = [text.lower().replace(",", "") for text in said]
             good &= all(any(info.lower() in text for text in texts) for info in criteria.get("communicate_info") or [])
         return float(good)
 
-    def digest_expected(self, actions: list[dict[str, Any]]) -> str:
+    def digest_expected(self) -> str:
         """The database after what should be done; what cannot be is passed over, as an assistant would have to."""
         desk = type(self.fresh_desk)(self.fresh_desk.data)
-        for action in actions:
+        for action in (self.task.get("evaluation_criteria") or {}).get("actions") or []:
             tool = desk.tool(action["name"])
             with contextlib.suppress(Exception):
                 tool.run(tool.check(action["arguments"]))

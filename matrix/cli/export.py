@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +96,10 @@ def _text(file: str | None, option: str) -> str | None:
     if file is None:
         return None
     try:
-        return Path(file).read_text(encoding="utf-8")
+        data = Path(file).read_bytes()
+        return (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise click.UsageError(f"{option} {file}: the gzip is damaged: {error}") from None
     except OSError as error:
         raise click.UsageError(f"{option} {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -102,13 +107,16 @@ def _text(file: str | None, option: str) -> str | None:
 
 
 def _tools(file: str | None) -> list[dict[str, Any]] | None:
-    """Schemas from a file: a list of them, or a map with the list under "tools"."""
+    """Schemas from a file: a list of them, a map with the list under "tools", or JSON Lines whose first row has one."""
     text = _text(file, "--tools")
     if text is None:
         return None
+    lines = text.lstrip("\ufeff \t\r\n")
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found, end = json.JSONDecoder().raw_decode(lines)
+        if not (isinstance(found, dict) and lines[end:].lstrip(" \t\r").startswith("\n")):
+            found = json.loads(lines)  # which refuses what stands behind the first value
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--tools {file}: not JSON: {error}") from None
     if isinstance(found, dict):
         found = found.get("tools")

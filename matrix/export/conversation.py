@@ -32,6 +32,7 @@ Members: TypeAlias = tuple[int, ...]  # ascending numbers of agents; () for nobo
 
 CALLED: Final = "tool.called"
 ANSWERED: Final = frozenset({"tool.completed", "tool.failed"})
+TOOLED: Final = ANSWERED | {CALLED}
 UNANSWERED: Final = "calls of tools that were never answered"
 WAITED: Final = "messages told behind the answers they came before"
 JOINED: Final = "calls of tools told as one message with others that were open"
@@ -195,11 +196,11 @@ def _answers(actor: Actor) -> dict[int, int]:
     waiting: dict[str, list[int]] = {}
     found: dict[int, int] = {}
     for event in actor.events:
-        if event.agent != actor.number:
+        if event.kind not in TOOLED or event.agent != actor.number:
             continue
         call_id = str(event.data.get("call_id", ""))
         if event.kind == CALLED:
             waiting.setdefault(call_id, []).append(event.seq)
-        elif event.kind in ANSWERED and waiting.get(call_id):
+        elif waiting.get(call_id):
             found[event.seq] = waiting[call_id].pop(0)
     return found

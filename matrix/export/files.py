@@ -15,7 +15,6 @@ from typing import Any, Final
 from matrix.errors import UsageError
 from matrix.export import columns, jsonl, parquet, shards
 from matrix.export.shape import Shape
-from matrix.export.splits import TRAIN
 from matrix.export.target import PARQUET, Target
 
 ALL: Final = "all"  # the rows of a single file, of whatever split
@@ -81,13 +80,14 @@ class Files:
 
     def finish(self) -> list[File]:
         """Write them; no rows may follow."""
-        found = [file for split, waiting in self._waiting.items() for file in self._of(split, waiting)]
+        full = {split: waiting for split, waiting in self._waiting.items() if waiting.rows}
+        # Empty splits are told in the card: a file without rows is no split, but an error of whoever reads it.
+        written = full or dict([next(iter(self._waiting.items()))])
+        found = [file for split, waiting in written.items() for file in self._of(split, waiting)]
         self.close()
         return found
 
     def _of(self, split: str, waiting: shards.Waiting) -> Iterator[File]:
-        if not waiting.rows and split not in (TRAIN, ALL):
-            return  # told in the card: a file without rows is no split, but an error of whoever reads it
         sizes = shards.sizes(waiting.rows, count=self._count, rows_each=self._rows_each)
         lines = waiting.lines()
         for number, rows in enumerate(sizes):

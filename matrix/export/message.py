@@ -15,6 +15,7 @@ JSON of our own making is written as models are shown it: spaces after commas an
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,6 +23,7 @@ from typing import Any, Final
 from matrix.event import MESSAGE_SENT, Event
 from matrix.importers.jsontext import arguments_text, result_text
 from matrix.limits import EXPORT_NAME_CHARS_MAX
+from matrix.query.rows import json_default
 
 #: What a message says only of who said it: of no use to whom it was said.
 _OF_THE_SPEAKER: Final = frozenset({"role", "tool_calls", "function_call", "refusal", "audio", "tool_call_id"})
@@ -37,17 +39,33 @@ def content_of(event: Event, *, is_imported: bool = False) -> str:
     text = event.data.get("text")
     if event.kind == MESSAGE_SENT and type(text) is str:
         return text
-    data = {name: value for name, value in event.data.items() if not (is_imported and name == "message")}
+    data = event.data
+    if is_imported and "message" in data:
+        data = {name: value for name, value in data.items() if name != "message"}
     return json_text({"kind": event.kind, "data": data})
 
 
 def json_text(value: Any) -> str:
-    """A value as the JSON that a model is shown; what JSON has no form for is written as text."""
-    return json.dumps(value, ensure_ascii=False, default=_as_text)
+    """A value as the JSON that a model is shown; bytes are text there, and a number that is not finite is null.
+
+    >>> json_text({"wo": "Köln", "key": b"?!", "share": float("nan")})
+    '{"wo": "Köln", "key": "3f21", "share": null}'
+    """
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:  # the exception, literally: looking for such numbers everywhere would cost more
+        return _ENCODER.encode(_finite(value))
 
 
-def _as_text(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=json_default)
 
 
 def tool_call(event: Event, *, is_imported: bool) -> dict[str, Any]:

@@ -122,8 +122,6 @@ class Chat:
     def _tell_assistant(self, message: Record) -> None:
         text, kept = _content(message)
         calls = self._calls(message)
-        if message.has("function_call"):
-            kept |= {"function_call": message.map("function_call"), "tool_calls": None}
         kept |= message.rest()
         refusal = message.value.get("refusal")
         spoken = text or (refusal if type(refusal) is str and not calls else "")
@@ -153,7 +151,8 @@ class Chat:
         if calls:
             raise Refusal(message.at("function_call"), "a message has either tool_calls or a function_call")
         old = message.record("function_call")
-        return [(None, {"tool": old.text("name"), "call_id": f"function_call-{turn}"} | _arguments(old))]
+        said = {"tool": old.text("name"), "call_id": f"function_call-{turn}"} | _arguments(old)
+        return [(None, said | {"message": {"function_call": old.value, "tool_calls": None}})]
 
     def _tell_answer(self, answer: Record, role: str) -> None:
         call = self._answered(answer, is_old=role == "function")
@@ -202,7 +201,7 @@ def _role(message: Record) -> str:
 
 
 def _with(said: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    return said | {"message": kept} if kept else said
+    return said | {"message": said.get("message", {}) | kept} if kept else said
 
 
 def _content(message: Record) -> tuple[str | None, dict[str, Any]]:

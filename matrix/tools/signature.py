@@ -24,7 +24,6 @@ from matrix.errors import MatrixError, ProgramError
 from matrix.tools.docstring import described
 
 _SHOWN_CHARS_MAX = 80  # of a value that is wrong
-_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ToolArgumentsWrong(MatrixError):
@@ -56,12 +55,14 @@ class Signature:
         if is_bound or (parameters and parameters[0].name in ("self", "cls")):
             del parameters[:1]
         for parameter in parameters:
-            if parameter.kind in _ANY_NUMBER:
+            is_open = parameter.kind is inspect.Parameter.VAR_KEYWORD
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL or (is_open and strict):
                 raise ProgramError(
-                    f"the tool {self.name} takes any number of arguments as {parameter}; a tool's schema names each "
-                    "of them: give it a list or a map instead"
+                    f"the tool {self.name} takes any number of arguments as {parameter}; its schema names each of "
+                    "them: give it a list or a map instead"
                 )
-        self.parameters = parameters
+        self.rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
+        self.parameters = [parameter for parameter in parameters if parameter.name != self.rest]
         self.description = described(function.__doc__)
         self._hints = _hints_now(function)
 
@@ -106,9 +107,13 @@ class Signature:
             default = ... if default is inspect.Parameter.empty else default
             told = {"description": argument.text} if argument.text else {}
             fields[f"argument_{number}"] = (kind, pydantic.Field(default, alias=argument.name, **told))
+        about: dict[str, Any] = {"__module__": __name__, "model_config": pydantic.ConfigDict(extra="forbid")}
+        if self.rest is not None:  # **rest: arguments of any other name, of the type that it says
+            about["__annotations__"] = {"__pydantic_extra__": dict[str, self.hints.get(self.rest, Any)]}  # type: ignore[misc]  # a type that is made here
+            about["model_config"] = pydantic.ConfigDict(extra="allow")
         try:
-            return pydantic.create_model(self.name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
-        except pydantic.errors.PydanticUserError as error:
+            return pydantic.create_model(self.name, __base__=type("Base", (pydantic.BaseModel,), about), **fields)
+        except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
             raise ProgramError(f"the tool {self.name}: {_first_line(error)}") from error
 
     @cached_property
@@ -121,7 +126,6 @@ class Signature:
             raise ProgramError(f"the tool {self.name} has no JSON schema: {_first_line(error)}") from error
         schema = {"type": "object", "properties": {}, "required": [], **_without_titles(made)}
         schema.pop("description", None)
-        schema["additionalProperties"] = False
         return _made_strict(schema) if self.strict else schema
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,11 +141,12 @@ class Signature:
         except _pydantic().ValidationError as error:
             lines = "\n".join(self._mistakes(error))
             raise ToolArgumentsWrong(f"the arguments of {self.name} are wrong:\n{lines}") from None
-        return {
+        named = {
             argument.name: getattr(checked, f"argument_{number}")
             for number, argument in enumerate(self.arguments)
             if f"argument_{number}" in checked.model_fields_set or type(argument.default).__name__ == "FieldInfo"
         }
+        return {**(checked.model_extra or {}), **named}
 
     def _mistakes(self, error: Any) -> Iterator[str]:
         known = [argument.name for argument in self.arguments]

@@ -177,6 +177,10 @@ def test_shards_want_a_folder_and_a_number(place: Path, tmp_path: Path) -> None:
             write([], place, "chats", **how)
 
 
+def test_a_split_without_rows_has_no_file(place: Path) -> None:
+    assert [file.name for file in write([row("ada", split="test")], place, "chats")] == ["test-00000-of-00001.parquet"]
+
+
 def test_no_rows_are_a_file_without_rows(place: Path) -> None:
     (file,) = write([], place, "none.jsonl")
     assert (file.rows, file.bytes) == (0, 0)

@@ -34,7 +34,7 @@ def recorded(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 
 
 def given(name: str, truth: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the result file does not say: schemas, and of an agent without a user its policy, around each task's ticket."""
+    """What the result file does not say: schemas, and the policy of an agent without a user, with the tickets."""
     prompt = truth[0]["messages"][0]["content"]
     before, _, _ = prompt.partition("<ticket>\n")
     alone = f"{before}<ticket>\n{{.task.ticket}}\n</ticket>" if name == "telecom_no-user" else None
@@ -62,3 +62,26 @@ def test_every_row_keeps_the_rules_of_the_documents(recorded):
     name, store, truth = recorded
     for row in exported(store, "agents where role = assistant", **given(name, truth)):
         assert broken(row) == []
+
+
+CASINO = truth_table.DATA / "casino" / "casino_valid.json.gz"
+
+
+@pytest.mark.skipif(not CASINO.exists(), reason=f"no recorded data in {truth_table.DATA}")
+def test_every_casino_dialogue_is_told_from_both_sides(tmp_path):
+    recorded = json.loads(gzip.decompress(CASINO.read_bytes()))
+    matrix.import_files(tmp_path / "store", "casino", [CASINO])
+    rows = exported(tmp_path / "store")
+    assert len(rows) == 2 * len(recorded)
+    for dialogue, *both in zip(recorded, rows[::2], rows[1::2], strict=True):
+        said = [entry["text"] for entry in dialogue["chat_logs"]]
+        is_text = [not text.endswith("-Deal") and text != "Walk-Away" for text in said]
+        for row in both:
+            assert broken(row) == [] and row["simulation"] == f"casino-{dialogue['dialogue_id']}"
+            own = [entry["id"] == row["agent"] for entry in dialogue["chat_logs"]]
+            last = max(place for place, is_own in enumerate(own) if is_own)
+            assert [message["role"] == "assistant" for message in row["messages"]] == own[: last + 1]
+            told = [message["content"] for message in row["messages"]]
+            assert [text for text, is_told in zip(told, is_text) if is_told] == [
+                text for text, is_told in zip(said[: last + 1], is_text) if is_told
+            ]

@@ -34,7 +34,7 @@ class Talk:
         self.history.begin_turn(self.numbers[who], time=self.time)
         return self.numbers[who]
 
-    def says(self, who: str, text: str, to: str = "", *, kind: str = "message.sent", **data: Any) -> int:
+    def says(self, who: str, text: str, to: str = "", /, *, kind: str = "message.sent", **data: Any) -> int:
         """A message in a turn of its own; ``to`` is one id, or several with blanks between."""
         said = data if kind != "message.sent" else {"text": text, **data}
         return self.emits(who, kind, to, **said)
@@ -53,8 +53,8 @@ class Talk:
     def goal(self, who: str, name: str, **data: Any) -> int:
         return self.history.start_goal(self.numbers[who], name, data)
 
-    def ends(self, goal: int, status: str = "succeeded", **data: Any) -> None:
-        self.history.end_goal(goal, status, **data)
+    def ends(self, goal: int, status: str = "succeeded", *, reason: str | None = None, **data: Any) -> int:
+        return self.history.end_goal(goal, status, reason=reason, data=data)
 
     def over(self) -> History:
         self.history.finish(time=self.time)

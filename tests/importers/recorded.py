@@ -51,9 +51,10 @@ def openai_messages(events: list[Event], agent: int) -> list[dict[str, Any]]:
         if at in turns and event.kind == "tool.called":
             earlier = messages[turns.index(at)]
             earlier["tool_calls"] = earlier.get("tool_calls", []) + made["tool_calls"]
+            overlays[turns.index(at)] |= data.get("message", {})
         else:
             messages.append(made)
-            overlays.append(data.get("message", {}))
+            overlays.append(dict(data.get("message", {})))
             turns.append(at)
     told = [message | overlay for message, overlay in zip(messages, overlays, strict=True)]
     return [{key: value for key, value in message.items() if value is not None} for message in told]

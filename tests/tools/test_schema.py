@@ -161,10 +161,15 @@ def test_types_that_are_local_to_a_function_are_found() -> None:
 
 
 def test_what_cannot_be_a_tool_is_refused_by_name_and_reason() -> None:
-    with pytest.raises(ProgramError, match="the tool many takes any number of arguments as \\*\\*rest"):
+    with pytest.raises(ProgramError, match="the tool many takes any number of arguments as \\*rest"):
 
         @matrix.tool
-        def many(**rest: int) -> None: ...
+        def many(*rest: int) -> None: ...
+
+    with pytest.raises(ProgramError, match="the tool more takes any number of arguments as \\*\\*rest"):
+
+        @matrix.tool(strict=True)
+        def more(**rest: int) -> None: ...
 
     with pytest.raises(ProgramError, match="may not be called '<lambda>'"):
         matrix.tool(lambda: 1)
@@ -258,6 +263,16 @@ def test_a_decorated_function_keeps_what_its_wrapper_says() -> None:
     assert list(parameters(double)["properties"]) == ["n"]
     assert double.description == "Twice."
     assert double.run({"n": 4}) == ["logged", 8]
+
+
+def test_arguments_of_any_other_name_have_the_type_that_is_said_of_them() -> None:
+    @matrix.tool
+    def tag(name: str, **counts: int) -> Any:
+        return name, counts
+
+    assert parameters(tag)["additionalProperties"] == {"type": "integer"}
+    assert tag.run(tag.check({"name": "a", "x": "3", "name2": 4})) == ("a", {"x": 3, "name2": 4})
+    assert refusal(tag, name="a", x="many")[0].startswith("- x: Input should be a valid integer")
 
 
 def test_arguments_that_are_not_checked_come_as_they_are() -> None:
