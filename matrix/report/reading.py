@@ -157,8 +157,8 @@ def _copied(figures: Figures) -> dict[str, Any]:
     share = figures["copied"] / max(figures["judged"], 1)
     limit = percent(figures["thresholds"]["copied"])
     meaning = (
-        f"In {rows_that(figures['copied'])} at least {limit} of the 8-word sequences stand in the reference: said after "
-        "it. Up to 1 % is chance and quotation; more means that the reference leaks into the data."
+        f"In {rows_that(figures['copied'])} at least {limit} of the 8-word sequences stand in the reference: said "
+        "after it. Up to 1 % is chance and quotation; more means that the reference leaks into the data."
     )
     return _reading("rows copied from the reference", percent(share), _graded(share, 0.01, 0.05), meaning)
 
