@@ -40,13 +40,15 @@ def readings(data: Figures) -> list[dict[str, Any]]:
 def percent(share: float | None) -> str:
     """A share for people.
 
-    >>> percent(0.1234), percent(0.00004), percent(0), percent(None)
-    ('12.3 %', '< 0.1 %', '0 %', '–')
+    >>> percent(0.1234), percent(0.00004), percent(0.99996), percent(0), percent(None)
+    ('12.3 %', '< 0.1 %', '> 99.9 %', '0 %', '–')
     """
     if share is None:
         return "–"
     if 0 < share < 0.001:
         return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
     return f"{share * 100:.1f} %".replace(".0 %", " %")
 
 
