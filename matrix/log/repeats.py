@@ -1,0 +1,259 @@
+"""Repeats: what a writer does so that a segment holds a long value once, however many events have it.
+
+It looks at texts, byte strings, lists and maps of ``LONG_VALUE_BYTES_MIN`` and more bytes, each by a hash of its
+encoded bytes. One that is new stays where it is, written as ever, and its place is noted; one that stands in the
+segment becomes a reference to that place (see ``references``). So a segment in which nothing long recurs is what it
+would be without this file.
+
+What always holds: a reference goes to bytes that were written before it in the same segment, or stand before it
+in the same block; places in what was taken back are forgotten (``cut``); what a block's columns and references stand
+for together fits a frame, or ``TooLarge`` says so before much memory is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from matrix.errors import FormatError, LogCorrupt
+from matrix.limits import FRAME_BYTES_MAX, LONG_VALUE_BYTES_MIN, LONG_VALUE_DEPTH_MAX, LONG_VALUES_KEPT_MAX
+from matrix.log import items
+from matrix.log.block import Block
+from matrix.log.columns import BINARY, CONSTANT, PLAIN, TEXT, binary, form
+from matrix.log.items import ARRAY, BYTES, MAP, byte_string, head
+from matrix.log.references import REFERENCE_HEAD, Contents, Place, contents, reference_bytes
+from matrix.log.rows import TooLarge
+
+_CHUNK: Final = 256  # values that are encoded before their lengths are looked at
+_MAJOR: Final = {TEXT: items.TEXT, BINARY: BYTES}
+
+
+class Repeats:
+    """The long values of a segment that is written, and where they stand.
+
+    ``begin`` says which block comes next; ``column`` is set to the number of the column that is encoded.
+    """
+
+    def __init__(self, earlier: Callable[[], Iterable[Block]] | None = None) -> None:
+        """``earlier`` gives the blocks that the segment has already; they are read when a long value comes."""
+        self._earlier = earlier
+        self._places: dict[bytes, Place] = {}  # in the order of the segment
+        self._block = 0
+        self.column = 0
+        self.extra = 0  # bytes that the references of this block stand for, beyond their own
+        self.is_referring = False
+
+    def begin(self, block: int) -> None:
+        """The block at this offset is packed next."""
+        self._block, self.extra, self.is_referring = block, 0, False
+
+    def cut(self, offset: int) -> None:
+        """Forget what stands at this byte of the segment or behind."""
+        places = self._places
+        while places:
+            key, place = places.popitem()
+            if place.block < offset:
+                places[key] = place
+                return
+
+    # -- what is written ----------------------------------------------------------------------
+
+    def plain(self, values: Sequence[Any]) -> bytes:
+        """The contents of a column of any values: a CBOR array."""
+        out = bytearray(head(ARRAY, len(values)))
+        self._write_all(out, values, 0)
+        return bytes(out)
+
+    def constant(self, value: Any) -> bytes:
+        """A column of the same text in all rows."""
+        out = bytearray()
+        self._write(out, value, items.encode_value(value), 0)
+        return form(CONSTANT, byte_string(bytes(out)))
+
+    def strings(self, code: int, lengths: np.ndarray, data: bytes) -> bytes:
+        """A column of texts or byte strings, some of them long, that lie one behind the other."""
+        stops = np.cumsum(lengths, dtype=np.int64)
+        long = np.flatnonzero(lengths >= LONG_VALUE_BYTES_MIN).tolist()
+        keys = {
+            row: _key(_head_of(code, int(lengths[row])), data[stops[row] - lengths[row] : stops[row]]) for row in long
+        }
+        if len(set(keys.values())) == len(long) and not any(map(self._found, keys.values())):
+            for row, key in keys.items():
+                self._note(key, int(stops[row] - lengths[row]), int(lengths[row]))
+            return binary(code, lengths, data)
+        return form(PLAIN, byte_string(self._strings_one_by_one(code, stops, data, keys)))
+
+    def _strings_one_by_one(self, code: int, stops: np.ndarray, data: bytes, keys: dict[int, bytes]) -> bytes:
+        out, start = bytearray(head(ARRAY, len(stops))), 0
+        for row, stop in enumerate(stops.tolist()):
+            item = _head_of(code, stop - start) + data[start:stop]
+            if row not in keys:
+                out += item
+            elif not self._write_known(out, keys[row], item):
+                self._write_new(out, keys[row], item)
+            start = stop
+        return bytes(out)
+
+    def _write_all(self, out: bytearray, values: Sequence[Any], depth: int) -> None:
+        for start in range(0, len(values), _CHUNK):
+            some = values[start : start + _CHUNK]
+            encoded = list(map(items.encode_value, some))
+            if max(map(len, encoded)) < LONG_VALUE_BYTES_MIN:
+                out += b"".join(encoded)
+            else:
+                for value, item in zip(some, encoded, strict=True):
+                    self._write(out, value, item, depth)
+            if len(out) + self.extra > FRAME_BYTES_MAX:
+                raise TooLarge(f"values of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
+
+    def _write(self, out: bytearray, value: Any, item: bytes, depth: int) -> None:
+        """Writes a value, whose encoded form is ``item``; parts of it that are known become references."""
+        if len(item) < LONG_VALUE_BYTES_MIN:
+            out += item
+            return
+        key = _key(item)
+        if self._write_known(out, key, item):
+            return
+        if depth >= LONG_VALUE_DEPTH_MAX or type(value) not in _NESTED:
+            self._write_new(out, key, item)
+            return
+        start = len(out)
+        if type(value) is dict:
+            out += head(MAP, len(value))
+            for name, inner in value.items():
+                out += items.encode_value(name)
+                self._write(out, inner, items.encode_value(inner), depth + 1)
+        else:
+            out += head(ARRAY, len(value))
+            self._write_all(out, value, depth + 1)
+        self._note(key, start, len(out) - start)
+
+    def _write_known(self, out: bytearray, key: bytes, item: bytes) -> bool:
+        place = self._found(key)
+        if place is None:
+            return False
+        reference = place.encode(self._block)
+        out += reference
+        self.extra += len(item) - len(reference)
+        self.is_referring = True
+        return True
+
+    def _write_new(self, out: bytearray, key: bytes, item: bytes) -> None:
+        self._note(key, len(out), len(item))
+        out += item
+
+    # -- what is known ------------------------------------------------------------------------
+
+    def _found(self, key: bytes) -> Place | None:
+        if self._earlier is not None:
+            self._learn()
+        return self._places.get(key)
+
+    def _note(self, key: bytes, start: int, length: int) -> None:
+        """A value stands here from now on; of too many the oldest is forgotten, and written again if it comes."""
+        if len(self._places) >= LONG_VALUES_KEPT_MAX:
+            del self._places[next(iter(self._places))]
+        self._places[key] = Place(self._block, self.column, start, length)
+
+    # -- what was written before this writer ---------------------------------------------------
+
+    def _learn(self) -> None:
+        """Notes the long values of the blocks that the segment has already."""
+        assert self._earlier is not None, "there is something to learn from"
+        blocks, self._earlier = self._earlier(), None
+        before = (self._block, self.column)
+        for block in blocks:
+            self._block = block.ref.offset
+            for kind, name, self.column in block.payload_columns():
+                try:
+                    self._learn_column(block, kind, name)
+                except (FormatError, LogCorrupt):
+                    continue  # its values are not shared with later ones; whoever reads it is told
+        self._block, self.column = before
+
+    def _learn_column(self, block: Block, kind: str, name: str) -> None:
+        stored = block.stored(self.column)
+        if stored[2] - stored[1] < LONG_VALUE_BYTES_MIN:
+            return
+        held = contents(stored)
+        if held.code in _MAJOR:
+            self._learn_strings(held, block, kind, name)
+            return
+        value = block.decoded(self.column, held.data[held.start : held.stop])
+        _Following(self, held).follow(value)
+
+    def _learn_strings(self, held: Contents, block: Block, kind: str, name: str) -> None:
+        column = block.cells(kind, name, is_coded=True)
+        assert column is not None, "the block has this column"
+        texts = column.dense.dictionary if held.is_words else column.dense
+        offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        lengths = np.diff(offsets)
+        for row in np.flatnonzero(lengths >= LONG_VALUE_BYTES_MIN).tolist():
+            start, length = int(offsets[row]), int(lengths[row])
+            at = held.start + start
+            self._learn_one(_key(_head_of(held.code, length), held.data[at : at + length]), start, length)
+
+    def _learn_one(self, key: bytes, start: int, length: int) -> None:
+        if key not in self._places:
+            self._note(key, start, length)
+
+
+class _Following:
+    """Goes through the contents of a column along the value that they hold, and notes where its long parts stand."""
+
+    def __init__(self, repeats: Repeats, held: Contents) -> None:
+        self._repeats, self._data, self._base, self._stop = repeats, held.data, held.start, held.stop
+        self._at = held.start
+
+    def follow(self, value: Any) -> None:
+        """The value is a column's list of values, or the one value of a constant."""
+        if type(value) is list:
+            self._expect(head(ARRAY, len(value)))
+            for one in value:
+                self._value(one, 0)
+        else:
+            self._value(value, 0)
+
+    def _value(self, value: Any, depth: int) -> None:
+        if self._data.startswith(REFERENCE_HEAD, self._at, self._stop):
+            self._at += reference_bytes(self._data, self._at, self._stop)
+            return
+        item, start = items.encode_value(value), self._at
+        if len(item) < LONG_VALUE_BYTES_MIN:
+            self._expect(item)
+            return
+        if type(value) not in _NESTED or depth >= LONG_VALUE_DEPTH_MAX:
+            self._expect(item)
+        elif type(value) is dict:
+            self._expect(head(MAP, len(value)))
+            for name, inner in value.items():
+                self._expect(items.encode_value(name))
+                self._value(inner, depth + 1)
+        else:
+            self._expect(head(ARRAY, len(value)))
+            for inner in value:
+                self._value(inner, depth + 1)
+        self._repeats._learn_one(_key(item), start - self._base, self._at - start)
+
+    def _expect(self, item: bytes) -> None:
+        if not self._data.startswith(item, self._at, self._stop):
+            raise FormatError("values that another writer encodes otherwise")
+        self._at += len(item)
+
+
+_NESTED: Final = (dict, list, tuple)
+
+
+def _key(*parts: bytes) -> bytes:
+    """What stands for a value: equal for equal encoded bytes, and for no others that anyone can find."""
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        made.update(part)
+    return made.digest()
+
+
+def _head_of(code: int, length: int) -> bytes:
+    return head(_MAJOR[code], length)
