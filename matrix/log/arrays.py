@@ -18,6 +18,7 @@ from matrix.log.columns import (
     TEXT,
     bitmap,
     constant,
+    constant_text,
     encode_bools,
     encode_floats,
     encode_integers,
@@ -89,7 +90,7 @@ def encode_text_array(values: Any, repeats: Repeats | None = None) -> bytes:
     found = values.dictionary_encode()
     distinct = found.dictionary
     if len(distinct) == 1:
-        return encode_values([distinct[0].as_py()], repeats)
+        return constant_text(distinct[0].as_py(), repeats)
     if len(distinct) * 4 > len(values) or len(distinct) > DICTIONARY_SIZE_MAX:
         return _encode_arrow_dense(values, values.type, repeats)
     codes = encode_integers(found.indices.to_numpy())

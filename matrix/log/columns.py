@@ -86,6 +86,11 @@ def constant(value: Any) -> bytes:
     return _constant_int(value) if type(value) is int else _constant(value)
 
 
+def constant_text(text: str, repeats: Repeats | None) -> bytes:
+    """The same text in every row; a long one that the segment has already is not written again."""
+    return constant(text) if repeats is None or len(text) < _LONG_TEXT else repeats.constant(text)
+
+
 def _constant(value: Any) -> bytes:
     return form(CONSTANT, byte_string(items.encode_value(value)))
 
@@ -259,8 +264,7 @@ def _encode_few_texts(values: Sequence[Any], repeats: Repeats | None) -> bytes |
     if set(map(type, distinct)) != {str} or len(distinct) * 4 > len(values) or len(distinct) > DICTIONARY_SIZE_MAX:
         return None
     if len(distinct) == 1:
-        text = plain_text(distinct[0])
-        return constant(text) if repeats is None or len(text) < _LONG_TEXT else repeats.constant(text)
+        return constant_text(plain_text(distinct[0]), repeats)
     return form(DICTIONARY, integer(len(distinct)), _encode_raw_texts(distinct, repeats), encode_integers(codes))
 
 

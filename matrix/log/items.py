@@ -185,7 +185,8 @@ def load(stream: io.BytesIO, size: int, tag_hook: Any, read_size: int = 4_096) -
             strict_hashable_types=True,
         )
     except (cbor2.CBORDecodeError, FormatError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise FormatError(f"not the CBOR that is written here: {error}") from error
+        reason = error.__cause__ if isinstance(error.__cause__, FormatError) else error  # a hook's own words
+        raise FormatError(f"not the CBOR that is written here: {reason}") from error
     if stream.tell() != size:
         raise FormatError(f"{size - stream.tell()} bytes are left over behind a value")
     return value

@@ -68,11 +68,12 @@ class Near(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A value that was read: the bytes it takes written out, and how deep it is nested."""
+    """A value that was read: the bytes it takes written out, how deep it is nested, and how far references led."""
 
     value: Any
     size: int
     depth: int
+    steps: int = 0
 
 
 class Contents(NamedTuple):
@@ -180,12 +181,11 @@ class References:
             _check_goes_back(one, near.block, column, base)
         filling = _Filling(self, near, steps)
         value, depth = filling.filled(value, CBOR_DEPTH_MAX + 1)
-        return Known(value, len(data) + filling.extra, depth)
+        return Known(value, len(data) + filling.extra, depth, filling.led)
 
     def value(self, place: Place, near: Near, steps: int) -> Known:
         """What stands at a place, which a reference in ``near`` names after so many others were followed."""
-        if steps >= REFERENCE_STEPS_MAX:
-            raise FormatError(f"a reference leads to another, and so on for more than {REFERENCE_STEPS_MAX} steps")
+        _check_steps(steps)  # before it is followed: so that following ends soon
         at = place if place.block else place._replace(block=near.block)
         key = (*self._segment, *at)
         known = self._kept.get(key)
@@ -194,6 +194,7 @@ class References:
                 near = Near(at.block, self._open(at.block))
             known = self._read(at, near, steps)
             self._kept.add(key, known, at.length)
+        _check_steps(steps + known.steps)  # and behind: so that it does not matter what was known
         return known
 
     def _read(self, place: Place, near: Near, steps: int) -> Known:
@@ -242,6 +243,11 @@ class References:
         return found
 
 
+def _check_steps(steps: int) -> None:
+    if steps >= REFERENCE_STEPS_MAX:
+        raise FormatError(f"a reference leads to another, and so on for more than {REFERENCE_STEPS_MAX} steps")
+
+
 class Source:
     """Where a column is decoded that may hold references; counts what they stand for."""
 
@@ -253,6 +259,8 @@ class Source:
 
     def decode(self, data: bytes) -> Any:
         """The value in all of the column's contents."""
+        if REFERENCE_HEAD not in data:
+            return items.decode_value(data)
         known = self.references.decode(data, self.near, self.column)
         self.extra += known.size - len(data)
         return known.value
@@ -270,19 +278,23 @@ class _Found:
 
 
 def _loaded(data: bytes, read_size: int) -> tuple[Any, list[_Found]]:
-    stream, found = io.BytesIO(data), []
+    stream = io.BytesIO(data)
+    found: list[_Found] = []
 
     def met(tag: Any, _is_immutable: bool) -> _Found:
         parts = tag.value
-        if tag.tag != REFERENCE_TAG or type(parts) not in (list, tuple) or len(parts) != _PARTS:
+        if tag.tag != REFERENCE_TAG:
             raise FormatError("a tag that is not known here")
-        if any(type(part) is not int or not 0 <= part < 2**63 for part in parts):
+        if type(parts) not in (list, tuple) or len(parts) != _PARTS or not all(map(_is_part, parts)):
             raise FormatError("a reference that is not four numbers")
-        one = _Found(Place(*parts), stream.tell())
-        found.append(one)
-        return one
+        found.append(_Found(Place(*parts), stream.tell()))
+        return found[-1]
 
     return items.load(stream, len(data), met, read_size), found
+
+
+def _is_part(part: Any) -> bool:
+    return type(part) is int and 0 <= part < 2**63
 
 
 def _check_goes_back(one: _Found, block: int, column: int, base: int) -> None:
@@ -303,6 +315,7 @@ class _Filling:
     def __init__(self, references: References, near: Near, steps: int) -> None:
         self._references, self._near, self._steps = references, near, steps
         self.extra = 0
+        self.led = 0  # steps
 
     def filled(self, value: Any, room: int) -> tuple[Any, int]:
         """The value without references, and how deep it is; ``room`` is how deep it may be."""
@@ -312,6 +325,7 @@ class _Filling:
         if kind is _Found:
             known = self._references.value(value.place, self._near, self._steps)
             self.extra += known.size
+            self.led = max(self.led, known.steps + 1)
             if self.extra > FRAME_BYTES_MAX:
                 raise FormatError(f"references stand for more than the {FRAME_BYTES_MAX} bytes that a frame holds")
             if known.depth > room:
