@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from matrix.log.references import REFERENCE_HEAD, Contents, Place, contents, ref
 from matrix.log.rows import TooLarge
 
 _CHUNK: Final = 256  # values that are encoded before their lengths are looked at
+_LETTER_BYTES_MAX: Final = 5  # 4 in UTF-8, and a share of the text's head
 _MAJOR: Final = {TEXT: items.TEXT, BINARY: BYTES}
 
 
@@ -69,20 +71,21 @@ class Repeats:
 
     def constant(self, value: Any) -> bytes:
         """A column of the same text in all rows."""
-        out = bytearray()
-        self._write(out, value, items.encode_value(value), 0)
+        out, item = bytearray(), items.encode_value(value)
+        if len(item) < LONG_VALUE_BYTES_MIN:
+            return form(CONSTANT, byte_string(item))
+        self._write_long(out, value, item, 0)
         return form(CONSTANT, byte_string(bytes(out)))
 
     def strings(self, code: int, lengths: np.ndarray, data: bytes) -> bytes:
         """A column of texts or byte strings, some of them long, that lie one behind the other."""
         stops = np.cumsum(lengths, dtype=np.int64)
-        long = np.flatnonzero(lengths >= LONG_VALUE_BYTES_MIN).tolist()
-        keys = {
-            row: _key(_head_of(code, int(lengths[row])), data[stops[row] - lengths[row] : stops[row]]) for row in long
-        }
-        if len(set(keys.values())) == len(long) and not any(map(self._found, keys.values())):
-            for row, key in keys.items():
-                self._note(key, int(stops[row] - lengths[row]), int(lengths[row]))
+        long = np.flatnonzero(lengths >= LONG_VALUE_BYTES_MIN)
+        spans = list(zip(long.tolist(), stops[long].tolist(), lengths[long].tolist(), strict=True))
+        keys = {row: _key(_head_of(code, length) + data[stop - length : stop]) for row, stop, length in spans}
+        if len(set(keys.values())) == len(keys) and not any(map(self._found, keys.values())):
+            for row, stop, length in spans:
+                self._note(keys[row], stop - length, length)
             return binary(code, lengths, data)
         return form(PLAIN, byte_string(self._strings_one_by_one(code, stops, data, keys)))
 
@@ -105,31 +108,41 @@ class Repeats:
                 out += b"".join(encoded)
             else:
                 for value, item in zip(some, encoded, strict=True):
-                    self._write(out, value, item, depth)
+                    if len(item) < LONG_VALUE_BYTES_MIN:
+                        out += item
+                    else:
+                        self._write_long(out, value, item, depth)
             if len(out) + self.extra > FRAME_BYTES_MAX:
                 raise TooLarge(f"values of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
 
-    def _write(self, out: bytearray, value: Any, item: bytes, depth: int) -> None:
-        """Writes a value, whose encoded form is ``item``; parts of it that are known become references."""
-        if len(item) < LONG_VALUE_BYTES_MIN:
-            out += item
-            return
+    def _write_long(self, out: bytearray, value: Any, item: bytes, depth: int) -> None:
+        """Writes a value whose encoded form ``item`` is long; what of it is known becomes a reference."""
         key = _key(item)
         if self._write_known(out, key, item):
             return
-        if depth >= LONG_VALUE_DEPTH_MAX or type(value) not in _NESTED:
+        if depth >= LONG_VALUE_DEPTH_MAX or type(value) not in _NESTED or _is_made_of_short(value):
             self._write_new(out, key, item)
             return
         start = len(out)
         if type(value) is dict:
-            out += head(MAP, len(value))
-            for name, inner in value.items():
-                out += items.encode_value(name)
-                self._write(out, inner, items.encode_value(inner), depth + 1)
+            self._write_map(out, value, item, depth)
         else:
             out += head(ARRAY, len(value))
             self._write_all(out, value, depth + 1)
         self._note(key, start, len(out) - start)
+
+    def _write_map(self, out: bytearray, value: dict[str, Any], item: bytes, depth: int) -> None:
+        encoded = list(map(items.encode_value, value.values()))
+        if max(map(len, encoded), default=0) < LONG_VALUE_BYTES_MIN:
+            out += item
+            return
+        out += head(MAP, len(value))
+        for (name, inner), inner_item in zip(value.items(), encoded, strict=True):
+            out += _encoded_name(name)
+            if len(inner_item) < LONG_VALUE_BYTES_MIN:
+                out += inner_item
+            else:
+                self._write_long(out, inner, inner_item, depth + 1)
 
     def _write_known(self, out: bytearray, key: bytes, item: bytes) -> bool:
         place = self._found(key)
@@ -194,7 +207,7 @@ class Repeats:
         for row in np.flatnonzero(lengths >= LONG_VALUE_BYTES_MIN).tolist():
             start, length = int(offsets[row]), int(lengths[row])
             at = held.start + start
-            self._learn_one(_key(_head_of(held.code, length), held.data[at : at + length]), start, length)
+            self._learn_one(_key(_head_of(held.code, length) + held.data[at : at + length]), start, length)
 
     def _learn_one(self, key: bytes, start: int, length: int) -> None:
         if key not in self._places:
@@ -245,14 +258,24 @@ class _Following:
 
 
 _NESTED: Final = (dict, list, tuple)
+_SIZED: Final = frozenset({str, bytes})
 
 
-def _key(*parts: bytes) -> bytes:
+def _is_made_of_short(value: Any) -> bool:
+    """Whether nothing in a list or map can be long: seen without encoding its elements once more."""
+    inner = value.values() if type(value) is dict else value
+    if not items.LEAVES.issuperset(map(type, inner)):
+        return False
+    longest = max(map(len, [one for one in inner if type(one) in _SIZED]), default=0)
+    return longest * _LETTER_BYTES_MAX < LONG_VALUE_BYTES_MIN
+
+
+def _key(item: bytes) -> bytes:
     """What stands for a value: equal for equal encoded bytes, and for no others that anyone can find."""
-    made = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        made.update(part)
-    return made.digest()
+    return hashlib.blake2b(item, digest_size=16).digest()
+
+
+_encoded_name = lru_cache(4_096)(items.encode_value)  # keys of maps, mostly the same ones
 
 
 def _head_of(code: int, length: int) -> bytes:
