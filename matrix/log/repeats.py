@@ -100,7 +100,8 @@ class Repeats:
             start = stop
         return bytes(out)
 
-    def _write_all(self, out: bytearray, values: Sequence[Any], depth: int) -> None:
+    def _write_all(self, out: bytearray, values: Sequence[Any], depth: int, whole: int = 0) -> None:
+        """Writes values one behind the other; ``whole`` is the length of the list that they are, if they are one."""
         for start in range(0, len(values), _CHUNK):
             some = values[start : start + _CHUNK]
             encoded = list(map(items.encode_value, some))
@@ -111,25 +112,30 @@ class Repeats:
                     if len(item) < LONG_VALUE_BYTES_MIN:
                         out += item
                     else:
-                        self._write_long(out, value, item, depth)
+                        self._write_long(out, value, item, depth, whole)
             if len(out) + self.extra > FRAME_BYTES_MAX:
                 raise TooLarge(f"values of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
 
-    def _write_long(self, out: bytearray, value: Any, item: bytes, depth: int) -> None:
-        """Writes a value whose encoded form ``item`` is long; what of it is known becomes a reference."""
-        key = _key(item)
-        if self._write_known(out, key, item):
-            return
-        if depth >= LONG_VALUE_DEPTH_MAX or type(value) not in _NESTED or _is_made_of_short(value):
-            self._write_new(out, key, item)
+    def _write_long(self, out: bytearray, value: Any, item: bytes, depth: int, whole: int = 0) -> None:
+        """Writes a value whose encoded form ``item`` is long; what of it is known becomes a reference.
+
+        A list or map that is nearly all of the ``whole`` around it is not looked up: mostly the whole recurs, or
+        parts of it do.
+        """
+        is_nested = type(value) in _NESTED
+        key = b"" if is_nested and len(item) * 4 > whole * 3 > 0 else _key(item)
+        if key and self._write_known(out, key, item):
             return
         start = len(out)
-        if type(value) is dict:
-            self._write_map(out, value, item, depth)
+        if not is_nested or depth >= LONG_VALUE_DEPTH_MAX or _is_made_of_short(value):
+            out += item
+        elif type(value) is dict:
+            self._write_map(out, value, item, depth + 1)
         else:
             out += head(ARRAY, len(value))
-            self._write_all(out, value, depth + 1)
-        self._note(key, start, len(out) - start)
+            self._write_all(out, value, depth + 1, len(item))
+        if key:
+            self._note(key, start, len(out) - start)
 
     def _write_map(self, out: bytearray, value: dict[str, Any], item: bytes, depth: int) -> None:
         encoded = list(map(items.encode_value, value.values()))
@@ -142,7 +148,7 @@ class Repeats:
             if len(inner_item) < LONG_VALUE_BYTES_MIN:
                 out += inner_item
             else:
-                self._write_long(out, inner, inner_item, depth + 1)
+                self._write_long(out, inner, inner_item, depth, len(item))
 
     def _write_known(self, out: bytearray, key: bytes, item: bytes) -> bool:
         place = self._found(key)
@@ -230,7 +236,7 @@ class _Following:
         else:
             self._value(value, 0)
 
-    def _value(self, value: Any, depth: int) -> None:
+    def _value(self, value: Any, depth: int, whole: int = 0) -> None:
         if self._data.startswith(REFERENCE_HEAD, self._at, self._stop):
             self._at += reference_bytes(self._data, self._at, self._stop)
             return
@@ -238,18 +244,20 @@ class _Following:
         if len(item) < LONG_VALUE_BYTES_MIN:
             self._expect(item)
             return
-        if type(value) not in _NESTED or depth >= LONG_VALUE_DEPTH_MAX:
+        is_nested = type(value) in _NESTED
+        if not is_nested or depth >= LONG_VALUE_DEPTH_MAX or _is_made_of_short(value):
             self._expect(item)
         elif type(value) is dict:
             self._expect(head(MAP, len(value)))
             for name, inner in value.items():
-                self._expect(items.encode_value(name))
-                self._value(inner, depth + 1)
+                self._expect(_encoded_name(name))
+                self._value(inner, depth + 1, len(item))
         else:
             self._expect(head(ARRAY, len(value)))
             for inner in value:
-                self._value(inner, depth + 1)
-        self._repeats._learn_one(_key(item), start - self._base, self._at - start)
+                self._value(inner, depth + 1, len(item))
+        if not (is_nested and len(item) * 4 > whole * 3 > 0):
+            self._repeats._learn_one(_key(item), start - self._base, self._at - start)
 
     def _expect(self, item: bytes) -> None:
         if not self._data.startswith(item, self._at, self._stop):
