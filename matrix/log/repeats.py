@@ -13,8 +13,9 @@ for together fits a frame, or ``TooLarge`` says so before much memory is used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -66,7 +67,19 @@ class Repeats:
     def plain(self, values: Sequence[Any]) -> bytes:
         """The contents of a column of any values: a CBOR array."""
         out = bytearray(head(ARRAY, len(values)))
-        self._write_all(out, values, 0)
+        for start in range(0, len(values), _CHUNK):
+            some = values[start : start + _CHUNK]
+            encoded = list(map(items.encode_value, some))
+            if max(map(len, encoded)) < LONG_VALUE_BYTES_MIN:
+                out += b"".join(encoded)
+            else:
+                for value, item in zip(some, encoded, strict=True):
+                    if len(item) < LONG_VALUE_BYTES_MIN:
+                        out += item
+                    else:
+                        self._write_long(out, value, item, 0)
+            if len(out) + self.extra > FRAME_BYTES_MAX:
+                raise TooLarge(f"values of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
         return bytes(out)
 
     def constant(self, value: Any) -> bytes:
@@ -96,59 +109,30 @@ class Repeats:
             if row not in keys:
                 out += item
             elif not self._write_known(out, keys[row], item):
-                self._write_new(out, keys[row], item)
+                self._note(keys[row], len(out), len(item))
+                out += item
             start = stop
         return bytes(out)
 
-    def _write_all(self, out: bytearray, values: Sequence[Any], depth: int, whole: int = 0) -> None:
-        """Writes values one behind the other; ``whole`` is the length of the list that they are, if they are one."""
-        for start in range(0, len(values), _CHUNK):
-            some = values[start : start + _CHUNK]
-            encoded = list(map(items.encode_value, some))
-            if max(map(len, encoded)) < LONG_VALUE_BYTES_MIN:
-                out += b"".join(encoded)
-            else:
-                for value, item in zip(some, encoded, strict=True):
-                    if len(item) < LONG_VALUE_BYTES_MIN:
-                        out += item
-                    else:
-                        self._write_long(out, value, item, depth, whole)
-            if len(out) + self.extra > FRAME_BYTES_MAX:
-                raise TooLarge(f"values of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
-
-    def _write_long(self, out: bytearray, value: Any, item: bytes, depth: int, whole: int = 0) -> None:
-        """Writes a value whose encoded form ``item`` is long; what of it is known becomes a reference.
-
-        A list or map that is nearly all of the ``whole`` around it is not looked up: mostly the whole recurs, or
-        parts of it do.
-        """
-        is_nested = type(value) in _NESTED
-        key = b"" if is_nested and len(item) * 4 > whole * 3 > 0 else _key(item)
+    def _write_long(self, out: bytearray, value: Any, item: bytes, depth: int) -> None:
+        """Writes a value whose encoded form ``item`` is long; what of it is known becomes a reference."""
+        parts = _Parts.of(value, item, depth)
+        key = b"" if parts is not None and parts.is_wrapper else _key(item)
         if key and self._write_known(out, key, item):
             return
         start = len(out)
-        if not is_nested or depth >= LONG_VALUE_DEPTH_MAX or _is_made_of_short(value):
+        if parts is None:
             out += item
-        elif type(value) is dict:
-            self._write_map(out, value, item, depth + 1)
         else:
-            out += head(ARRAY, len(value))
-            self._write_all(out, value, depth + 1, len(item))
+            out += parts.head
+            for name, inner, inner_item in parts.each():
+                out += name
+                if len(inner_item) < LONG_VALUE_BYTES_MIN:
+                    out += inner_item
+                else:
+                    self._write_long(out, inner, inner_item, depth + 1)
         if key:
             self._note(key, start, len(out) - start)
-
-    def _write_map(self, out: bytearray, value: dict[str, Any], item: bytes, depth: int) -> None:
-        encoded = list(map(items.encode_value, value.values()))
-        if max(map(len, encoded), default=0) < LONG_VALUE_BYTES_MIN:
-            out += item
-            return
-        out += head(MAP, len(value))
-        for (name, inner), inner_item in zip(value.items(), encoded, strict=True):
-            out += _encoded_name(name)
-            if len(inner_item) < LONG_VALUE_BYTES_MIN:
-                out += inner_item
-            else:
-                self._write_long(out, inner, inner_item, depth, len(item))
 
     def _write_known(self, out: bytearray, key: bytes, item: bytes) -> bool:
         place = self._found(key)
@@ -159,10 +143,6 @@ class Repeats:
         self.extra += len(item) - len(reference)
         self.is_referring = True
         return True
-
-    def _write_new(self, out: bytearray, key: bytes, item: bytes) -> None:
-        self._note(key, len(out), len(item))
-        out += item
 
     # -- what is known ------------------------------------------------------------------------
 
@@ -232,37 +212,62 @@ class _Following:
         if type(value) is list:
             self._expect(head(ARRAY, len(value)))
             for one in value:
-                self._value(one, 0)
+                self._value(one, items.encode_value(one), 0)
         else:
-            self._value(value, 0)
+            self._value(value, items.encode_value(value), 0)
 
-    def _value(self, value: Any, depth: int, whole: int = 0) -> None:
+    def _value(self, value: Any, item: bytes, depth: int) -> None:
         if self._data.startswith(REFERENCE_HEAD, self._at, self._stop):
             self._at += reference_bytes(self._data, self._at, self._stop)
             return
-        item, start = items.encode_value(value), self._at
         if len(item) < LONG_VALUE_BYTES_MIN:
             self._expect(item)
             return
-        is_nested = type(value) in _NESTED
-        if not is_nested or depth >= LONG_VALUE_DEPTH_MAX or _is_made_of_short(value):
+        start, parts = self._at, _Parts.of(value, item, depth)
+        if parts is None:
             self._expect(item)
-        elif type(value) is dict:
-            self._expect(head(MAP, len(value)))
-            for name, inner in value.items():
-                self._expect(_encoded_name(name))
-                self._value(inner, depth + 1, len(item))
         else:
-            self._expect(head(ARRAY, len(value)))
-            for inner in value:
-                self._value(inner, depth + 1, len(item))
-        if not (is_nested and len(item) * 4 > whole * 3 > 0):
+            self._expect(parts.head)
+            for name, inner, inner_item in parts.each():
+                self._expect(name)
+                self._value(inner, inner_item, depth + 1)
+        if parts is None or not parts.is_wrapper:
             self._repeats._learn_one(_key(item), start - self._base, self._at - start)
 
     def _expect(self, item: bytes) -> None:
         if not self._data.startswith(item, self._at, self._stop):
             raise FormatError("values that another writer encodes otherwise")
         self._at += len(item)
+
+
+class _Parts:
+    """A list or map some of whose elements are long.
+
+    ``is_wrapper``: one element is nearly all of it, so it is enough to look that one up. A map around a prompt, a
+    list around the map.
+    """
+
+    __slots__ = ("_encoded", "_value", "head", "is_wrapper")
+
+    def __init__(self, value: Any, encoded: list[bytes], size: int) -> None:
+        self._value, self._encoded = value, encoded
+        self.head = head(MAP if type(value) is dict else ARRAY, len(value))
+        self.is_wrapper = max(map(len, encoded)) * 4 > size * 3
+
+    @classmethod
+    def of(cls, value: Any, item: bytes, depth: int) -> _Parts | None:
+        """The parts of a value that is encoded as ``item``; None where it has no long ones."""
+        if type(value) not in _NESTED or depth >= LONG_VALUE_DEPTH_MAX or _is_made_of_short(value):
+            return None
+        encoded = list(map(items.encode_value, value.values() if type(value) is dict else value))
+        has_long = max(map(len, encoded), default=0) >= LONG_VALUE_BYTES_MIN
+        return cls(value, encoded, len(item)) if has_long else None
+
+    def each(self) -> Iterator[tuple[bytes, Any, bytes]]:
+        """Each element behind its encoded name, which is nothing in a list, and as it is encoded."""
+        if type(self._value) is dict:
+            return zip(map(_encoded_name, self._value), self._value.values(), self._encoded, strict=True)
+        return zip(repeat(b""), self._value, self._encoded, strict=False)
 
 
 _NESTED: Final = (dict, list, tuple)
