@@ -30,9 +30,9 @@ class Salted(MemoryDisk):
         return 0x0807060504030201
 
 
-def hex_of(text: str) -> bytes:
-    """The bytes of the ``hex`` block, comments left out."""
-    block = text.split("```hex\n")[1].split("```")[0]
+def hex_of(text: str, number: int = 1) -> bytes:
+    """The bytes of a ``hex`` block, comments left out."""
+    block = text.split("```hex\n")[number].split("```")[0]
     return bytes.fromhex("".join(line.split("#")[0] for line in block.splitlines()))
 
 
@@ -43,6 +43,19 @@ def test_the_worked_example_is_what_the_writer_writes() -> None:
     with Writer.open(LOG, disk=disk) as writer:
         writer.append(rows_from_events(offers))
     assert disk.bytes_of(SEGMENT).hex(" ") == hex_of(FORMAT.read_text()).hex(" ")
+
+
+def test_the_worked_example_of_a_reference_is_what_the_writer_writes() -> None:
+    disk = Salted()
+    common = (40, 1_700_000_000_000_000, 1, 1, 0, 0, 1, "offer", (2,))
+    offers = [Event(1, seq, *common, {"terms": "as seen " * 40}) for seq in (2, 3)]
+    with Writer.open(LOG, disk=disk) as writer:
+        writer.append(rows_from_events(offers[:1]))
+        start = len(disk.bytes_of(SEGMENT))
+        writer.append(rows_from_events(offers[1:]))
+        stop = len(disk.bytes_of(SEGMENT))
+    assert disk.bytes_of(SEGMENT)[start:stop].hex(" ") == hex_of(FORMAT.read_text(), 2).hex(" ")
+    assert read_all(disk) == offers
 
 
 def test_any_cbor_tool_walks_a_segment() -> None:
