@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -236,7 +236,7 @@ class Walk:
         self.group_start: Place | None = None
         self.head, self.salt, self.place = self._read_head()
         self.place = place or self.place
-        self.references = references_in(file, path, self._ref(0), kept)
+        self._kept = kept
 
     def frames(self) -> Iterator[Frame]:
         """Verified frames from the place on."""
@@ -252,6 +252,11 @@ class Walk:
                 self.trouble = ""
                 return
             yield frame
+
+    @cached_property
+    def references(self) -> References:
+        """What references in the segment's blocks stand for."""
+        return references_in(self.file, self.path, self._ref(0), self._kept)
 
     def block(self, frame: Frame) -> Block:
         """The block in a frame of events."""
