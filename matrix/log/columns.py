@@ -209,26 +209,27 @@ def encode_steps(values: np.ndarray) -> bytes:
 # -- payload values ---------------------------------------------------------------------------
 
 
-def encode_values(values: Sequence[Any], repeats: Repeats | None = None) -> bytes:
+def encode_values(values: Sequence[Any], repeats: Repeats | None = None, *, is_checked: bool = False) -> bytes:
     """A payload field of every row as Python values, ``MISSING`` where the row lacks it.
 
-    ``repeats`` knows the long values of the segment; without it all values are written out.
+    ``repeats`` knows the long values of the segment; without it all values are written out. ``is_checked`` says that
+    they come from a log and are such as it holds.
     """
     quick = _encode_quick(values, repeats) if len(values) else None
     if quick is not None:
         return quick
     types = set(map(type, values))
     if len(types) == 1:
-        return _encode_dense(values, types.pop(), repeats)
+        return _encode_dense(values, types.pop(), repeats, is_checked)
     absent, null = Missing in types, type(None) in types
     if not (absent or null):
-        return _encode_dense(values, object, repeats)
+        return _encode_dense(values, object, repeats, is_checked)
     there = [value for value in values if value is not MISSING] if absent else values
     dense = [value for value in there if value is not None] if null else there
     return optional(
         present=bitmap([value is not MISSING for value in values]) if absent else None,
         nulls=bitmap([value is None for value in there]) if null else None,
-        values=encode_values(dense, repeats) if dense else encode_plain([]),
+        values=encode_values(dense, repeats, is_checked=is_checked) if dense else encode_plain([]),
     )
 
 
@@ -279,7 +280,7 @@ def bitmap(flags: Sequence[bool] | np.ndarray) -> bytes:
     return np.packbits(np.asarray(flags, np.bool_), bitorder="little").tobytes()
 
 
-def _encode_dense(values: Sequence[Any], kind: type, repeats: Repeats | None) -> bytes:
+def _encode_dense(values: Sequence[Any], kind: type, repeats: Repeats | None, is_checked: bool) -> bytes:
     if kind is int:
         return _encode_ints(values)
     if kind is str:
@@ -296,7 +297,7 @@ def _encode_dense(values: Sequence[Any], kind: type, repeats: Repeats | None) ->
         return constant(None)
     if kind is Missing:
         return optional(present=bitmap([False] * len(values)), nulls=None, values=encode_plain([]))
-    return encode_plain(values, repeats)
+    return encode_plain(values, repeats, is_checked=is_checked)
 
 
 def _encode_ints(values: Sequence[int]) -> bytes:
@@ -371,10 +372,10 @@ def plain_text(value: str) -> str:
     return value
 
 
-def encode_plain(values: Sequence[Any], repeats: Repeats | None = None) -> bytes:
+def encode_plain(values: Sequence[Any], repeats: Repeats | None = None, *, is_checked: bool = False) -> bytes:
     """Mixed or nested values as a CBOR array."""
     listed = list(values)
-    if items.find_trouble(listed, CBOR_DEPTH_MAX + 1):
+    if not is_checked and items.find_trouble(listed, CBOR_DEPTH_MAX + 1):
         listed = [items.plain_value(value) for value in listed]
         if len(types := set(map(type, listed))) == 1 and types != {dict} and types != {list}:
             return encode_values(listed, repeats)  # all were numpy scalars or enums of one plain type

@@ -257,7 +257,7 @@ def _put(name: str, encode: Any, values: Any, stored: list[bytes], repeats: Repe
 def encode_cells(cells: Cells, repeats: Repeats | None = None) -> bytes:
     """A decoded column, encoded again."""
     if isinstance(cells.dense, list):
-        return columns.encode_values(cells.to_pylist(MISSING), repeats)
+        return columns.encode_values(cells.to_pylist(MISSING), repeats, is_checked=True)
     if isinstance(cells.dense, pa.Array) and cells.dense.type == pa.string():
         dense = arrays.encode_text_array(cells.dense, repeats)
     else:
