@@ -302,3 +302,25 @@ def test_a_name_and_password_in_the_url_are_sent_and_shown_nowhere(
     assert "EndpointRefused" in played.one("model.failed").data["error"]
     for secret in ("pass-word-9", "c29tZWJvZHk6cGFzcy13b3JkLTk=", "sk-of-the-environment"):
         assert not holds(tmp_path, secret)
+
+
+def test_a_call_that_is_given_up_lets_the_connection_go(service: Service) -> None:
+    service.next(Fault("slow", seconds=20))
+
+    async def body(agent: Any) -> None:
+        with agent.move_on_after(0.1):
+            await agent.model("hello", model="small")
+        agent.emit("heard", text=(await agent.model("again", model="small")).text)
+
+    played = talk(service, body)
+    assert played.one("model.failed").data["cancelled"] is True
+    assert played.one("heard").data["text"].startswith('heard "again"')
+
+
+def test_calls_beyond_the_connections_wait_for_one(service: Service) -> None:
+    service.answer_s = 0.02
+    models = endpoint(service, connections_max=10)
+    played = talk(service, lambda agent: chat(agent, 2), agents=40, models=models)
+    assert {event.data["attempts"] for event in played.of("model.completed")} == {1}
+    assert service.served == 80
+    assert service.at_once_max <= 10
