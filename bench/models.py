@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -143,7 +144,7 @@ def with_httpx(url: str, conversations: int, turns: int, connections: int = POOL
             messages.append(response.raise_for_status().json()["choices"][0]["message"])
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             for n in range(conversations):
                 if n % connections == 0:
@@ -169,7 +170,7 @@ def in_process(way: str, url: str, conversations: int, turns: int) -> dict[str, 
     """One run in a process of its own."""
     command = [sys.executable, __file__, "--one", way, url, str(conversations), str(turns)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     found: dict[str, float] = json.loads(result)
     return found
 
@@ -219,6 +220,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand connections, at either end
     if options.one:
         way, url, conversations, turns = options.one
         print(json.dumps(WAYS[way](url, int(conversations), int(turns))))

@@ -61,8 +61,6 @@ class Speaker(matrix.Agent):
     desk: Desk
 
     async def run(self) -> None:
-        names = {call["name"] for step in self.steps for call in step["calls"] if step["role"] == self.role}
-        self.tools = [self.desk.tool(name) for name in sorted(names)]
         for step in self.steps:
             if step["role"] == self.role:
                 if step["text"]:
@@ -73,14 +71,19 @@ class Speaker(matrix.Agent):
                 await self.receive()
 
     async def call_again(self, call: dict[str, Any]) -> None:
-        function = {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {})}
+        self.tools = [self.desk.tool(call["name"])]
+        function = {"name": self.tools[0].name, "arguments": json.dumps(call.get("arguments") or {})}
         try:
             text = result_text(await self.use({"id": call["id"], "type": "function", "function": function}))
         except matrix.ToolFailed as failed:
             text = failed.text
-        equal = text == call["answer"]
-        told = {} if equal else {"then": call["answer"], "now": text}
-        self.emit("compared", tool=call["name"], tool_call_id=call["id"], equal=equal, **told)
+        if call["answer"] is None:  # the recording ends here
+            told: dict[str, Any] = {"result": "unanswered"}
+        elif text == call["answer"]:
+            told = {"result": "equal"}
+        else:
+            told = {"result": "different", "then": call["answer"], "now": text}
+        self.emit("compared", tool=call["name"], tool_call_id=call["id"], **told)
 
 
 class RecordedAssistant(Speaker):
@@ -192,9 +195,9 @@ async def customer_service(
 QUESTIONS = {
     "How many calls were made again, and how many results are what they were, byte for byte?": """
         events compared where simulation in $all
-        | count as calls, count(.equal = true) as equal, count(.equal = false) as different by .tool""",
+        | count as calls, count(.result = "equal") as equal, count(.result = "different") as different by .tool""",
     "Which is the first that differs?": """
-        events compared where simulation in $all and .equal = false
+        events compared where simulation in $all and .result = "different"
         | limit 1 | select simulation, .tool, .tool_call_id, .then, .now""",
     "What were the conversations worth, when they were recorded and now?": """
         events settled where simulation in $all | count by .recorded_reward, .reward""",

@@ -15,6 +15,11 @@ KINDS_PER_BLOCK_MAX = 4_096
 FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct fields share one column of maps
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
+LONG_VALUE_BYTES_MIN = 256  # a text or nested value from so many bytes on is stored once in a segment
+LONG_VALUES_KEPT_MAX = 65_536  # of those, how many a writer knows the places of, some 300 bytes each
+LONG_VALUE_DEPTH_MAX = 8  # nesting up to which parts of values are looked at for ones that recur
+REFERENCE_STEPS_MAX = 16  # a value referred to may hold references, and so on
+REFERENCED_BYTES_KEPT_MAX = 32 * 1024 * 1024  # of values referred to, as written, that a reader keeps decoded
 DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
 RECENT_EVENTS_KEPT_MAX = 65_536  # events in blocks that a reader keeps decoded behind the end of a log that grows
 RECENT_BLOCKS_KEPT_MAX = 256
@@ -48,6 +53,8 @@ ENDPOINT_BACKOFF_MAX_S = 600.0  # the longest Retry-After that is waited for
 ENDPOINT_TIMEOUT_S = 600.0  # of an attempt: a long answer of a slow model takes minutes
 ENDPOINT_CONNECT_S = 10.0  # until a server has taken the connection
 ENDPOINT_CONNECTIONS_MAX = 1_024  # to one server, of one runtime
+ENDPOINT_KEPT_S = 60.0  # that an idle connection stays open: httpx may close one as too old that it just gave away
+ENDPOINT_FILES_SHARE = 0.75  # of the files that a process may open (ulimit -n), for connections to one server
 ENDPOINT_POOL_CONNECTIONS = 8  # in one pool, all of which are looked at for each request; more pools take milliseconds
 ENDPOINT_CLOSE_S = 2.0  # for connections to part in good order when a runtime ends
 ENDPOINT_ANSWER_BYTES_MAX = 8 * 1024 * 1024  # of an answer; its event must fit in a frame
@@ -73,6 +80,7 @@ QUERY_REPAIR_CHARS_MAX = 1_024  # longer queries are not tried again and again
 
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
+assert LONG_VALUE_DEPTH_MAX < REFERENCE_STEPS_MAX
 assert COMMIT_INTERVAL_US <= SYNC_INTERVAL_US
 assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while calls gather
 

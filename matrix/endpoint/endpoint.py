@@ -42,7 +42,8 @@ class Endpoint:
     repeats one ``***`` takes its place.
 
     ``requests_per_minute`` and ``tokens_per_minute`` hold for all simulations of a runtime together (rates.py has the
-    rule). ``timeout`` is in seconds, of each attempt; ``connections_max`` bounds the requests that are under way.
+    rule). ``timeout`` is in seconds, of each attempt; ``connections_max`` bounds the connections; they
+    take at most three quarters of the files that the process may open (``ulimit -n``), and who finds none waits.
     A server with a thread for each connection, as llama.cpp has, wants no more of them than it has threads: one that
     is left over waits until an idle one is closed, which takes seconds.
     """

@@ -7,6 +7,7 @@ connections. What always holds: a pool is opened when it is needed.
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,13 @@ import trio
 
 from matrix.endpoint.endpoint import Endpoint
 from matrix.errors import UsageError
-from matrix.limits import ENDPOINT_CLOSE_S, ENDPOINT_CONNECT_S, ENDPOINT_POOL_CONNECTIONS
+from matrix.limits import (
+    ENDPOINT_CLOSE_S,
+    ENDPOINT_CONNECT_S,
+    ENDPOINT_FILES_SHARE,
+    ENDPOINT_KEPT_S,
+    ENDPOINT_POOL_CONNECTIONS,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -33,7 +40,7 @@ class Pools:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._pools: list[_Pool] = []
-        self._room = endpoint.connections_max  # connections that no pool has yet
+        self._size = self._room = _connections_max(endpoint)  # the room: connections that no pool has yet
         self._certificates: Any = None
 
     @asynccontextmanager
@@ -49,7 +56,7 @@ class Pools:
 
     async def close(self) -> None:
         """Close all connections; those that do not part in time are dropped."""
-        pools, self._pools, self._room = self._pools, [], self._endpoint.connections_max
+        pools, self._pools, self._room = self._pools, [], self._size
         with trio.move_on_after(ENDPOINT_CLOSE_S, shield=True):
             for pool in pools:
                 await pool.client.aclose()
@@ -78,9 +85,19 @@ class Pools:
             auth=endpoint.login,
             verify=self._certificates,
             timeout=library.Timeout(None, connect=ENDPOINT_CONNECT_S),  # an attempt as a whole is timed by its policy
-            limits=library.Limits(max_connections=size, max_keepalive_connections=size),
+            limits=library.Limits(
+                max_connections=size, max_keepalive_connections=size, keepalive_expiry=ENDPOINT_KEPT_S
+            ),
         )
         return client
+
+
+def _connections_max(endpoint: Endpoint) -> int:
+    """As many as are wanted, and as this process may open: others wait, where they would fail."""
+    files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files_max == resource.RLIM_INFINITY:
+        return endpoint.connections_max
+    return max(1, min(endpoint.connections_max, int(files_max * ENDPOINT_FILES_SHARE)))
 
 
 def imported_httpx() -> Any:

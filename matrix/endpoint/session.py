@@ -18,6 +18,7 @@ from matrix.endpoint.answer import fields_of, shown
 from matrix.endpoint.endpoint import Endpoint
 from matrix.endpoint.pools import Pools, imported_httpx
 from matrix.endpoint.rates import Charge, Rates
+from matrix.endpoint.reply import Reply
 from matrix.endpoint.secrets import Secrets
 from matrix.endpoint.stream import Assembly, Lines
 from matrix.endpoint.trouble import trouble_of
@@ -108,13 +109,16 @@ class Session:
             if not question.is_streamed:
                 return await self._whole(question)
             return await self._streamed(question, begun)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = str(error) or "no further words"
             raise EndpointLost(f"{self.address}: {type(error).__name__}: {what}") from None
 
     async def _whole(self, question: Question) -> dict[str, Any]:
         async with self._response(question.body) as response:
-            raw = await _body(response, ENDPOINT_ANSWER_BYTES_MAX)
+            return await self._read_whole(response, question)
+
+    async def _read_whole(self, response: httpx.Response, question: Question) -> dict[str, Any]:
+        raw = await _body(response, ENDPOINT_ANSWER_BYTES_MAX)
         try:
             answer = json.loads(raw)
         except (ValueError, RecursionError):
@@ -127,6 +131,11 @@ class Session:
         body = question.body.removesuffix(b"}") + b"," + wanted + b"}"
         try:
             async with self._response(body) as response:
+                if response.headers.get("content-type", "").startswith("application/json"):  # it does not stream
+                    found = await self._read_whole(response, question)
+                    if question.on_text is not None:
+                        question.on_text(Reply.of(found).text)
+                    return found
                 return await self._assembled(response, question, begun)
         except EndpointRefused as error:
             if not self._tells_usage or not _is_about_usage(error):

@@ -15,6 +15,7 @@ from matrix.endpoint.trouble import error_in_stream
 from matrix.errors import EndpointGarbled, EndpointLost
 
 DONE: Final = "[DONE]"
+_OF_PIECES: Final = frozenset({"choices", "obfuscation"})  # of single pieces, and nothing of the whole
 _SAID_ONCE: Final = frozenset({"role", "id", "type", "name"})  # every piece may say it again
 
 
@@ -84,7 +85,9 @@ class Assembly:
             raise EndpointGarbled(f"a piece of the stream is no JSON object: {shown(data)}")
         if piece.get("error"):
             raise error_in_stream(piece)
-        self._told.update({name: value for name, value in piece.items() if name != "choices" and value is not None})
+        self._told.update(
+            {name: value for name, value in piece.items() if name not in _OF_PIECES and value is not None}
+        )
         choices = piece.get("choices")
         return "".join(self._add_choice(choice) for choice in choices) if isinstance(choices, list) else ""
 

@@ -39,8 +39,8 @@ def example(*arguments: str | Path, cwd: Path, module: bool = False) -> subproce
 
 
 def compared(store: Path) -> list[tuple[str, bool]]:
-    rows = matrix.open(store).query("events compared | select .tool, .equal").rows()
-    return [(row["tool"], row["equal"]) for row in rows]
+    rows = matrix.open(store).query("events compared | select .tool, .result").rows()
+    return [(row["tool"], row["result"] == "equal") for row in rows]
 
 
 # -- the shop for lamps ------------------------------------------------------------------------
@@ -74,18 +74,27 @@ def test_a_result_that_differs_is_told_with_both_texts(tmp_path: Path, monkeypat
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"id": "x", "name": "sing", "arguments": {}, "requestor": "assistant"}],
+            "tool_calls": [{"id": "x", "name": "functions.sing", "arguments": {}, "requestor": "assistant"}],
         }
     )
     (tmp_path / "changed.json").write_text(json.dumps(changed))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["customer_service", "--recorded", "changed.json"])
     main()
-    different = matrix.open(tmp_path / "runs").query("events compared where .equal = false | select .tool, .then, .now")
+    different = matrix.open(tmp_path / "runs").query(
+        'events compared where .result != "equal" | select .tool, .result, .then, .now'
+    )
     assert different.rows() == [
-        {"tool": "order_lamp", "then": '{"order_id": "L3", "price": 91}', "now": '{"order_id": "L3", "price": 90}'},
-        {"tool": "sing", "then": None, "now": "Error: Tool 'sing' not found."},  # which nobody answered
+        {
+            "tool": "order_lamp",
+            "result": "different",
+            "then": '{"order_id": "L3", "price": 91}',
+            "now": '{"order_id": "L3", "price": 90}',
+        },
+        {"tool": "functions.sing", "result": "unanswered", "then": None, "now": None},
     ]
+    (sung,) = matrix.open(tmp_path / "runs").query('events tool.failed where .tool = "functions_sing"').rows()
+    assert sung["data"]["error"] == "Error: Tool 'functions.sing' not found."
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -113,6 +113,13 @@ def test_what_json_has_no_form_for_is_null_or_text(place: Path) -> None:
     assert (found["reward"], found["data"]) == (None, {"b": "00ff", "n": [None]})
 
 
+def test_parquet_has_what_the_lines_have_of_it(place: Path) -> None:
+    rows = [row("ada", key=b"\x00\xff", when=Path("/x"), pair=(1, 2)), row("ben", key="k", when=None, pair=[])]
+    write(rows, place, "odd.parquet")
+    table = parquet.read_table(place / "odd.parquet")
+    assert [table[name].to_pylist() for name in ("key", "when", "pair")] == [["00ff", "k"], ["/x", None], [[1, 2], []]]
+
+
 def test_a_column_without_a_value_has_the_type_it_would_have(place: Path) -> None:
     write([row("ada", first_seq=None)], place, "nulls.parquet")
     columns = parquet.read_schema(place / "nulls.parquet")

@@ -113,7 +113,7 @@ class Service:
             tasks.add(task)
             try:
                 await self._talk(reader, writer)
-            except (ConnectionError, asyncio.CancelledError):
+            except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 pass
             finally:
                 tasks.discard(task)
@@ -134,10 +134,7 @@ class Service:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            try:
-                head = await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
-                return
+            head = await reader.readuntil(b"\r\n\r\n")
             line, *fields = head.decode("latin-1").split("\r\n")
             path = line.split(" ")[1]
             headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields if f)}

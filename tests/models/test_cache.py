@@ -11,6 +11,7 @@ import trio
 import matrix
 from matrix.log.answers import LoggedAnswers
 from matrix.log.reader import LogReader
+from matrix.testing.played import play
 from tests.models.service import Fault, Service
 from tests.models.talk import QUICK, endpoint, talk, talking
 
@@ -131,8 +132,6 @@ def test_who_waited_for_one_that_is_given_up_asks_itself(service: Service) -> No
         simulation.spawn(First, "first")
         simulation.spawn(Second, "second")
 
-    from matrix.testing.played import play
-
     played = play(program, models=endpoint(service))
     assert played.outcome.status == "finished"
     assert cached(played) == [None]
@@ -151,8 +150,6 @@ def test_a_wait_for_a_leader_of_long_latency_ends_with_its_answer_not_with_its_t
     async def program(simulation: matrix.Simulation) -> None:
         simulation.spawn(Asker, "slow", latency=10)
         simulation.spawn(Asker, "quick", latency=1)
-
-    from matrix.testing.played import play
 
     played = play(program, models=endpoint(service))
     assert [event.time for event in played.of("model.completed")] == [1_000_000, 10_000_000]

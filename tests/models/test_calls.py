@@ -11,6 +11,7 @@ import pytest
 import matrix
 from matrix.endpoint.endpoint import Endpoint
 from matrix.errors import UsageError
+from matrix.testing.played import play
 from tests.models.service import Fault, Service
 from tests.models.talk import KEY, QUICK, endpoint, holds, talk, talking
 
@@ -184,6 +185,15 @@ def test_a_policy_by_the_name_of_the_model_is_nearer_than_the_endpoints(service:
     assert (failed.data["attempts"], failed.data["status"]) == (2, 500)
 
 
+def test_a_program_may_ask_a_model_itself(service: Service) -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.emit("heard", text=(await simulation.model("hello", model="small")).text)
+
+    played = play(program, models=endpoint(service))
+    assert played.one("model.called").data["call_id"] == "program#1"
+    assert played.one("heard").data["text"].startswith('heard "hello"')
+
+
 def test_models_are_asked_where_their_name_says(service: Service) -> None:
     with Service() as other:
 
@@ -211,8 +221,6 @@ def test_without_any_endpoint_the_call_fails_and_says_what_to_do(
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    from matrix.testing.played import play
-
     played = play(talking(lambda agent: chat(agent, 1)), store=tmp_path / "runs")
     error = played.one("model.failed").data["error"]
     assert error.startswith("ProgramError: no endpoint is known for the model 'small'")
@@ -294,3 +302,25 @@ def test_a_name_and_password_in_the_url_are_sent_and_shown_nowhere(
     assert "EndpointRefused" in played.one("model.failed").data["error"]
     for secret in ("pass-word-9", "c29tZWJvZHk6cGFzcy13b3JkLTk=", "sk-of-the-environment"):
         assert not holds(tmp_path, secret)
+
+
+def test_a_call_that_is_given_up_lets_the_connection_go(service: Service) -> None:
+    service.next(Fault("slow", seconds=20))
+
+    async def body(agent: Any) -> None:
+        with agent.move_on_after(0.1):
+            await agent.model("hello", model="small")
+        agent.emit("heard", text=(await agent.model("again", model="small")).text)
+
+    played = talk(service, body)
+    assert played.one("model.failed").data["cancelled"] is True
+    assert played.one("heard").data["text"].startswith('heard "again"')
+
+
+def test_calls_beyond_the_connections_wait_for_one(service: Service) -> None:
+    service.answer_s = 0.02
+    models = endpoint(service, connections_max=10)
+    played = talk(service, lambda agent: chat(agent, 2), agents=40, models=models)
+    assert {event.data["attempts"] for event in played.of("model.completed")} == {1}
+    assert service.served == 80
+    assert service.at_once_max <= 10

@@ -13,7 +13,7 @@ import matrix
 from matrix.endpoint.stream import Assembly, Lines
 from matrix.errors import EndpointBusy, EndpointGarbled, EndpointLost, EndpointRefused
 from tests.models.service import Fault, Service
-from tests.models.talk import QUICK, talk
+from tests.models.talk import QUICK, talk, talking
 
 CALLS = 'call add {"a": 1, "b": 22}\ncall find {"name": "Zoë"}'
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("add", "find")]
@@ -62,8 +62,6 @@ def test_the_text_is_told_as_it_comes_and_never_in_a_replay(service: Service, tm
     async def body(agent: Any) -> None:
         await agent.model("hello", model="small", on_text=heard.append)
 
-    from tests.models.talk import talking
-
     played = talk(service, body, store=tmp_path / "runs")
     assert len(heard) > 3
     assert "".join(heard) == played.one("model.completed").data["message"]["content"]
@@ -109,6 +107,18 @@ def test_what_a_callback_raises_fails_the_call_and_is_not_tried_again(service: S
 
     assert talk(service, body).outcome.status == "finished"
     assert service.served == 1
+
+
+def test_a_server_that_answers_in_one_piece_all_the_same_is_understood(service: Service) -> None:
+    heard: list[str] = []
+    message = {"role": "assistant", "content": "all at once"}
+    service.next(Fault("garbage", body=json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]})))
+
+    async def body(agent: Any) -> None:
+        await agent.model("hello", model="small", on_text=heard.append)
+
+    assert talk(service, body).one("model.completed").data["message"] == message
+    assert heard == ["all at once"]
 
 
 # -- lines ---------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import matrix
+from matrix.endpoint.endpoint import Endpoint
+from tests.models.service import Service
 from tests.page import talks
 
 Open = Callable[..., Any]
@@ -23,6 +26,27 @@ def helpdesk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def chatter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return talks.make_chatter(tmp_path_factory.mktemp("talks") / "chatter")
+
+
+class Consultant(matrix.Agent):
+    """Asks a model twice before it answers."""
+
+    async def run(self) -> None:
+        question = await self.receive()
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question["text"]}]
+        messages.append((await self.model(messages, model="small")).message)
+        messages.append({"role": "user", "content": "Are you sure?"})
+        self.reply(question, text=(await self.model(messages, model="small")).text)
+
+
+class Customer(matrix.Agent):
+    async def run(self) -> None:
+        await self.ask("consultant", text="Is it open?")
+
+
+async def consultation(simulation: matrix.Simulation) -> None:
+    simulation.spawn(Consultant, "consultant")
+    simulation.spawn(Customer, "customer")
 
 
 def ready(page: Any) -> Any:
@@ -218,3 +242,19 @@ def test_what_is_said_while_one_looks_appears(page_at: Open, tmp_path: Path) -> 
         assert page.locator(".head-facts .status-running").inner_text().strip() == "running"
         steered.tick(3)
         page.locator(".transcript-box .item", has_text="number 5").wait_for()
+
+
+def test_a_model_call_shows_what_is_new_in_its_request_and_unfolds_to_that_and_its_answer(
+    page_at: Open, tmp_path: Path
+) -> None:
+    with Service() as service:
+        matrix.run(consultation, store=tmp_path, models=Endpoint(service.url, key=""))
+    page = ready(page_at(tmp_path, view="conversation", conversation="1-1/consultant+customer"))
+    first, second = page.locator(".call-head").all()
+    assert "2 messages" in first.inner_text()
+    assert "1 message after event" in second.inner_text()
+    second.click()
+    body = page.locator(".call-body").inner_text()
+    assert "Are you sure?" in body
+    assert 'heard "Are you sure?" (message 4,' in body
+    assert "finish_reason" in body

@@ -19,6 +19,8 @@ from matrix.log.digest import is_environment
 TEXT_SHOWN: Final = 88  # characters of a value
 _BEFORE: Final = 32  # of them before the place where two texts part
 
+_FOLLOWS: Final = "data.request_hash"  # of a model call: from the rest of what it says
+
 NameOf = Callable[[int], str]
 
 
@@ -52,6 +54,8 @@ def changes(recorded: Event, actual: Event, name_of: NameOf, name_now: NameOf | 
         if not is_environment(actual.kind, name):
             before, after = recorded.data.get(name, MISSING), actual.data.get(name, MISSING)
             found += value_changes(f"data.{name}", before, after)
+    if any(change.path.startswith("data.") and change.path != _FOLLOWS for change in found):
+        found = [change for change in found if change.path != _FOLLOWS]
     if recorded.time != actual.time:
         found.append(Change("time", timedelta(microseconds=recorded.time), timedelta(microseconds=actual.time)))
     for name in ("turn", "goal", "state", "cause"):

@@ -128,9 +128,6 @@ class Call(Action, Arrival):
     def begins(self) -> None:
         """The outside will be touched for it: said in the turn that asks, in the order of the requests."""
 
-    def ends(self) -> None:
-        """The outside is done with it: the answer is there, or nobody wants it any more."""
-
     def outcome(self) -> dict[str, Any]:
         """What the event of its answer says of the answer itself."""
         return {"error": self.error} if self.error else {"result": self.result}

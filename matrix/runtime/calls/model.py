@@ -1,8 +1,8 @@
 """Model calls: a request to a model server is recorded, made over HTTP, and its answer recorded.
 
 ``model.called`` has the whole request, but each message and each list of tools only once in a simulation (see
-prefixes.py; matrix/requests.py puts them together again). Everything else is that of a call (see call.py): its place in
-the order, its policies by the name of the model, what a replay does.
+matrix/prefixes.py; matrix/requests.py puts them together again). Everything else is that of a call (see call.py): its
+place in the order, its policies by the name of the model, what a replay does.
 
 What always holds: what is recorded of a request follows from the program and its history. Only the endpoint's address
 comes from outside, and a replay has it from the history: there nothing is asked, and no endpoint needed.
@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import blake2b
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from matrix.endpoint.reply import Reply
@@ -280,7 +281,10 @@ def _message_text(message: Any, place: str) -> str:
     if not isinstance(message, Mapping):
         raise ProgramError(f"{place} is a map such as {{'role': 'user', 'content': 'Hi'}}, not {message!r}")
     try:
-        text = _canonical(message)
+        if len(message) == 2 and type(role := message.get("role")) is type(said := message.get("content")) is str:
+            text = f'{{"content":{encode_basestring(said)},"role":{encode_basestring(role)}}}'  # most are, by far
+        else:
+            text = _canonical(message)
         text.encode()
     except (TypeError, ValueError):  # something of another library, or half a letter: say it as the log would have it
         return _json(snapshot(message, place), place)

@@ -108,7 +108,6 @@ class Outside:
         self._start_soon(self._serve, call, name="matrix call")
 
     def _end(self, call: Call) -> None:
-        call.ends()
         if call.place is not None:
             call.place.leave()
         call.settle()
