@@ -2,9 +2,9 @@
 
     MATRIX_MODEL_URL=http://127.0.0.1:8080/v1 python -m pytest tests/models/test_real_server.py
 
-``llama_server.py`` starts one that needs no download. MATRIX_MODEL is the model's name where the server has several.
-Nothing here depends on what a model says, only on what every server of the protocol does. Without the variable these
-tests are skipped; so is a test of something that the server does not offer.
+``make real-model`` starts llama.cpp's, with weights that need no download (``llama_server.py``). MATRIX_MODEL is the
+model's name where the server has several. Nothing here depends on what a model says, only on what every server of the
+protocol does. Without the variable these tests are skipped; so is a test of something that the server does not offer.
 """
 
 from __future__ import annotations
