@@ -177,7 +177,10 @@ class _Work:
         return card
 
     def digest(self) -> str:
-        """Which simulations the rows are of: one digest over those of each, in the order of the store."""
+        """Which simulations the rows are of: one digest over those of each, in the order of the store.
+
+        Of one that still runs it is that of its events by now, which may be more than were exported.
+        """
         histories = Histories(self.store.reader)
         digest = blake2b(digest_size=16)
         for one in self.selection:
