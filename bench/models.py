@@ -144,7 +144,7 @@ def with_httpx(url: str, conversations: int, turns: int, connections: int = POOL
             messages.append(response.raise_for_status().json()["choices"][0]["message"])
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             for n in range(conversations):
                 if n % connections == 0:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -29,19 +30,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for the desks beside this file, wherever it is started from
 
-from desks import airline, lamps, recorded, retail
-from desks.desk import Desk, read_bytes, read_json, result_text
+try:
+    from desks import lamps, recorded
+    from desks.desk import Desk, read_bytes, read_json, result_text
+except ModuleNotFoundError as error:
+    sys.exit(f"customer_service needs {error.name}: pip install 'matrix-runtime[models]'")
 from desks.recorded import Case
 
 import matrix
 from matrix.models import Endpoint, ToolAgent
 from matrix.tools import tools_of
 
-DESKS: dict[str, type[Desk]] = {
-    "lamps": lamps.LampTools,
-    "retail": retail.RetailTools,
-    "airline": airline.AirlineTools,
-}
+DESKS = {"lamps": "LampTools", "retail": "RetailTools", "airline": "AirlineTools"}
 STOPS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 ASSISTANT = "You help customers. You keep to the policy, and you do nothing that your tools cannot do.\n\n{policy}"
 CUSTOMER = (
@@ -161,6 +161,12 @@ class Customer(ToolAgent):
 # -- the program ---------------------------------------------------------------------------------
 
 
+def desk_kind(domain: str) -> type[Desk]:
+    """The tools of a domain; only those that are asked for are loaded."""
+    kind: type[Desk] = getattr(importlib.import_module(f"desks.{domain}"), DESKS[domain])
+    return kind
+
+
 async def customer_service(
     simulation: matrix.Simulation,
     domain: str = "lamps",
@@ -176,7 +182,8 @@ async def customer_service(
     simulation.note(subject="database", domain=domain, digest=hashlib.blake2b(data, digest_size=16).hexdigest())
     file = recording or lamps.RECORDED
     found = await simulation.call(recorded.conversation_of, file, conversation, name="recording")
-    desk, case = DESKS[domain](data), Case(found, DESKS[domain](data))
+    kind = desk_kind(domain)
+    desk, case = kind(data), Case(found, kind(data))
     rules = read_bytes(policy_file).decode() if policy_file else lamps.POLICY if domain == "lamps" else ""
     system = ASSISTANT.format(policy=rules)
     # What an agent gets through vars() is in the log already, or no plain data; parameters are recorded.

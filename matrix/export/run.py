@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from matrix.errors import UsageError
+from matrix.errors import StoreError, UsageError
 from matrix.export import card as cards
 from matrix.export import columns, jsonl, shards
 from matrix.export.contract import Form, Options, Reading, Row
@@ -108,8 +108,13 @@ def export(store: Reading, selection: Selection, options: Options, wanted: Wante
     if to.is_stream:
         if to.format == PARQUET:
             raise UsageError(f"{to.path} is no file, and Parquet is written to a file or a folder")
-        with to.path.open("wb") as out:
-            return Exported(to.path, work.stream(out))
+        try:
+            with to.path.open("wb") as out:
+                return Exported(to.path, work.stream(out))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{to.path}: not all rows were written: {error.strerror or error}") from error
     with to.staged() as staging:
         return Exported(to.path, work.write(to, staging))
 
@@ -177,7 +182,10 @@ class _Work:
         return card
 
     def digest(self) -> str:
-        """Which simulations the rows are of: one digest over those of each, in the order of the store."""
+        """Which simulations the rows are of: one digest over those of each, in the order of the store.
+
+        Of one that still runs it is that of its events by now, which may be more than were exported.
+        """
         histories = Histories(self.store.reader)
         digest = blake2b(digest_size=16)
         for one in self.selection:

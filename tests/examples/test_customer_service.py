@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import matrix
-from examples.customer_service import DESKS, customer_service, main
+from examples.customer_service import customer_service, desk_kind, main
 from matrix.models import Endpoint
 from tests.models.service import Service
 
@@ -193,7 +193,7 @@ def airline() -> Desk:
         "reservations": [],
     }
     data = {"flights": {"HAT1": flight}, "users": {"ada": ada}, "reservations": {}}
-    return DESKS["airline"](json.dumps(data).encode())
+    return desk_kind("airline")(json.dumps(data).encode())
 
 
 def says(desk: Desk, tool: str, **arguments: Any) -> str:
@@ -287,7 +287,7 @@ def test_a_booking_takes_seats_money_and_whole_certificates(airline: Desk) -> No
     assert says(airline, "send_certificate", user_id="ada", amount=50) == (
         "Certificate certificate_3221322 added to user ada with amount 50."
     )
-    fresh = DESKS["airline"](airline.data)
+    fresh = desk_kind("airline")(airline.data)
     assert airline.changed_since(fresh) == ["flights/HAT1", "reservations/HATHAT", "reservations/HATHAU", "users/ada"]
 
 
@@ -331,7 +331,7 @@ def test_every_recorded_call_gives_the_recorded_text_again(domain: str, calls: i
     expected = truth(domain)
     data = read_bytes(TAU2 / "domains" / domain / "db.json.gz")
     whole = read_json(TAU2 / "results" / f"gpt-4.1_{domain}.json.gz")
-    desk = DESKS[domain](data)
+    desk = desk_kind(domain)(data)
     assert desk.digest() == expected["initial_db_hash"]
     made = changing = 0
     for id in ids_of(whole):
@@ -343,7 +343,7 @@ def test_every_recorded_call_gives_the_recorded_text_again(domain: str, calls: i
             changing += 1
             if changing % 5 == 1:
                 assert desk.digest() == expected["final"][id]["db_hash"]
-            desk = DESKS[domain](data)  # reading all of a database takes longer than a conversation
+            desk = desk_kind(domain)(data)  # reading all of a database takes longer than a conversation
     assert desk.digest() == expected["initial_db_hash"]
     assert made == calls == expected["counts"]["exact"]
 
