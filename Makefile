@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check fuzz hostile bench-quick bench-peers reliability clean
+.PHONY: demo test check fuzz hostile real-model bench-quick bench-peers reliability clean
 
 demo: $(VENV)/installed
 	@$(BIN)/matrix demo
@@ -35,6 +35,12 @@ reliability: $(VENV)/installed-test
 		pythons="$$pythons$${pythons:+:}$(CURDIR)/$(VENV)/$$p/bin/python"; done; \
 	MATRIX_PYTHONS="$$pythons" MATRIX_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/reliability/test_determinism.py
 	@MATRIX_ENGINE=handoff $(BIN)/python -m pytest -n 2 -q tests/runtime
+
+# Model calls against llama.cpp's server, with weights that are made here; its wheel is the only download.
+real-model: $(VENV)/installed-test
+	@test -x $(VENV)/llama/bin/python || { $(PYTHON) -m venv $(VENV)/llama && \
+		$(VENV)/llama/bin/python -m pip --disable-pip-version-check -qq install xllamacpp numpy; }
+	@$(VENV)/llama/bin/python tests/models/llama_server.py $(BIN)/python -m pytest -q tests/models/test_real_server.py
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -29,19 +30,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for the desks beside this file, wherever it is started from
 
-from desks import airline, lamps, recorded, retail
-from desks.desk import Desk, read_bytes, read_json, result_text
+try:
+    from desks import lamps, recorded
+    from desks.desk import Desk, read_bytes, read_json, result_text
+except ModuleNotFoundError as error:
+    sys.exit(f"customer_service needs {error.name}: pip install 'matrix-runtime[models]'")
 from desks.recorded import Case
 
 import matrix
 from matrix.models import Endpoint, ToolAgent
 from matrix.tools import tools_of
 
-DESKS: dict[str, type[Desk]] = {
-    "lamps": lamps.LampTools,
-    "retail": retail.RetailTools,
-    "airline": airline.AirlineTools,
-}
+DESKS = {"lamps": "LampTools", "retail": "RetailTools", "airline": "AirlineTools"}
 STOPS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 ASSISTANT = "You help customers. You keep to the policy, and you do nothing that your tools cannot do.\n\n{policy}"
 CUSTOMER = (
@@ -61,8 +61,6 @@ class Speaker(matrix.Agent):
     desk: Desk
 
     async def run(self) -> None:
-        names = {call["name"] for step in self.steps for call in step["calls"] if step["role"] == self.role}
-        self.tools = [self.desk.tool(name) for name in sorted(names)]
         for step in self.steps:
             if step["role"] == self.role:
                 if step["text"]:
@@ -73,14 +71,19 @@ class Speaker(matrix.Agent):
                 await self.receive()
 
     async def call_again(self, call: dict[str, Any]) -> None:
-        function = {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {})}
+        self.tools = [self.desk.tool(call["name"])]
+        function = {"name": self.tools[0].name, "arguments": json.dumps(call.get("arguments") or {})}
         try:
             text = result_text(await self.use({"id": call["id"], "type": "function", "function": function}))
         except matrix.ToolFailed as failed:
             text = failed.text
-        equal = text == call["answer"]
-        told = {} if equal else {"then": call["answer"], "now": text}
-        self.emit("compared", tool=call["name"], tool_call_id=call["id"], equal=equal, **told)
+        if call["answer"] is None:  # the recording ends here
+            told: dict[str, Any] = {"result": "unanswered"}
+        elif text == call["answer"]:
+            told = {"result": "equal"}
+        else:
+            told = {"result": "different", "then": call["answer"], "now": text}
+        self.emit("compared", tool=call["name"], tool_call_id=call["id"], **told)
 
 
 class RecordedAssistant(Speaker):
@@ -158,6 +161,12 @@ class Customer(ToolAgent):
 # -- the program ---------------------------------------------------------------------------------
 
 
+def desk_kind(domain: str) -> type[Desk]:
+    """The tools of a domain; only those that are asked for are loaded."""
+    kind: type[Desk] = getattr(importlib.import_module(f"desks.{domain}"), DESKS[domain])
+    return kind
+
+
 async def customer_service(
     simulation: matrix.Simulation,
     domain: str = "lamps",
@@ -173,7 +182,8 @@ async def customer_service(
     simulation.note(subject="database", domain=domain, digest=hashlib.blake2b(data, digest_size=16).hexdigest())
     file = recording or lamps.RECORDED
     found = await simulation.call(recorded.conversation_of, file, conversation, name="recording")
-    desk, case = DESKS[domain](data), Case(found, DESKS[domain](data))
+    kind = desk_kind(domain)
+    desk, case = kind(data), Case(found, kind(data))
     rules = read_bytes(policy_file).decode() if policy_file else lamps.POLICY if domain == "lamps" else ""
     system = ASSISTANT.format(policy=rules)
     # What an agent gets through vars() is in the log already, or no plain data; parameters are recorded.
@@ -192,9 +202,9 @@ async def customer_service(
 QUESTIONS = {
     "How many calls were made again, and how many results are what they were, byte for byte?": """
         events compared where simulation in $all
-        | count as calls, count(.equal = true) as equal, count(.equal = false) as different by .tool""",
+        | count as calls, count(.result = "equal") as equal, count(.result = "different") as different by .tool""",
     "Which is the first that differs?": """
-        events compared where simulation in $all and .equal = false
+        events compared where simulation in $all and .result = "different"
         | limit 1 | select simulation, .tool, .tool_call_id, .then, .now""",
     "What were the conversations worth, when they were recorded and now?": """
         events settled where simulation in $all | count by .recorded_reward, .reward""",

@@ -15,6 +15,11 @@ KINDS_PER_BLOCK_MAX = 4_096
 FIELDS_PER_KIND_MAX = 256  # payload columns of a kind in a block; more distinct fields share one column of maps
 RECEIVERS_MAX = 4 * 1024 * 1024  # receivers in one block, of events sent to several
 EXPANDED_BYTES_MAX = 32 * 1024 * 1024  # text of one column once repeated values are written out; more stays a list
+LONG_VALUE_BYTES_MIN = 256  # a text or nested value from so many bytes on is stored once in a segment
+LONG_VALUES_KEPT_MAX = 65_536  # of those, how many a writer knows the places of, some 300 bytes each
+LONG_VALUE_DEPTH_MAX = 8  # nesting up to which parts of values are looked at for ones that recur
+REFERENCE_STEPS_MAX = 16  # a value referred to may hold references, and so on
+REFERENCED_BYTES_KEPT_MAX = 32 * 1024 * 1024  # of values referred to, as written, that a reader keeps decoded
 DIRECTORIES_KEPT_MAX = 8_192  # blocks whose directory a reader remembers, some 5 kB each
 RECENT_EVENTS_KEPT_MAX = 65_536  # events in blocks that a reader keeps decoded behind the end of a log that grows
 RECENT_BLOCKS_KEPT_MAX = 256
@@ -75,6 +80,7 @@ QUERY_REPAIR_CHARS_MAX = 1_024  # longer queries are not tried again and again
 
 assert BLOCK_EVENTS_MAX <= COMPACT_BLOCK_EVENTS_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES_MAX
+assert LONG_VALUE_DEPTH_MAX < REFERENCE_STEPS_MAX
 assert COMMIT_INTERVAL_US <= SYNC_INTERVAL_US
 assert GATHER_CALLS_US <= COMMIT_INTERVAL_US  # no other commit is needed while calls gather
 

@@ -190,6 +190,7 @@ class Store:
         split_seed: int = 0,
         shards: int | None = None,
         shard_rows: int | None = None,
+        columns: Sequence[str] | None = None,
         drop_duplicates: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         system: str | None = None,
@@ -206,9 +207,10 @@ class Store:
         to write JSON Lines to. A folder is laid out as ``datasets.load_dataset`` finds it, in Parquet unless ``format``
         says otherwise, and in ``shards`` files of each split, or files of ``shard_rows`` rows. ``test`` and
         ``validation`` are shares of the families (a simulation with all its forks) from 0 to below 1; ``split_seed``
-        says which. ``tools`` (schemas in OpenAI's form) and ``system`` stand in place of what agents were told, and
-        ``maps`` gives the arguments of calls as maps: see ``matrix.export.contract.Options``. ``pairs_max`` and
-        ``reply_only`` are for pairs: see ``matrix.export.pairs``. Parameters of the query are further keywords, or
+        says which. With ``columns`` all others are left out. ``tools`` (schemas in OpenAI's form) and ``system`` stand
+        in place of what agents were told, and ``maps`` gives the arguments of calls as maps: see
+        ``matrix.export.contract.Options``. ``pairs_max`` and ``reply_only`` are for pairs: see
+        ``matrix.export.pairs``. Parameters of the query are further keywords, or
         those in ``parameters``. ``progress`` is called with the number of rows so far.
 
         Raises ``QueryError`` for the query, ``UsageError`` for what cannot be, ``StoreError`` where the disk is full;
@@ -228,6 +230,7 @@ class Store:
             splits=Splits(test=test, validation=validation, seed=split_seed),
             shards=shards,
             shard_rows=shard_rows,
+            columns=None if columns is None else tuple(columns),
             drops_duplicates=drop_duplicates,
             progress=progress,
         )

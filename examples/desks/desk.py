@@ -87,7 +87,8 @@ class Desk:
         def missing(**_: Any) -> None:
             raise ValueError(f"Tool '{name}' not found.")
 
-        return Tool(missing, name=name, inside=True, check=False, error_text=told)
+        fitting = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or "_"  # an assistant may have invented any name
+        return Tool(missing, name=fitting, inside=True, check=False, error_text=told)
 
     def digest(self) -> str:
         """SHA-256 of the whole database."""

@@ -36,6 +36,7 @@ Show = Callable[[int], None]
 @click.option("--split-seed", type=int, default=0, metavar="SEED", help="Says which families these are. Default: 0.")
 @click.option("--shards", type=int, metavar="N", help="Files of each split.")
 @click.option("--shard-rows", type=int, metavar="N", help="Rows in each file at most.")
+@click.option("--columns", metavar="NAME,…", help="Only these: messages,tools,parallel_tool_calls.")
 @click.option("--drop-duplicates", is_flag=True, help="Leave out rows that say, or nearly, what an earlier one said.")
 @click.option("--pairs-max", type=int, metavar="N", help="Pairs made of the branches at one place. Default: 16.")
 @click.option("--reply-only", is_flag=True, help="Of both sides of a pair only what is said before others speak again.")
@@ -52,6 +53,7 @@ def command(
     tools_file: str | None,
     system_file: str | None,
     params: tuple[str, ...],
+    columns: str | None,
     **options: Any,
 ) -> None:
     """Write what a QUERY finds in STORE as training data, with a data card that says what was taken and left out.
@@ -73,6 +75,7 @@ def command(
 
     text = sys.stdin.read() if query == "-" else query
     bound = values.pairs(params, option="--param", of_query=True)
+    options["columns"] = None if columns is None else [name.strip() for name in columns.split(",")]
     options |= {"tools": _tools(tools_file), "system": _text(system_file, "--system"), "parameters": bound}
     where: Any = to
     if to in (None, "-"):

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--store", required=True, metavar="STORE", help="The folder to import into; made when it is not there.")
 def command(form: str, files: tuple[str, ...], store: str) -> None:
-    """Import recorded histories: FORMAT is tau2, tau-bench, casino, cicero, llm-deliberation, or one that an
-    installed package adds.
+    """Import recorded histories: FORMAT is tau2, tau-bench, casino, cicero, llm-deliberation, openai (chat JSON
+    Lines), meta-matrix, inspect (with the extra of that name), or one that an installed package adds.
 
-    Files may be gzipped. Each is imported whole or, when it is not of the format or is cut off, not at all;
-    a file that is there already adds nothing. The exit code is 1 when a file was refused.
+    Files may be compressed with gzip or zstd. Each is imported whole or, when it is not of the format or is cut off,
+    not at all; a file that is there already adds nothing. The exit code is 1 when a file was refused.
     """
     from matrix.importers import formats, import_files
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from matrix.export.simulation import Actor, Simulation
 
 SILENT: Final = "agents that said nothing"
+DEEDS: Final = "events of agents' own kinds that were sent to nobody, and are in no conversation"
 _PLACE: Final = re.compile(r"\{\.([^{}\s]+)\}")
 _NAME: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{EXPORT_NAME_CHARS_MAX}}}")
 _PROMPTS: Final = ("system", "developer")
@@ -189,6 +190,7 @@ def _members_before(actor: Actor, seq: int) -> Members:
 
 def _said(simulation: Simulation, actor: Actor, options: Options) -> Iterator[Chat]:
     counts = options.counts
+    counts.left_out[DEEDS] += sum(1 for _ in actor.deeds())
     for one in conversations(simulation, actor, counts):
         if not _is_meant(simulation, actor, one.members):
             continue

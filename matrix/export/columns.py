@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from matrix.export.shape import NESTED, TEXT, Kind, Shape
+from matrix.export.shape import LIST, NESTED, TEXT, TEXT_TYPE, Shape
 
 
 class Column(NamedTuple):
     """A column's meaning, and the type it has while nothing is known of its values."""
 
     meaning: str
-    type: pa.DataType = TEXT
+    type: pa.DataType = TEXT_TYPE
 
 
 _WHOLE, _NUMBER, _TRUTH = pa.int64(), pa.float64(), pa.bool_()
@@ -63,7 +63,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "state": Column("number of the event that made the state in which it happened", _WHOLE),
     "cause": Column("number of the event that led to it", _WHOLE),
     "kind": Column("the event's kind"),
-    "to": Column("the agents that it was sent to", pa.list_(TEXT)),
+    "to": Column("the agents that it was sent to", pa.list_(TEXT_TYPE)),
     "data": Column("the event's data, as JSON text"),
     "family": Column("the simulation at the root of its forks; a family is in one split"),
     "split": Column("train, validation or test"),
@@ -73,14 +73,14 @@ COLUMNS: Final[Mapping[str, Column]] = {
     f"{side}_{name}": Column(f"{meaning} of the {side} branch", type)
     for side in ("chosen", "rejected")
     for name, meaning, type in (
-        ("simulation", "simulation", TEXT),
+        ("simulation", "simulation", TEXT_TYPE),
         ("first_seq", "number of the first event that is only in what follows, in the history", _WHOLE),
         ("last_seq", "number of the last event in what follows", _WHOLE),
-        ("outcome", "outcome", TEXT),
+        ("outcome", "outcome", TEXT_TYPE),
         ("reward", "reward", _NUMBER),
         ("seed", "seed", _WHOLE),
-        ("code", "hash of the program's source", TEXT),
-        ("model", "model", TEXT),
+        ("code", "hash of the program's source", TEXT_TYPE),
+        ("model", "model", TEXT_TYPE),
     )
 }
 
@@ -111,15 +111,15 @@ def features(shape: Shape) -> list[dict[str, Any]]:
 def _feature(name: str, shape: Shape) -> dict[str, str]:
     if not shape.kinds:
         return {"dtype": _NAMES.get(_type(name, shape), "json")}
-    if shape.kinds is Kind.LIST and shape.item is not None:
+    if shape.kinds == LIST and shape.item is not None:
         return {"list": _dtype(shape.item)}
     return {"dtype": _dtype(shape)}
 
 
 def _dtype(shape: Shape) -> str:
-    is_text = shape.kinds in (Kind(0), Kind.TEXT)
+    is_text = shape.kinds in (0, TEXT)
     type = shape.arrow()
-    return "json" if type is TEXT and not is_text else _NAMES.get(type, "json")
+    return "json" if type is TEXT_TYPE and not is_text else _NAMES.get(type, "json")
 
 
-_NAMES: Final = {TEXT: "string", _WHOLE: "int64", _NUMBER: "float64", _TRUTH: "bool"}
+_NAMES: Final = {TEXT_TYPE: "string", _WHOLE: "int64", _NUMBER: "float64", _TRUTH: "bool"}

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from matrix.event import NOTE, RESERVED_PREFIXES, Event
+from matrix.event import Event
 from matrix.export import goals as judged
 from matrix.export.chains import Asked
 from matrix.export.chat import SILENT, provenance
@@ -194,17 +194,9 @@ def _lived(simulation: Simulation, actor: Actor, options: Options) -> Course:
     for one in conversations(simulation, actor, options.counts):
         for said in one.said:
             course.happened.append(_Happened(said.first.seq, said.first.time, said.message, said.is_own))
-    course.happened += [_Happened(event.seq, event.time, _done(event), is_own=True) for event in _deeds(actor)]
+    course.happened += [_Happened(event.seq, event.time, _done(event), is_own=True) for event in actor.deeds()]
     course.happened.sort(key=lambda one: one.seq)
     return course
-
-
-def _deeds(actor: Actor) -> Iterator[Event]:
-    """Events of an agent's own kinds that it sent to nobody."""
-    for event in actor.events:
-        is_own = event.agent == actor.number and event.kind != NOTE and not event.kind.startswith(RESERVED_PREFIXES)
-        if is_own and not event.to:
-            yield event
 
 
 def _done(event: Event) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Files:
 
     def add(self, data: Mapping[str, Any], split: str) -> None:
         """One more row."""
-        is_new = self.shape.learn_row(data)
+        is_new = self.shape.learn_row(data) and self._to.format != PARQUET  # which says its types by itself
         self._waiting[split if self._to.is_folder else ALL].add(jsonl.line_of(data), is_new=is_new)
 
     def finish(self) -> list[File]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -22,10 +23,17 @@ def write(path: Path, lines: Iterable[bytes], schema: pa.Schema) -> None:
     with path.open("wb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as out:
         for group in _groups(lines):
             rows = [json.loads(line) for line in group]
-            columns = [
-                pa.array([fitted(row.get(field.name), field.type) for row in rows], field.type) for field in schema
-            ]
+            columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
             out.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _column(values: list[Any], type: pa.DataType) -> pa.Array:
+    if not pa.types.is_nested(type):
+        try:
+            return pa.array(values, type)  # most columns are of their type as they are
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            pass
+    return pa.array([fitted(value, type) for value in values], type)
 
 
 def _groups(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

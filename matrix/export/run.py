@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from matrix.errors import UsageError
+from matrix.errors import StoreError, UsageError
 from matrix.export import card as cards
 from matrix.export import columns, jsonl, shards
 from matrix.export.contract import Form, Options, Reading, Row
@@ -45,12 +45,19 @@ class Wanted:
     shard_rows: int | None = None
     drops_duplicates: bool = False
     threshold: float | None = None
+    columns: tuple[str, ...] | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise UsageError(f'there is no form "{self.form}"; there are {", ".join(FORMS)}')
         shards.check(self.shards, self.shard_rows)
+
+    def told(self, row: Row) -> dict[str, Any]:
+        """What is written of a row."""
+        if self.columns is None:
+            return row.data
+        return {name: row.data[name] for name in self.columns if name in row.data}
 
     def rows(self) -> Form:
         """What makes rows of this form."""
@@ -101,8 +108,13 @@ def export(store: Reading, selection: Selection, options: Options, wanted: Wante
     if to.is_stream:
         if to.format == PARQUET:
             raise UsageError(f"{to.path} is no file, and Parquet is written to a file or a folder")
-        with to.path.open("wb") as out:
-            return Exported(to.path, work.stream(out))
+        try:
+            with to.path.open("wb") as out:
+                return Exported(to.path, work.stream(out))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{to.path}: not all rows were written: {error.strerror or error}") from error
     with to.staged() as staging:
         return Exported(to.path, work.write(to, staging))
 
@@ -143,8 +155,9 @@ class _Work:
         """Every row as a line, at once; returns the card."""
         shape = Shape()
         for row, _ in self.rows():
-            shape.learn_row(row.data)
-            out.write(jsonl.line_of(row.data) + b"\n")
+            data = self.wanted.told(row)
+            shape.learn_row(data)
+            out.write(jsonl.line_of(data) + b"\n")
         return self.card(shape, [], digest=None)
 
     def write(self, to: Target, staging: Path) -> dict[str, Any]:
@@ -154,7 +167,7 @@ class _Work:
             Files(staging, to, wanted.splits.names, count=wanted.shards, rows_each=wanted.shard_rows)
         ) as files:
             for row, split in self.rows():
-                files.add(row.data, split)
+                files.add(wanted.told(row), split)
             written, shape = files.finish(), files.shape
         if files.moved:
             self.options.counts.kept["rows moved to the front, since they show what types columns have"] = files.moved
@@ -169,7 +182,10 @@ class _Work:
         return card
 
     def digest(self) -> str:
-        """Which simulations the rows are of: one digest over those of each, in the order of the store."""
+        """Which simulations the rows are of: one digest over those of each, in the order of the store.
+
+        Of one that still runs it is that of its events by now, which may be more than were exported.
+        """
         histories = Histories(self.store.reader)
         digest = blake2b(digest_size=16)
         for one in self.selection:
@@ -196,7 +212,7 @@ class _Work:
         }
         if self.repeats is not None:
             found["duplicates"] = self.repeats
-        found["notices"] = [*self.selection.notices, *self._notices()]
+        found["notices"] = [*self.selection.notices, *self._notices(shape)]
         found["columns"] = _columns(shape)
         found["files"] = [file.as_data() for file in files]
         return found
@@ -209,6 +225,7 @@ class _Work:
             "split_seed": wanted.splits.seed if len(wanted.splits.names) > 1 else None,
             "shards": wanted.shards,
             "shard_rows": wanted.shard_rows,
+            "columns": wanted.columns,
             "drop_duplicates": wanted.drops_duplicates or None,
             "maps": options.has_maps or None,
             "pairs_max": options.pairs_max,
@@ -227,10 +244,13 @@ class _Work:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def _notices(self) -> Iterator[str]:
+    def _notices(self, shape: Shape) -> Iterator[str]:
         splits, tally = self.wanted.splits, self.tally
         if not tally.rows:
             yield f"no rows: the query found {_count(self.selection.rows, self.selection.relation.rstrip('s'))}"
+        for name in (self.wanted.columns or ()) if tally.rows else ():
+            if name not in shape.fields:
+                yield f'no row has a column "{name}"'
         for name in splits.names:
             if tally.rows and not tally.by_split[name]:
                 yield (

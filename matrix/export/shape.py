@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from enum import IntFlag
 from typing import Any, Final
 
 import pyarrow as pa
@@ -29,45 +28,27 @@ NESTED: Final = frozenset({"messages", "prompt", "chosen", "rejected", "steps"})
 #: Keys within them, whose values are open: programs make them up.
 OPEN: Final = frozenset({"arguments", "action", "data", "observation", "tools"})
 
+TEXT_TYPE: Final = pa.string()
 
-TEXT: Final = pa.string()
-
-
-class Kind(IntFlag):
-    """The kinds of values that JSON has, null apart; ``BIG`` are whole numbers of more than 64 bits."""
-
-    TRUTH = 1
-    WHOLE = 2
-    NUMBER = 4
-    TEXT = 8
-    LIST = 16
-    MAP = 32
-    BIG = 64
+# Kinds of values that JSON has, null apart, as bits: plain integers, since every value of every row is looked at.
+TRUTH, WHOLE, NUMBER, TEXT, LIST, MAP = 1, 2, 4, 8, 16, 32
+BIG = 64  # whole numbers of more than 64 bits
+_KINDS: Final = {str: TEXT, bool: TRUTH, float: NUMBER, dict: MAP, list: LIST, tuple: LIST}
+_PLAIN: Final = {TRUTH: pa.bool_(), WHOLE: pa.int64(), NUMBER: pa.float64(), WHOLE | NUMBER: pa.float64()}
 
 
-_PLAIN: Final = {
-    Kind.TRUTH: pa.bool_(),
-    Kind.WHOLE: pa.int64(),
-    Kind.NUMBER: pa.float64(),
-    Kind.WHOLE | Kind.NUMBER: pa.float64(),
-}
+def kind_of(value: Any) -> int:
+    """The kind of a value that is not null; what JSON has no form for becomes text.
 
-
-def kind_of(value: Any) -> Kind:
-    """The kind of a value that is not null.
-
-    >>> [kind_of(value).name for value in (True, 7, 7.5, "7", [7], {"n": 7}, 7**77)]
-    ['TRUTH', 'WHOLE', 'NUMBER', 'TEXT', 'LIST', 'MAP', 'BIG']
+    >>> kind_of(True) == TRUTH, kind_of(7) == WHOLE, kind_of(7**77) == BIG, kind_of(b"7") == TEXT
+    (True, True, True, True)
     """
-    if isinstance(value, str):
-        return Kind.TEXT
-    if isinstance(value, bool):
-        return Kind.TRUTH
+    kind = _KINDS.get(type(value))
+    if kind is not None:
+        return kind
     if isinstance(value, int):
-        return Kind.WHOLE if INT64_MIN <= value <= INT64_MAX else Kind.BIG
-    if isinstance(value, float):
-        return Kind.NUMBER
-    return Kind.MAP if isinstance(value, dict) else Kind.LIST
+        return WHOLE if INT64_MIN <= value <= INT64_MAX else BIG
+    return next((kind for type, kind in _KINDS.items() if isinstance(value, type)), TEXT)
 
 
 class Shape:
@@ -76,14 +57,14 @@ class Shape:
     >>> shape = Shape()
     >>> [shape.learn(value) for value in (None, 1, 2, 2.5, 3)]
     [False, True, False, True, False]
-    >>> shape.kinds
-    <Kind.WHOLE|NUMBER: 6>
+    >>> shape.kinds == WHOLE | NUMBER
+    True
     """
 
     __slots__ = ("fields", "is_varied", "item", "kinds")
 
     def __init__(self) -> None:
-        self.kinds = Kind(0)
+        self.kinds = 0
         self.item: Shape | None = None
         self.fields: dict[str, Shape] = {}
         self.is_varied = False  # maps with different keys were met, or one without any
@@ -95,7 +76,8 @@ class Shape:
             shape = self.fields.get(name)
             if shape is None:
                 shape, is_new = self.fields.setdefault(name, Shape()), True
-            is_new |= shape.learn(value)
+            if value is not None:
+                is_new |= shape.learn(value)
         return is_new
 
     def learn(self, value: Any, *, is_known: bool = False) -> bool:
@@ -106,10 +88,12 @@ class Shape:
         if value is None:
             return False
         kind = kind_of(value)
+        if kind & self.kinds and kind < LIST:
+            return False
         is_new = not is_known and not kind & self.kinds
-        if kind is Kind.MAP:
+        if kind == MAP:
             is_new |= self._learn_map(value, is_known=is_known)
-        elif kind is Kind.LIST:
+        elif kind == LIST:
             self.item = self.item or Shape()
             for one in value:
                 is_new |= self.item.learn(one, is_known=is_known)
@@ -118,7 +102,7 @@ class Shape:
 
     def _learn_map(self, value: dict[str, Any], *, is_known: bool) -> bool:
         is_new = False
-        if not self.is_varied and (not value or (Kind.MAP in self.kinds and value.keys() != self.fields.keys())):
+        if not self.is_varied and (not value or (self.kinds & MAP and value.keys() != self.fields.keys())):
             self.is_varied, is_new = True, not is_known
         for key, one in value.items():
             if key not in self.fields:
@@ -137,14 +121,20 @@ class Shape:
         >>> shape.arrow(), shape.arrow(is_nested=True)
         (DataType(string), ListType(list<element: struct<role: string, n: int64>>))
         """
-        if self.kinds is Kind.LIST and self.item is not None:
+        if self.kinds == LIST and self.item is not None:
             item = self.item.arrow(is_nested=is_nested)
-            if is_nested or not self.item.kinds & (Kind.LIST | Kind.MAP):
+            if is_nested or not self.item.kinds & (LIST | MAP):
                 return pa.list_(pa.field("element", item))
-        if is_nested and self.kinds is Kind.MAP and 0 < len(self.fields) < EXPORT_KEYS_MAX:
+        if is_nested and self.kinds == MAP and 0 < len(self.fields) < EXPORT_KEYS_MAX:
             fields = self.fields.items()
-            return pa.struct([(key, TEXT if key in OPEN else shape.arrow(is_nested=True)) for key, shape in fields])
-        return _PLAIN.get(self.kinds, TEXT)
+            return pa.struct(
+                [(key, TEXT_TYPE if key in OPEN else shape.arrow(is_nested=True)) for key, shape in fields]
+            )
+        return _PLAIN.get(self.kinds, TEXT_TYPE)
+
+
+def _field(key: str, shape: Shape) -> pa.DataType:
+    return TEXT_TYPE if key in OPEN else shape.arrow(is_nested=True)
 
 
 def fitted(value: Any, type: pa.DataType) -> Any:

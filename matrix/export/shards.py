@@ -1,7 +1,7 @@
 """Shards: rows wait on disk until all are known, and are then divided among files.
 
-What always holds: rows keep the order they came in, but for those that show something new about the columns (see
-``Shape.learn``): where such a row would stand behind the first hundred rows or the first MiB, it is moved to the front.
+What always holds: rows keep the order they came in, but for those of JSON Lines that show something new about the
+columns (see ``Shape.learn``): what would stand behind the first hundred rows or the first MiB is moved to the front.
 Readers of JSON Lines guess the types of columns from what comes first (Polars from 100 rows, ``datasets`` from 10 MB,
 DuckDB from 20,480 rows), and fail at a row of another shape that comes later.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from matrix.event import (
@@ -15,10 +16,12 @@ from matrix.event import (
     AGENT_STARTED,
     GOAL_ENDS,
     GOAL_STARTED,
+    MESSAGE_SENT,
     MODEL_CALLED,
     MODEL_COMPLETED,
     MODEL_FAILED,
     NOTE,
+    RESERVED_PREFIXES,
     SIMULATION_FORKED,
     SIMULATION_STARTED,
     Event,
@@ -36,7 +39,7 @@ LOST: Final = "simulations whose parent's events are lost"
 
 @dataclass(slots=True)
 class Actor:
-    """An agent, and the events that it did (``event.agent`` is its number) or that were sent to it, in order."""
+    """An agent, and what it said and did (``event.agent`` is its number) and what was sent to it, in order."""
 
     number: int
     id: str
@@ -52,6 +55,13 @@ class Actor:
         earlier = [event for event in self.briefings if event.seq < before]
         found = earlier[-1:] or self.briefings[:1]
         return found[0].data if found else {}
+
+    def deeds(self) -> Iterator[Event]:
+        """What it did without words: events of its own kinds that it sent to nobody, such as votes and orders."""
+        for event in self.events:
+            is_own = event.agent == self.number and event.kind != NOTE and not event.kind.startswith(RESERVED_PREFIXES)
+            if is_own and not event.to:
+                yield event
 
 
 @dataclass(slots=True)
@@ -136,13 +146,19 @@ def _read(history: History, one: Selected) -> Simulation:
             simulation.asked.append(event)
         if event.agent:
             actor = _actor(simulation, event.agent)
-            if one.has_agent(event.agent):
+            if (event.to or _is_told(event.kind)) and one.has_agent(event.agent):
                 actor.events.append(event)
             _note(actor, event, goals)
         for number in event.to:
             if number != event.agent and one.has_agent(number):
                 _actor(simulation, number).events.append(event)
     return simulation
+
+
+@lru_cache(maxsize=1_024)
+def _is_told(kind: str) -> bool:
+    """Whether an event of this kind, sent to nobody, is something that an agent said or did: nothing else is kept."""
+    return kind in (MESSAGE_SENT, NOTE) or kind.startswith("tool.") or not kind.startswith(RESERVED_PREFIXES)
 
 
 def _actor(simulation: Simulation, number: int) -> Actor:

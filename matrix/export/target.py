@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,12 @@ class Target:
 
         Of a file, what has the name of ``path`` is it, and whatever begins with that name is put beside it.
         """
-        staging = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        outer: str | None = None
         try:
-            staging.mkdir()
+            # A name that nobody has: what a killed process left behind must not stop the next one.
+            outer = tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent)
+            staging = Path(outer, "whole")
+            staging.mkdir()  # others may read it, as far as they may read what is made here; not so the outer one
             yield staging
             if self.is_folder:
                 staging.rename(self.path)  # onto an empty folder, or where there is none
@@ -67,7 +71,8 @@ class Target:
             why = error.strerror or error
             raise StoreError(f"{self.path}: not written, and nothing of it is there: {why}") from error
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if outer is not None:
+                shutil.rmtree(outer, ignore_errors=True)
 
 
 def target(to: str | Path, format: str | None = None) -> Target:

@@ -37,7 +37,7 @@ from matrix.importers.history import History
 from matrix.importers.jsontext import result_fields
 from matrix.importers.source import Refusal, Source
 from matrix.importers.stream import JsonStream
-from matrix.importers.tau2_prompts import system_prompt
+from matrix.importers.tau2_prompts import system_prompt, tool_schemas
 
 #: Settings that are long texts shared by all simulations: kept in a note, out of ``simulations.data``.
 _LONG_SETTINGS = (
@@ -180,9 +180,8 @@ class _Conversation:
         if type(long.get("policy")) is str:
             task = run.tasks.get(self.recorded.text("task_id"))
             briefing["system"] = system_prompt(run.agent_class, long["policy"], task)
-        tools = long.get("tool_defs")
-        if type(tools) is list and all(type(tool) is dict and tool.get("type") == "function" for tool in tools):
-            briefing["tools"] = tools
+        tools = tool_schemas(long.get("tool_defs"))
+        briefing |= {"tools": tools} if tools else {}
         if briefing:
             self.history.emit(self.agents["assistant"], NOTE, {"subject": "briefing", **briefing})
 

@@ -1,4 +1,4 @@
-"""The system prompts of tau2's own agents, which its result files leave out.
+"""What tau2's own agents are told before they begin, which its result files leave out or say in another form.
 
 The texts in capitals are tau2-bench's (https://github.com/sierra-research/tau2-bench, ``src/tau2/agent/llm_agent.py``
 of its branch for training, Copyright (c) 2025 Sierra Research, MIT License), quoted as they are: with them its own
@@ -61,3 +61,21 @@ def system_prompt(implementation: str | None, policy: str, task: Mapping[str, An
         prompt = f"<instructions>\n{_INSTRUCTION_SOLO}\n</instructions>\n<policy>\n{policy}\n</policy>"
         return f"{prompt}\n<ticket>\n{ticket}\n</ticket>"
     return policy
+
+
+def tool_schemas(definitions: Any) -> list[dict[str, Any]]:
+    """The tools of a file in OpenAI's form; tau2 writes signatures by name, ``{name, doc, params, returns}``.
+
+    >>> tool_schemas({"find": {"name": "find", "doc": "Find it.", "params": {"type": "object"}, "returns": None}})
+    [{'type': 'function', 'function': {'name': 'find', 'description': 'Find it.', 'parameters': {'type': 'object'}}}]
+    """
+    if type(definitions) is dict:
+        return [_schema(name, one) for name, one in definitions.items() if type(one) is dict]
+    some = definitions if type(definitions) is list else []
+    return [one for one in some if type(one) is dict and one.get("type") == "function"]
+
+
+def _schema(name: str, signature: Mapping[str, Any]) -> dict[str, Any]:
+    said = {"description": signature.get("doc"), "parameters": signature.get("params")}
+    function = {"name": name} | {key: value for key, value in said.items() if value is not None}
+    return {"type": "function", "function": function}

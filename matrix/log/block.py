@@ -25,6 +25,7 @@ from matrix.event import Event
 from matrix.limits import (
     COMPACT_BLOCK_EVENTS_MAX,
     FIELDS_PER_KIND_MAX,
+    FRAME_BYTES_MAX,
     KIND_BYTES_MAX,
     KINDS_PER_BLOCK_MAX,
     RECEIVERS_MAX,
@@ -35,6 +36,7 @@ from matrix.log.columns import MISSING, Missing
 from matrix.log.frame import Frame
 from matrix.log.items import ARRAY, NULL_BYTE, Cursor
 from matrix.log.pack import BLOCK_COLUMNS
+from matrix.log.references import Near, References, Source, Stored, fresh
 
 __all__ = ["MISSING", "Block", "BlockRef", "Field", "Missing"]
 
@@ -92,6 +94,7 @@ class Directory:
     kind_counts: dict[str, int]
     starts: array[int]  # where each column's bytes begin in the payload
     stops: array[int]
+    is_referring: bool = False  # its columns may hold references
 
 
 class Block:
@@ -112,6 +115,8 @@ class Block:
         "_fetch",
         "_kinds",
         "_path",
+        "_references",
+        "_referred",
         "_searches",
         "count",
         "directory",
@@ -124,22 +129,39 @@ class Block:
     )
 
     def __init__(
-        self, data: bytes, start: int, stop: int, *, path: Path, ref: BlockRef, length: int, first: int, last: int
+        self,
+        data: bytes,
+        start: int,
+        stop: int,
+        *,
+        path: Path,
+        ref: BlockRef,
+        length: int,
+        first: int,
+        last: int,
+        references: References | None = None,
     ) -> None:
-        """``data[start:stop]`` is the verified payload of the frame at ``ref.offset`` of ``path``."""
+        """``data[start:stop]`` is the verified payload of the frame at ``ref.offset`` of ``path``.
+
+        ``references`` are those of its segment, for a block that may hold some.
+        """
         self._data, self._path, self.ref = data, path, ref
         self._fetch: Fetch | None = None
         try:
             found = _opened(data, start, stop)
         except FormatError as error:
             raise self.corrupt(error) from error
-        self._describe(Directory(length, first, last, *found))
+        self._references = references
+        self._describe(Directory(length, first, last, *found, references is not None))
 
     @classmethod
-    def known(cls, directory: Directory, fetch: Fetch, path: Path, ref: BlockRef) -> Block:
+    def known(
+        cls, directory: Directory, fetch: Fetch, path: Path, ref: BlockRef, references: References | None
+    ) -> Block:
         """A block that was verified before: ``fetch(start, size)`` reads from its payload, column by column."""
         block = cls.__new__(cls)
         block._data, block._path, block.ref, block._fetch = b"", path, ref, fetch
+        block._references = references
         block._describe(directory)
         return block
 
@@ -151,6 +173,7 @@ class Block:
         self.kinds, self.kind_counts = list(self._kinds), directory.kind_counts
         self._cache: dict[Any, Any] = {}
         self._searches = 0  # for the rows of a kind
+        self._referred: dict[int, int] = {}  # by column: bytes that its references stand for
 
     def __repr__(self) -> str:
         return f"<Block {self.ref} events={self.count} positions={self.first_position}..{self.last_position}>"
@@ -275,7 +298,7 @@ class Block:
         if name in found.fields:
             place = found.column + found.fields.index(name)
             key, rows = (place, is_coded), found.rows
-            return self._once(key, lambda: cells.decode_cells(*self._column(place), rows, is_coded=is_coded))
+            return self._once(key, lambda: self._decode_cells(place, rows, is_coded))
         if not found.has_rest:
             return None
         values = [row.get(name, MISSING) for row in self._rest(kind, found)]
@@ -286,13 +309,13 @@ class Block:
         return Cells(found.rows, [value for value, ok in zip(values, valid, strict=True) if ok], there, valid)
 
     def payloads(self, kind: str) -> list[dict[str, Any]]:
-        """The payload of every event of a kind as dicts, equal to those that were written."""
+        """The payload of every event of a kind as dicts, equal to those that were written; no two share a value."""
         found = self._kinds.get(kind)
         if found is None:
             return []
         names = found.fields
         columns = [self.cells(kind, name) for name in names]
-        listed = [column.to_pylist(MISSING) for column in columns if column is not None]
+        listed = [column.to_own_pylist() for column in columns if column is not None]
         if not listed:
             rows: list[dict[str, Any]] = [{} for _ in range(found.rows)]
         elif all(column is None or column.present is None for column in columns):
@@ -302,7 +325,7 @@ class Block:
             rows = [{n: v for n, v in zip(names, values, strict=True) if v is not MISSING} for values in together]
         if found.has_rest:
             for row, rest in zip(rows, self._rest(kind, found), strict=True):
-                row.update(rest)
+                row.update(fresh(rest) if self._references else rest)
         return rows
 
     def events(self) -> Iterator[Event]:
@@ -318,9 +341,38 @@ class Block:
             receivers = many.get(row) or ((to,) if to else ())
             yield Event(*values, kind, receivers, data[row])  # type: ignore[call-arg]  # nine fixed columns
 
+    def payload_columns(self) -> Iterator[tuple[str, str, int]]:
+        """Kind, field and number of every payload column; those of maps of rare fields are left out."""
+        for name, kind in self._kinds.items():
+            for place, field in enumerate(kind.fields, kind.column):
+                yield name, field, place
+
     # -- decoding -----------------------------------------------------------------------------
 
-    def _column(self, place: int) -> tuple[bytes, int, int]:
+    def stored(self, place: int) -> Stored:
+        """The bytes of a column of the payload, by its number among all columns."""
+        if not len(BLOCK_COLUMNS) <= place < len(self.directory.starts):
+            raise FormatError(f"a block of {len(self.directory.starts)} columns has no values in column {place}")
+        return self._column(place)
+
+    def decoded(self, place: int, data: bytes) -> Any:
+        """The value in the contents of a column (see ``references.contents``)."""
+        if self._references is None:
+            return items.decode_value(data)
+        return Source(self._references, Near(self.ref.offset, self.stored), place).decode(data)
+
+    def _decode_cells(self, place: int, rows: int, is_coded: bool = False) -> Cells:
+        if self._references is None:
+            return cells.decode_cells(*self._column(place), rows, is_coded=is_coded)
+        source = Source(self._references, Near(self.ref.offset, self.stored), place)
+        found = cells.decode_cells(*self._column(place), rows, is_coded=is_coded, source=source)
+        if source.extra:
+            self._referred[place] = source.extra
+            if sum(self._referred.values()) > FRAME_BYTES_MAX:
+                raise FormatError(f"references stand for more than the {FRAME_BYTES_MAX} bytes that a frame holds")
+        return found
+
+    def _column(self, place: int) -> Stored:
         """The bytes of a column, as a part of some data."""
         start, stop = self.directory.starts[place], self.directory.stops[place]
         if self._fetch is None:
@@ -380,8 +432,7 @@ class Block:
         return self._once(("rest", name), lambda: self._decode_rest(kind))
 
     def _decode_rest(self, kind: _Kind) -> list[dict[str, Any]]:
-        values = cells.decode_cells(*self._column(kind.column + len(kind.fields)), kind.rows)
-        rows = values.to_pylist()
+        rows = self._decode_cells(kind.column + len(kind.fields), kind.rows).to_pylist()
         if any(type(row) is not dict for row in rows):
             raise FormatError("the rest of a payload is not a map")
         return rows
@@ -477,8 +528,11 @@ def _check_shape(name: str, rest: int, fields: tuple[str, ...]) -> None:
         raise FormatError("a field of a kind is named twice")
 
 
-def block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
-    """The block in a frame of events; ``LogCorrupt`` when the header counts other events than the block."""
+def block_of(frame: Frame, path: Path, ref: BlockRef, references: References | None) -> Block:
+    """The block in a frame of events; ``LogCorrupt`` when the header counts other events than the block.
+
+    ``references`` are those of its segment; only blocks that say they refer to others may use them.
+    """
     header = frame.header
     block = Block(
         frame.data,
@@ -489,6 +543,7 @@ def block_of(frame: Frame, path: Path, ref: BlockRef) -> Block:
         length=frame.length,
         first=header.first,
         last=header.last,
+        references=references if header.is_referring else None,
     )
     if block.count != header.events:
         raise LogCorrupt(path, ref.offset, f"a block of {block.count} events under a header that says {header.events}")

@@ -28,6 +28,7 @@ from matrix.log.integers import (
     unsqueezed,
 )
 from matrix.log.items import TAG, Cursor
+from matrix.log.references import Source, fresh
 
 _UINT64_MAX: Final = 2**64 - 1
 
@@ -38,13 +39,15 @@ class Cells:
 
     ``present`` is false where the row lacks the field; ``valid`` is false there and where it is None; both are
     None when true everywhere. ``dense`` is a numpy array of int64, uint64, float64 or bool, an Arrow string or
-    binary array, or a list.
+    binary array, or a list. Where ``is_shared``, values of the list may have lists and maps in common (see
+    ``matrix.log.references``); texts that stand elsewhere in the segment are never copied into an array of texts.
     """
 
     count: int
     dense: Any
     present: np.ndarray | None = None
     valid: np.ndarray | None = None
+    is_shared: bool = False
 
     def values(self) -> Any:
         """An Arrow array of all rows with null for None and absent, or a list with ``MISSING`` for absent."""
@@ -73,11 +76,11 @@ class Cells:
     def take(self, rows: np.ndarray) -> Cells:
         """The cells of these rows, in their order."""
         if self.valid is None:
-            return Cells(len(rows), self._take_dense(rows))
+            return Cells(len(rows), self._take_dense(rows), is_shared=self.is_shared)
         valid = self.valid[rows]
         places = (np.cumsum(self.valid, dtype=np.int64) - 1)[rows[valid]]
         present = None if self.present is None else self.present[rows]
-        return Cells(len(rows), self._take_dense(places), present, valid)
+        return Cells(len(rows), self._take_dense(places), present, valid, self.is_shared)
 
     def pick(self, places: slice | np.ndarray) -> Cells:
         """The cells of some ascending rows, as ``Block.places`` gives them."""
@@ -88,11 +91,12 @@ class Cells:
         if start == 0 and stop == self.count:
             return self
         if self.valid is None:
-            return Cells(stop - start, self.dense[start:stop])
+            return Cells(stop - start, self.dense[start:stop], is_shared=self.is_shared)
         valid = self.valid[start:stop]
         first = int(np.count_nonzero(self.valid[:start]))
         present = None if self.present is None else self.present[start:stop]
-        return Cells(stop - start, self.dense[first : first + int(np.count_nonzero(valid))], present, valid)
+        dense = self.dense[first : first + int(np.count_nonzero(valid))]
+        return Cells(stop - start, dense, present, valid, self.is_shared)
 
     def _take_dense(self, places: np.ndarray) -> Any:
         if isinstance(self.dense, np.ndarray):
@@ -115,49 +119,68 @@ class Cells:
                 full[row] = missing
         return full
 
+    def to_own_pylist(self) -> list[Any]:
+        """All rows as Python values that share no list or map; ``MISSING`` where the row lacks the field."""
+        listed = self.to_pylist(MISSING)
+        return list(map(fresh, listed)) if self.is_shared else listed
+
 
 # -- payload values ---------------------------------------------------------------------------
 
 
-def decode_cells(data: bytes, start: int, stop: int, count: int, *, is_coded: bool = False) -> Cells:
-    """The payload column in ``data[start:stop]``; ``is_coded`` leaves text in the dictionary it was written with."""
+def decode_cells(
+    data: bytes, start: int, stop: int, count: int, *, is_coded: bool = False, source: Source | None = None
+) -> Cells:
+    """The payload column in ``data[start:stop]``; ``is_coded`` leaves text in the dictionary it was written with.
+
+    ``source`` says what references in it stand for; without one there may be none.
+    """
     cursor = Cursor(data, start, stop)
-    cells = _cells(cursor, count, DEPTH_MAX, is_coded)
+    cells = _cells(cursor, count, DEPTH_MAX, is_coded, source)
     cursor.finish()
     return cells
 
 
-def _cells(cursor: Cursor, count: int, depth: int, is_coded: bool = False) -> Cells:
+def _cells(cursor: Cursor, count: int, depth: int, is_coded: bool = False, source: Source | None = None) -> Cells:
     at = cursor.at
     major, argument = cursor.head()
     if major == TAG:
         return Cells(count, _widened(typed_array(cursor, argument, count)))
     code = form_code(cursor, major, argument, depth)
     if code == OPTIONAL:
-        return _optional(cursor, count, depth - 1, is_coded)
+        return _optional(cursor, count, depth - 1, is_coded, source)
     if code == ZSTD:
-        data = unsqueezed(cursor)
-        return decode_cells_within(data, count, depth - 1, is_coded)
+        return _cells_within(unsqueezed(cursor), count, depth - 1, is_coded, source)
     if code == CONSTANT:
-        return _constant(items.decode_value(cursor.contents()), count, is_coded)
+        value, is_shared = _value(cursor.contents(), source)
+        return _shared_constant(value, count, is_coded) if is_shared else _constant(value, count, is_coded)
     if code in (TEXT, BINARY):
         return Cells(count, _binary(cursor, code, count, depth - 1))
     if code == DICTIONARY:
-        return Cells(count, _dictionary(cursor, count, depth - 1, is_coded))
+        return Cells(count, _dictionary(cursor, count, depth - 1, is_coded, source))
     if code == BOOLS:
         return Cells(count, _bits(cursor, count))
     if code == PLAIN:
-        return Cells(count, _plain(cursor, count))
+        return _plain(cursor, count, is_coded, source)
     cursor.at = at
     return Cells(count, _widened(integers_at(cursor, count, depth)))
 
 
-def decode_cells_within(data: bytes, count: int, depth: int, is_coded: bool = False) -> Cells:
+def _cells_within(data: bytes, count: int, depth: int, is_coded: bool, source: Source | None) -> Cells:
     """All of ``data`` as one column."""
     cursor = Cursor(data)
-    cells = _cells(cursor, count, depth, is_coded)
+    cells = _cells(cursor, count, depth, is_coded, source)
     cursor.finish()
     return cells
+
+
+def _value(data: bytes, source: Source | None) -> tuple[Any, bool]:
+    """The value in ``data``, and whether references were met in it."""
+    if source is None:
+        return items.decode_value(data), False
+    before = source.extra
+    value = source.decode(data)
+    return value, source.extra > before
 
 
 def _widened(values: np.ndarray) -> np.ndarray:
@@ -182,6 +205,13 @@ def _constant(value: Any, count: int, is_coded: bool = False) -> Cells:
     if kind is str and len(value) * 4 * count <= EXPANDED_BYTES_MAX:
         return Cells(count, pa.repeat(pa.scalar(value, pa.string()), count))
     return Cells(count, [value] * count)
+
+
+def _shared_constant(value: Any, count: int, is_coded: bool) -> Cells:
+    """The same value in all rows, which stands elsewhere in the segment, or a part of it does."""
+    if type(value) is str and is_coded:
+        return _constant(value, count, is_coded)
+    return Cells(count, [value] * count, is_shared=True)
 
 
 def _binary(cursor: Cursor, code: int, count: int, depth: int) -> Any:
@@ -212,23 +242,30 @@ def _coded(codes: np.ndarray, words: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), words)
 
 
-def _dictionary(cursor: Cursor, count: int, depth: int, is_coded: bool) -> Any:
+def _dictionary(cursor: Cursor, count: int, depth: int, is_coded: bool, source: Source | None) -> Any:
     size = cursor.integer()
     if not 0 < size <= count:
         raise FormatError(f"a dictionary of {size} values for {count} rows")
-    values = _cells(cursor, size, depth)
+    values = _cells(cursor, size, depth, source=source)
     codes = integers_at(cursor, count, depth)
-    if values.valid is not None or not isinstance(values.dense, pa.Array):
+    words = values.dense
+    if values.valid is not None or not (isinstance(words, pa.Array) or _are_texts(words)):
         raise FormatError("a dictionary holds text")
     if int(codes.min()) < 0 or int(codes.max()) >= size:
         raise FormatError("a dictionary code without a value")
-    if is_coded and pa.types.is_string(values.dense.type):
-        return _coded(codes, values.dense)
-    lengths = np.diff(np.frombuffer(values.dense.buffers()[1], np.int32)[: size + 1])
+    if isinstance(words, list):
+        return _coded(codes, pa.array(words, pa.string())) if is_coded else [words[code] for code in codes.tolist()]
+    if is_coded and pa.types.is_string(words.type):
+        return _coded(codes, words)
+    lengths = np.diff(np.frombuffer(words.buffers()[1], np.int32)[: size + 1])
     if int(lengths[codes].sum(dtype=np.int64)) > EXPANDED_BYTES_MAX:
-        listed = values.dense.to_pylist()
+        listed = words.to_pylist()
         return [listed[code] for code in codes.tolist()]  # references, not copies
-    return values.dense.take(pa.array(codes))
+    return words.take(pa.array(codes))
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and set(map(type, values)) == {str}
 
 
 def _bits(cursor: Cursor, count: int) -> np.ndarray:
@@ -241,25 +278,29 @@ def _bits(cursor: Cursor, count: int) -> np.ndarray:
     return flags[:count].view(np.bool_)
 
 
-def _plain(cursor: Cursor, count: int) -> list[Any]:
-    values = items.decode_value(cursor.contents())
+def _plain(cursor: Cursor, count: int, is_coded: bool, source: Source | None) -> Cells:
+    values, is_shared = _value(cursor.contents(), source)
     if type(values) is not list or len(values) != count:
         raise FormatError(f"expected a list of {count} values")
-    return values
+    if is_shared and is_coded and _are_texts(values):
+        number: dict[str, int] = {}
+        codes = np.array([number.setdefault(value, len(number)) for value in values], np.int32)
+        return Cells(count, _coded(codes, pa.array(list(number), pa.string())))
+    return Cells(count, values, is_shared=is_shared)
 
 
-def _optional(cursor: Cursor, count: int, depth: int, is_coded: bool) -> Cells:
+def _optional(cursor: Cursor, count: int, depth: int, is_coded: bool, source: Source | None) -> Cells:
     present = _optional_bits(cursor, count)
     there = count if present is None else int(present.sum())
     nulls = _optional_bits(cursor, there)
     dense = there if nulls is None else there - int(nulls.sum())
-    inner = _cells(cursor, dense, depth, is_coded)
+    inner = _cells(cursor, dense, depth, is_coded, source)
     if inner.valid is not None:
         raise FormatError("an optional column within an optional column")
     valid = np.ones(count, np.bool_) if present is None else present.copy()
     if nulls is not None:
         valid[np.flatnonzero(valid)[nulls]] = False
-    return Cells(count, inner.dense, present, valid)
+    return Cells(count, inner.dense, present, valid, inner.is_shared)
 
 
 def _optional_bits(cursor: Cursor, count: int) -> np.ndarray | None:
@@ -278,7 +319,8 @@ def join_cells(parts: list[Cells | None], counts: list[int]) -> Cells:
     present = None if whole else np.concatenate([_flags(part, n, "present") for part, n in pairs])
     full = all(part is not None and part.valid is None for part in parts)
     valid = None if full else np.concatenate([_flags(part, n, "valid") for part, n in pairs])
-    return Cells(total, _join_dense([part.dense for part in known if len(part.dense)]), present, valid)
+    dense = _join_dense([part.dense for part in known if len(part.dense)])
+    return Cells(total, dense, present, valid, any(part.is_shared for part in known))
 
 
 def _flags(part: Cells | None, count: int, which: str) -> np.ndarray:

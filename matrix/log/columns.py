@@ -26,16 +26,19 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from matrix.errors import UsageError
-from matrix.limits import CBOR_DEPTH_MAX
+from matrix.limits import CBOR_DEPTH_MAX, FRAME_BYTES_MAX, LONG_VALUE_BYTES_MIN
 from matrix.log import items
 from matrix.log.items import ARRAY, TAG, byte_string, head, integer
-from matrix.log.rows import Column, Runs, gaps
+from matrix.log.rows import Column, Runs, TooLarge, gaps
+
+if TYPE_CHECKING:
+    from matrix.log.repeats import Repeats
 
 CONSTANT, RANGE, RUNS, STEPS, OFFSETS, DICTIONARY, TEXT, BINARY, BOOLS, PLAIN, OPTIONAL, ZSTD = range(12)
 
@@ -58,6 +61,7 @@ _INT64_MAX: Final = 2**63 - 1
 _CONSTANT_HEAD: Final = head(ARRAY, 2) + integer(CONSTANT)  # what constant() begins with, and no other form
 DICTIONARY_SIZE_MAX: Final = 65_536
 _SAMPLE: Final = 256
+_LONG_TEXT: Final = LONG_VALUE_BYTES_MIN // 4  # letters of a text that may take as many bytes as a long one
 
 
 class Missing:
@@ -80,6 +84,11 @@ def form(code: int, *parts: bytes) -> bytes:
 def constant(value: Any) -> bytes:
     """The same checked value in every row."""
     return _constant_int(value) if type(value) is int else _constant(value)
+
+
+def constant_text(text: str, repeats: Repeats | None) -> bytes:
+    """The same text in every row; a long one that the segment has already is not written again."""
+    return constant(text) if repeats is None or len(text) < _LONG_TEXT else repeats.constant(text)
 
 
 def _constant(value: Any) -> bytes:
@@ -200,27 +209,31 @@ def encode_steps(values: np.ndarray) -> bytes:
 # -- payload values ---------------------------------------------------------------------------
 
 
-def encode_values(values: Sequence[Any]) -> bytes:
-    """A payload field of every row as Python values, ``MISSING`` where the row lacks it."""
-    quick = _encode_quick(values) if len(values) else None
+def encode_values(values: Sequence[Any], repeats: Repeats | None = None, *, is_checked: bool = False) -> bytes:
+    """A payload field of every row as Python values, ``MISSING`` where the row lacks it.
+
+    ``repeats`` knows the long values of the segment; without it all values are written out. ``is_checked`` says that
+    they come from a log and are such as it holds.
+    """
+    quick = _encode_quick(values, repeats) if len(values) else None
     if quick is not None:
         return quick
     types = set(map(type, values))
     if len(types) == 1:
-        return _encode_dense(values, types.pop())
+        return _encode_dense(values, types.pop(), repeats, is_checked)
     absent, null = Missing in types, type(None) in types
     if not (absent or null):
-        return _encode_dense(values, object)
+        return _encode_dense(values, object, repeats, is_checked)
     there = [value for value in values if value is not MISSING] if absent else values
     dense = [value for value in there if value is not None] if null else there
     return optional(
         present=bitmap([value is not MISSING for value in values]) if absent else None,
         nulls=bitmap([value is None for value in there]) if null else None,
-        values=encode_values(dense) if dense else encode_plain([]),
+        values=encode_values(dense, repeats, is_checked=is_checked) if dense else encode_plain([]),
     )
 
 
-def _encode_quick(values: Sequence[Any]) -> bytes | None:
+def _encode_quick(values: Sequence[Any], repeats: Repeats | None) -> bytes | None:
     """Integers or text without a look at each value's type (15 ns a value), where packing them tells."""
     if type(values[0]) is int:
         try:
@@ -230,7 +243,7 @@ def _encode_quick(values: Sequence[Any]) -> bytes | None:
         # Among 0 and 1 may hide False and True, which pack as well.
         may_hide = bool(((numbers == 0) | (numbers == 1)).any())
         return None if may_hide and set(map(type, values)) != {int} else encode_integers(numbers)
-    return _encode_few_texts(values) if type(values[0]) is str and _few_differ(values) else None
+    return _encode_few_texts(values, repeats) if type(values[0]) is str and _few_differ(values) else None
 
 
 def _few_differ(values: Sequence[Any]) -> bool:
@@ -241,7 +254,7 @@ def _few_differ(values: Sequence[Any]) -> bool:
         return False
 
 
-def _encode_few_texts(values: Sequence[Any]) -> bytes | None:
+def _encode_few_texts(values: Sequence[Any], repeats: Repeats | None) -> bytes | None:
     """Text of which few values recur, numbered in one pass."""
     code_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
     try:
@@ -252,8 +265,8 @@ def _encode_few_texts(values: Sequence[Any]) -> bytes | None:
     if set(map(type, distinct)) != {str} or len(distinct) * 4 > len(values) or len(distinct) > DICTIONARY_SIZE_MAX:
         return None
     if len(distinct) == 1:
-        return constant(plain_text(distinct[0]))
-    return form(DICTIONARY, integer(len(distinct)), _encode_raw_texts(distinct), encode_integers(codes))
+        return constant_text(plain_text(distinct[0]), repeats)
+    return form(DICTIONARY, integer(len(distinct)), _encode_raw_texts(distinct, repeats), encode_integers(codes))
 
 
 def optional(*, present: bytes | None, nulls: bytes | None, values: bytes) -> bytes:
@@ -267,22 +280,24 @@ def bitmap(flags: Sequence[bool] | np.ndarray) -> bytes:
     return np.packbits(np.asarray(flags, np.bool_), bitorder="little").tobytes()
 
 
-def _encode_dense(values: Sequence[Any], kind: type) -> bytes:
+def _encode_dense(values: Sequence[Any], kind: type, repeats: Repeats | None, is_checked: bool) -> bytes:
     if kind is int:
         return _encode_ints(values)
     if kind is str:
-        return _encode_texts(values)
+        return _encode_texts(values, repeats)
     if kind is float:
         return encode_floats(np.array(values, np.float64))
     if kind is bool:
         return encode_bools(np.array(values, np.bool_))
     if kind is bytes:
-        return binary(BINARY, np.fromiter(map(len, values), np.int64, len(values)), b"".join(values))
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        _check_total(lengths, repeats)
+        return strings(BINARY, lengths, b"".join(values), repeats)
     if kind is type(None):
         return constant(None)
     if kind is Missing:
         return optional(present=bitmap([False] * len(values)), nulls=None, values=encode_plain([]))
-    return encode_plain(values)
+    return encode_plain(values, repeats, is_checked=is_checked)
 
 
 def _encode_ints(values: Sequence[int]) -> bytes:
@@ -319,17 +334,33 @@ def binary(code: int, lengths: np.ndarray, data: bytes) -> bytes:
     return form(code, encode_integers(lengths), byte_string(data))
 
 
-def _encode_texts(values: Sequence[str]) -> bytes:
-    few = _encode_few_texts(values) if _few_differ(values) else None
-    return _encode_raw_texts(values) if few is None else few
+def strings(code: int, lengths: np.ndarray, data: bytes, repeats: Repeats | None) -> bytes:
+    """Like ``binary``, but a long text that the segment has already is not written again."""
+    if repeats is None or len(data) < LONG_VALUE_BYTES_MIN or int(lengths.max()) < LONG_VALUE_BYTES_MIN:
+        return binary(code, lengths, data)
+    return repeats.strings(code, lengths, data)
 
 
-def _encode_raw_texts(values: Sequence[str]) -> bytes:
+def _encode_texts(values: Sequence[str], repeats: Repeats | None) -> bytes:
+    few = _encode_few_texts(values, repeats) if _few_differ(values) else None
+    return _encode_raw_texts(values, repeats) if few is None else few
+
+
+def _encode_raw_texts(values: Sequence[str], repeats: Repeats | None) -> bytes:
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    _check_total(lengths, repeats)
     joined = "".join(values)
     if joined.isascii():
-        return binary(TEXT, np.fromiter(map(len, values), np.int64, len(values)), joined.encode("ascii"))
+        return strings(TEXT, lengths, joined.encode("ascii"), repeats)
     encoded = [plain_text(value).encode() for value in values]
-    return binary(TEXT, np.fromiter(map(len, encoded), np.int64, len(encoded)), b"".join(encoded))
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return strings(TEXT, lengths, b"".join(encoded), repeats)
+
+
+def _check_total(lengths: np.ndarray, repeats: Repeats | None) -> None:
+    """Texts that are one in memory may be far too many when they are joined."""
+    if repeats is not None and int(lengths.sum()) > FRAME_BYTES_MAX:
+        raise TooLarge(f"texts of more than the {FRAME_BYTES_MAX} bytes that a frame holds")
 
 
 def plain_text(value: str) -> str:
@@ -341,15 +372,15 @@ def plain_text(value: str) -> str:
     return value
 
 
-def encode_plain(values: Sequence[Any]) -> bytes:
+def encode_plain(values: Sequence[Any], repeats: Repeats | None = None, *, is_checked: bool = False) -> bytes:
     """Mixed or nested values as a CBOR array."""
     listed = list(values)
-    if items.find_trouble(listed, CBOR_DEPTH_MAX + 1):
+    if not is_checked and items.find_trouble(listed, CBOR_DEPTH_MAX + 1):
         listed = [items.plain_value(value) for value in listed]
         if len(types := set(map(type, listed))) == 1 and types != {dict} and types != {list}:
-            return encode_values(listed)  # all were numpy scalars or enums of one plain type
+            return encode_values(listed, repeats)  # all were numpy scalars or enums of one plain type
     try:
-        return form(PLAIN, byte_string(items.encode_value(listed)))
+        return form(PLAIN, byte_string(items.encode_value(listed) if repeats is None else repeats.plain(listed)))
     except UnicodeEncodeError as error:
         raise UsageError(f"a payload holds text that is not valid Unicode ({error.reason})") from error
 

@@ -16,14 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from matrix.errors import LogCorrupt, StoreError
-from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX
+from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FIELDS_PER_KIND_MAX, SEGMENT_BYTES_MAX
 from matrix.log.block import Block
 from matrix.log.cells import Cells, join_cells
 from matrix.log.digest import same_cells
 from matrix.log.disk import DISK, Disk, File, write_all
-from matrix.log.frame import FrameKind, Header, crc, encode_prefix
-from matrix.log.pack import Packed, TooLarge, pack
-from matrix.log.rows import FIXED_COLUMNS, KindRows, Rows
+from matrix.log.frame import FRAME_PREFIX_BYTES, FrameKind, Header, crc, encode_prefix
+from matrix.log.pack import Packed, pack
+from matrix.log.references import Kept
+from matrix.log.repeats import Repeats
+from matrix.log.rows import FIXED_COLUMNS, KindRows, Rows, TooLarge
 from matrix.log.segment import (
     BlockEntry,
     Seal,
@@ -119,7 +121,8 @@ def _read(disk: Disk, path: Path) -> tuple[Walk, Seal, list[Block]] | None:
     file = disk.open(path)
     if read_seal(file, path) is None:
         return None
-    walk = Walk(file, path, with_digest=True)
+    # All blocks are decoded together: what they share must stay one thing, or memory is that of all written out.
+    walk = Walk(file, path, with_digest=True, kept=Kept(SEGMENT_BYTES_MAX))
     if walk.head.generation:
         return None
     blocks = []
@@ -214,21 +217,27 @@ class Clustered:
         differing = (name for code, data in rows.data.items() for name in _differing(block, rows.kinds[code], data))
         return next(differing, "")
 
-    def packed(self) -> Iterator[tuple[Packed, np.ndarray]]:
-        """The whole as payloads of large blocks, each with its positions."""
+    def packed(self, offset: int) -> Iterator[tuple[Packed, np.ndarray]]:
+        """The whole as payloads of large blocks that stand in a segment from a byte on, each with its positions."""
+        repeats = Repeats()
         for start in range(0, self.count, COMPACT_BLOCK_EVENTS_MAX):
-            yield from self._packed(start, min(start + COMPACT_BLOCK_EVENTS_MAX, self.count))
+            for found in self._packed(start, min(start + COMPACT_BLOCK_EVENTS_MAX, self.count), repeats, offset):
+                yield found
+                offset += FRAME_PREFIX_BYTES + len(found[0].payload)
 
-    def _packed(self, start: int, stop: int) -> Iterator[tuple[Packed, np.ndarray]]:
+    def _packed(self, start: int, stop: int, repeats: Repeats, offset: int) -> Iterator[tuple[Packed, np.ndarray]]:
         rows, positions = self.rows(start, stop)
         try:
-            yield pack(rows, positions, is_compact=True), positions
+            yield pack(rows, positions, is_compact=True, repeats=repeats, offset=offset), positions
         except TooLarge:
+            repeats.cut(offset)
             if stop - start == 1:
                 raise
             middle = (start + stop) // 2
-            yield from self._packed(start, middle)
-            yield from self._packed(middle, stop)
+            for half in ((start, middle), (middle, stop)):
+                for found in self._packed(*half, repeats, offset):
+                    yield found
+                    offset += FRAME_PREFIX_BYTES + len(found[0].payload)
 
 
 def _differing(block: Block, kind: str, data: KindRows) -> Iterator[str]:
@@ -277,11 +286,12 @@ def _write(file: File, walk: Walk, seal: Seal, clustered: Clustered, is_stopped:
     before = head.first_position - 1
     frames.write(FrameKind.SEGMENT, new_head.encode(), events=0, first=before, last=before)
     entries = []
-    for packed, positions in clustered.packed():
+    for packed, positions in clustered.packed(frames.offset):
         if is_stopped():
             raise _Stopped
         first, last, offset = int(positions.min()), int(positions.max()), frames.offset
-        frames.write(FrameKind.EVENTS, packed.payload, events=packed.events, first=first, last=last)
+        counted = {"events": packed.events, "first": first, "last": last}
+        frames.write(FrameKind.EVENTS, packed.payload, **counted, is_referring=packed.is_referring)
         span = (packed.simulation_first, packed.simulation_last)
         entries.append(BlockEntry(offset, frames.offset - offset, packed.events, first, last, *span))
     last = seal.last_position
@@ -299,10 +309,13 @@ class _Frames:
         self.offset = 0
         self.digest = hashlib.blake2b(digest_size=16)
 
-    def write(self, kind: FrameKind, payload: bytes, *, events: int, first: int, last: int) -> None:
+    def write(
+        self, kind: FrameKind, payload: bytes, *, events: int, first: int, last: int, is_referring: bool = False
+    ) -> None:
         epoch, salt = self._walk.head.epoch, self._walk.salt
         place = (self._number, epoch, events, first, last, salt, self._durable)
-        prefix, self._chain = encode_prefix(Header(kind, 0, len(payload), *place, crc(payload)), self._chain)
+        header = Header(kind, 0, len(payload), *place, crc(payload), is_referring=is_referring)
+        prefix, self._chain = encode_prefix(header, self._chain)
         data = prefix + payload
         write_all(self._file, data, self.offset)
         if kind != FrameKind.SEAL:
@@ -312,7 +325,7 @@ class _Frames:
 
 def _check(file: File, path: Path, seal: Seal, clustered: Clustered) -> None:
     """What was written, read again and compared with the original before it replaces the only copy."""
-    walk = Walk(file, path, with_digest=True)
+    walk = Walk(file, path, with_digest=True, kept=Kept(SEGMENT_BYTES_MAX))
     start = 0
     for frame in walk.frames():
         if frame.header.kind == FrameKind.EVENTS:

@@ -208,13 +208,21 @@ def _typed_list(values: list[Any]) -> tuple[np.ndarray, list[tuple[str, Any]]]:
     streams: list[tuple[str, Any]] = []
     for code, some in by_code.items():
         if code == _OTHER:
-            streams.append((str(code), b"".join(cbor2.dumps(value, canonical=True) for value in some)))
+            streams.append((str(code), _canonical(some)))
         elif code in (_TEXT, _BYTES):
             streams += _texts(code, pa.array(some, pa.string() if code == _TEXT else pa.binary()))
         elif code != _NONE:
             dtype = {_INT: np.int64, _FLOAT: np.float64, _BOOL: np.bool_}[code]
             streams += _typed(np.array(some, dtype))[1]
     return codes, streams
+
+
+def _canonical(values: list[Any]) -> bytes:
+    """All values one behind the other; one that stands in several rows, as values referred to do, is encoded once."""
+    if len(set(map(id, values))) == len(values):
+        return b"".join(cbor2.dumps(value, canonical=True) for value in values)
+    encoded = {key: cbor2.dumps(value, canonical=True) for key, value in {id(value): value for value in values}.items()}
+    return b"".join(encoded[id(value)] for value in values)
 
 
 def _code(value: Any) -> int:

@@ -22,6 +22,7 @@ from matrix.limits import COMPACT_BLOCK_EVENTS_MAX, FRAME_BYTES_MAX
 
 MAGIC: Final = b"MTRX"
 FORMAT_VERSION: Final = 1
+REFERENCES_VERSION: Final = 2  # of a frame of events whose columns hold references to others of the segment
 GROUP_OPEN: Final = 1  # flag: more frames of this transaction follow; without them it never happened
 
 _FIELDS: Final = struct.Struct("<4sBBHIIIIQQQQI")  # up to the payload's CRC: what the chain covers
@@ -64,6 +65,7 @@ class Header(NamedTuple):
     durable: int
     payload_crc: int
     chain: int = 0
+    is_referring: bool = False  # its columns hold references: it needs the blocks before it
 
 
 class Frame(NamedTuple):
@@ -95,7 +97,7 @@ def encode_prefix(header: Header, previous_chain: int) -> tuple[bytes, int]:
     """The bytes before the payload, and the chain value that the next frame builds on."""
     fields = _FIELDS.pack(
         MAGIC,
-        FORMAT_VERSION,
+        REFERENCES_VERSION if header.is_referring else FORMAT_VERSION,
         header.kind,
         header.flags,
         header.payload_bytes,
@@ -127,11 +129,11 @@ def decode_prefix(data: bytes, at: int, previous_chain: int | None) -> Header:
     magic, version, *rest = _FIELDS.unpack_from(checked)
     if magic != MAGIC:
         raise FormatError("not a frame of a Matrix log")
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, REFERENCES_VERSION):
         raise NewerFormat(
-            f"a frame of format version {version}; this is version {FORMAT_VERSION}. Upgrade matrix-runtime?"
+            f"a frame of format version {version}; this is version {REFERENCES_VERSION}. Upgrade matrix-runtime?"
         )
-    header = Header._make((*rest, int.from_bytes(checked[-4:], "little")))
+    header = Header._make((*rest, int.from_bytes(checked[-4:], "little"), version == REFERENCES_VERSION))
     if previous_chain is not None and google_crc32c.extend(previous_chain, checked[:-4]) != header.chain:
         raise FormatError("a frame does not continue the chain of the one before")
     if _EMBEDDED.unpack_from(data, stop) != (_EMBEDDED_HEAD, header.payload_bytes):

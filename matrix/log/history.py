@@ -17,14 +17,14 @@ their events by simulation: or each simulation would touch each block for a few 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from matrix.errors import StoreError, UsageError
+from matrix.errors import FormatError, StoreError, UsageError
 from matrix.event import SIMULATION_ENDS, SIMULATION_FORKED, Event
 from matrix.limits import (
     COMPACT_BLOCK_EVENTS_MAX,
@@ -35,8 +35,11 @@ from matrix.limits import (
 from matrix.log.block import MISSING, Block, BlockRef
 from matrix.log.compact import Clustered
 from matrix.log.digest import Streams
-from matrix.log.pack import TooLarge, pack
+from matrix.log.pack import pack
 from matrix.log.reader import LogReader, StaleBlock
+from matrix.log.references import References, Stored
+from matrix.log.repeats import Repeats
+from matrix.log.rows import TooLarge
 
 Place: TypeAlias = tuple[BlockRef, ...]  # a block, or several that are read as one
 CROWD_MIN: Final = 64  # simulations in one block, from which on it is worth while to cluster several
@@ -362,7 +365,7 @@ class _Cluster:
     def _made(self, start: int, stop: int) -> Iterator[Block]:
         rows, positions = self._clustered.rows(start, stop)
         try:
-            data = pack(rows, positions).payload
+            data, *_, is_referring = pack(rows, positions, repeats=Repeats())
         except TooLarge:
             middle = (start + stop) // 2
             yield from self._made(start, middle)
@@ -370,7 +373,13 @@ class _Cluster:
             return
         ref = BlockRef(self._shard, 0, 0, 0)  # in no segment
         first, last = int(positions[0]), int(positions[-1])
-        yield Block(data, 0, len(data), path=Path("clustered"), ref=ref, length=len(data), first=first, last=last)
+        references = References(_no_block) if is_referring else None
+        facts = {"length": len(data), "first": first, "last": last}
+        yield Block(data, 0, len(data), path=Path("clustered"), ref=ref, references=references, **facts)
+
+
+def _no_block(offset: int) -> Callable[[int], Stored]:
+    raise FormatError(f"a block that stands alone refers to another, at {offset}")
 
 
 class _Shard:
@@ -475,7 +484,7 @@ def _payloads(block: Block, kind: str, places: slice | np.ndarray, count: int) -
     found: list[dict[str, Any]] = [{} for _ in range(count)]
     for name in names:
         cells = block.cells(kind, name)
-        values = cells.pick(places).to_pylist(MISSING) if cells is not None else ()
+        values = cells.pick(places).to_own_pylist() if cells is not None else ()
         for payload, value in zip(found, values):
             if value is not MISSING:
                 payload[name] = value

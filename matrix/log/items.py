@@ -21,7 +21,7 @@ UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG = range(7)
 NULL_BYTE: Final = 0xF6
 
 _TEXT = frozenset({str})
-_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
+LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _SHORTEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # additional information -> least argument that needs it
 _WIDTH = {24: 1, 25: 2, 26: 4, 27: 8}
 
@@ -168,28 +168,34 @@ def decode_value(data: bytes) -> Any:
 
 def decode_structure(data: bytes) -> Any:
     """Like ``decode_value``, for a caller who looks at every type in it: simple values and byte keys may occur."""
-    stream = io.BytesIO(data)
+    return load(io.BytesIO(data), len(data), _refuse_tag)
+
+
+def load(stream: io.BytesIO, size: int, tag_hook: Any, read_size: int = 4_096) -> Any:
+    """The structure that a stream of ``size`` bytes holds; what becomes of tags is the hook's matter."""
     try:
         value = cbor2.load(
             stream,
-            tag_hook=_refuse_tag,
+            tag_hook=tag_hook,
             semantic_decoders=_TAGS_REFUSED,
+            read_size=read_size,
             max_depth=CBOR_DEPTH_MAX + 2,  # a column's list around the value, and cbor2 counts the value itself
             allow_indefinite=False,
             allow_duplicate_keys=False,
             strict_hashable_types=True,
         )
     except (cbor2.CBORDecodeError, FormatError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise FormatError(f"not the CBOR that is written here: {error}") from error
-    if stream.tell() != len(data):
-        raise FormatError(f"{len(data) - stream.tell()} bytes are left over behind a value")
+        reason = error.__cause__ if isinstance(error.__cause__, FormatError) else error  # a hook's own words
+        raise FormatError(f"not the CBOR that is written here: {reason}") from error
+    if stream.tell() != size:
+        raise FormatError(f"{size - stream.tell()} bytes are left over behind a value")
     return value
 
 
 def find_trouble(value: Any, depth_max: int) -> str:
     """What makes ``value`` unfit for the log, or nothing."""
     kind = type(value)
-    if kind in _LEAVES:
+    if kind in LEAVES:
         return ""
     if depth_max <= 0:
         return f"nested deeper than {CBOR_DEPTH_MAX}"
@@ -202,10 +208,10 @@ def find_trouble(value: Any, depth_max: int) -> str:
     else:
         return f"a value of type {kind.__name__}: {value!r:.80}"
     kinds = set(map(type, inner))
-    if kinds <= _LEAVES or (len(kinds) == 1 and depth_max > 1 and _are_flat(kinds.pop(), inner)):
+    if kinds <= LEAVES or (len(kinds) == 1 and depth_max > 1 and _are_flat(kinds.pop(), inner)):
         return ""
     for item in inner:
-        if type(item) not in _LEAVES and (trouble := find_trouble(item, depth_max - 1)):
+        if type(item) not in LEAVES and (trouble := find_trouble(item, depth_max - 1)):
             return trouble
     return ""
 
@@ -218,7 +224,7 @@ def _are_flat(kind: type, values: Any) -> bool:
         values = map(dict.values, values)
     elif kind is not list:
         return False
-    return _LEAVES.issuperset(map(type, chain.from_iterable(values)))
+    return LEAVES.issuperset(map(type, chain.from_iterable(values)))
 
 
 def plain_value(value: Any, depth_max: int = CBOR_DEPTH_MAX) -> Any:
@@ -227,7 +233,7 @@ def plain_value(value: Any, depth_max: int = CBOR_DEPTH_MAX) -> Any:
     Tuples become lists. Sets, dates, objects and maps with other than text keys raise ``UsageError``.
     """
     kind = type(value)
-    if kind in _LEAVES:
+    if kind in LEAVES:
         return value
     if depth_max <= 0:
         raise UsageError(f"a payload may be nested {CBOR_DEPTH_MAX} deep, this one is deeper")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,12 @@ from matrix.limits import FIELDS_PER_KIND_MAX, FRAME_BYTES_MAX, KIND_BYTES_MAX, 
 from matrix.log import arrays, columns, items
 from matrix.log.cells import Cells
 from matrix.log.columns import MISSING, integers_of
+from matrix.log.frame import FRAME_PREFIX_BYTES
 from matrix.log.items import ARRAY, byte_string, head
-from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs, cut_rows, gaps
+from matrix.log.rows import FIXED_COLUMNS, Column, KindRows, Rows, Runs, TooLarge, cut_rows, gaps
+
+if TYPE_CHECKING:
+    from matrix.log.repeats import Repeats
 
 #: Names of the columns that every block has, in stored order.
 BLOCK_COLUMNS = ("position", *FIXED_COLUMNS, "kind", "to", "to_many")
@@ -38,20 +42,27 @@ class Packed(NamedTuple):
     events: int
     simulation_first: int
     simulation_last: int
+    is_referring: bool = False
 
 
-class TooLarge(UsageError):
-    """The rows do not fit a frame: pack fewer at once."""
-
-
-def pack(rows: Rows, positions: np.ndarray | int, *, is_compact: bool = False) -> Packed:
+def pack(
+    rows: Rows,
+    positions: np.ndarray | int,
+    *,
+    is_compact: bool = False,
+    repeats: Repeats | None = None,
+    offset: int = 0,
+) -> Packed:
     """The rows as one payload; ``positions`` is the first of dense ones, or one for each row.
 
-    ``is_compact`` takes more time for fewer bytes. Raises ``TooLarge`` beyond the bounds of a frame,
+    ``is_compact`` takes more time for fewer bytes. ``repeats`` knows the long values of the segment that the block
+    will stand in at ``offset``; they are not written again. Raises ``TooLarge`` beyond the bounds of a frame,
     ``UsageError`` for rows that contradict themselves and for values the log cannot hold.
     """
     if rows.count < 1:
         raise UsageError("a block has at least one event")
+    if repeats:
+        repeats.begin(offset)
     seen: dict[int, bytes] = {}
     stored = [_positions(positions, rows.count)]
     for name in ("simulation", "agent", "turn", "to"):
@@ -60,28 +71,34 @@ def pack(rows: Rows, positions: np.ndarray | int, *, is_compact: bool = False) -
         stored.append(_fixed(getattr(rows, name), rows.count, seen, is_compact=is_compact))
     kinds, kind_column = _kinds(rows, seen)
     stored += [kind_column, columns.encode_column(rows.to, rows.count, seen), _receivers(rows.to_many, rows.count)]
-    described = [[rows.kinds[code], count, *_payload(rows.data.get(code), count, stored)] for code, count in kinds]
+    described = [
+        [rows.kinds[code], count, *_payload(rows.data.get(code), count, stored, repeats)] for code, count in kinds
+    ]
     directory = items.encode_value({"n": rows.count, "kinds": described})
-    if (
-        len(directory) + sum(map(len, stored)) + 8 * len(stored) > FRAME_BYTES_MAX
-    ):  # before zstd: bounds what a reader unpacks
+    # Before zstd, and with what references stand for: bounds what a reader unpacks.
+    written_out = len(directory) + sum(map(len, stored)) + 8 * len(stored) + (repeats.extra if repeats else 0)
+    if written_out > FRAME_BYTES_MAX:
         raise TooLarge(f"{rows.count} events take more than the {FRAME_BYTES_MAX} bytes that a frame holds")
     if is_compact:
         stored = [columns.compress(column) for column in stored]
     payload = b"".join((head(ARRAY, len(stored) + 1), byte_string(directory), *map(byte_string, stored)))
-    return Packed(payload, rows.count, *_bounds(rows.simulation))
+    return Packed(payload, rows.count, *_bounds(rows.simulation), repeats is not None and repeats.is_referring)
 
 
-def pack_halving(rows: Rows, position: int) -> Iterator[Packed]:
+def pack_halving(rows: Rows, position: int, repeats: Repeats | None = None, offset: int = 0) -> Iterator[Packed]:
     """The rows as one block, or as many as it takes to stay within the bounds of a frame."""
     try:
-        yield pack(rows, position)
+        yield pack(rows, position, repeats=repeats, offset=offset)
     except TooLarge:
+        if repeats:
+            repeats.cut(offset)
         if rows.count == 1:
             raise
         middle = rows.count // 2
-        yield from pack_halving(cut_rows(rows, 0, middle), position)
-        yield from pack_halving(cut_rows(rows, middle, rows.count), position + middle)
+        for start, stop in ((0, middle), (middle, rows.count)):
+            for packed in pack_halving(cut_rows(rows, start, stop), position + start, repeats, offset):
+                yield packed
+                offset += FRAME_PREFIX_BYTES + len(packed.payload)
 
 
 def _positions(positions: np.ndarray | int, count: int) -> bytes:
@@ -164,52 +181,56 @@ def _receivers(to_many: Any, count: int) -> bytes:
 # -- payloads ---------------------------------------------------------------------------------
 
 
-def _payload(of_kind: KindRows | None, count: int, stored: list[bytes]) -> tuple[list[str] | None, int]:
+def _payload(
+    of_kind: KindRows | None, count: int, stored: list[bytes], repeats: Repeats | None
+) -> tuple[list[str] | None, int]:
     """Puts the columns of a kind's payload into ``stored``; returns its field names and whether the last is a rest."""
     if of_kind is None:
         return None, 0
     if len(of_kind.rows) != count:
         raise UsageError(f"payloads for {len(of_kind.rows)} rows of a kind that has {count}")
     if of_kind.columns is not None:
-        return _payload_columns(of_kind.columns, count, stored), 0
+        return _payload_columns(of_kind.columns, count, stored, repeats), 0
     payloads = of_kind.payloads or []
     if len(payloads) != count:
         raise UsageError(f"{len(payloads)} payloads for {count} rows")
-    return _payload_dicts(payloads, stored)
+    return _payload_dicts(payloads, stored, repeats)
 
 
-def _payload_columns(given: Any, count: int, stored: list[bytes]) -> list[str] | None:
+def _payload_columns(given: Any, count: int, stored: list[bytes], repeats: Repeats | None) -> list[str] | None:
     if len(given) > FIELDS_PER_KIND_MAX:
         raise UsageError(f"{len(given)} payload columns, at most {FIELDS_PER_KIND_MAX} fit")
     for name, values in given.items():
         if (values.count if isinstance(values, Cells) else len(values)) != count:
             raise UsageError(f"the column {name!r} has not {count} values, one for each row of its kind")
-        stored.append(_with_name(name, encode_cells if isinstance(values, Cells) else arrays.encode_array, values))
+        _put(name, encode_cells if isinstance(values, Cells) else arrays.encode_array, values, stored, repeats)
     return _check_fields(list(given)) or None
 
 
-def _payload_dicts(payloads: list[dict[str, Any]], stored: list[bytes]) -> tuple[list[str] | None, int]:
+def _payload_dicts(
+    payloads: list[dict[str, Any]], stored: list[bytes], repeats: Repeats | None
+) -> tuple[list[str] | None, int]:
     fields = list(payloads[0])
     try:
         # The short way: all rows have the fields of the first, so no value has to be asked for.
         if set(map(len, payloads)) == {len(fields)} and len(fields) <= FIELDS_PER_KIND_MAX:
             split = [list(map(itemgetter(name), payloads)) for name in fields]
-            return _store(fields, split, stored), 0
+            return _store(fields, split, stored, repeats), 0
     except KeyError:
         pass  # as many fields, but others: the general way
     fields = list(dict.fromkeys(name for payload in payloads for name in payload))
     own, others = fields[:FIELDS_PER_KIND_MAX], set(fields[FIELDS_PER_KIND_MAX:])
     split = [[payload.get(name, MISSING) for payload in payloads] for name in own]
     if not others:
-        return _store(fields, split, stored), 0
+        return _store(fields, split, stored, repeats), 0
     rest: list[Any] = [{key: payload[key] for key in payload if key in others} for payload in payloads]
-    return _store([*own, ""], [*split, rest], stored), 1
+    return _store([*own, ""], [*split, rest], stored, repeats), 1
 
 
-def _store(fields: list[str], split: Iterable[Any], stored: list[bytes]) -> list[str] | None:
+def _store(fields: list[str], split: Iterable[Any], stored: list[bytes], repeats: Repeats | None) -> list[str] | None:
     _check_fields(fields)
     for name, values in zip(fields, split, strict=True):
-        stored.append(_with_name(name, columns.encode_values, values))
+        _put(name, columns.encode_values, values, stored, repeats)
     return fields or None
 
 
@@ -221,22 +242,26 @@ def _check_fields(fields: list[str]) -> list[str]:
     return fields
 
 
-def _with_name(name: str, encode: Any, values: Any) -> bytes:
+def _put(name: str, encode: Any, values: Any, stored: list[bytes], repeats: Repeats | None) -> None:
+    """Puts the column of a field behind those that are stored already."""
+    if repeats:
+        repeats.column = len(stored)
     try:
-        encoded: bytes = encode(values)
+        stored.append(encode(values, repeats))
+    except TooLarge as error:
+        raise TooLarge(f"payload field {name!r}: {error}") from error
     except UsageError as error:
         raise UsageError(f"payload field {name!r}: {error}") from error
-    return encoded
 
 
-def encode_cells(cells: Cells) -> bytes:
+def encode_cells(cells: Cells, repeats: Repeats | None = None) -> bytes:
     """A decoded column, encoded again."""
     if isinstance(cells.dense, list):
-        return columns.encode_values(cells.to_pylist(MISSING))
+        return columns.encode_values(cells.to_pylist(MISSING), repeats, is_checked=True)
     if isinstance(cells.dense, pa.Array) and cells.dense.type == pa.string():
-        dense = arrays.encode_text_array(cells.dense)
+        dense = arrays.encode_text_array(cells.dense, repeats)
     else:
-        dense = arrays.encode_array(cells.dense)
+        dense = arrays.encode_array(cells.dense, repeats)
     if cells.valid is None:
         return dense
     if cells.present is None:

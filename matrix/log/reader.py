@@ -22,19 +22,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from matrix.errors import FormatError, LogCorrupt, StoreError
+from matrix.errors import LogCorrupt, StoreError
 from matrix.event import Event
 from matrix.limits import DIRECTORIES_KEPT_MAX, RECENT_BLOCKS_KEPT_MAX, RECENT_EVENTS_KEPT_MAX
 from matrix.log.block import Block, BlockRef, Directory, block_of
 from matrix.log.disk import DISK, Disk, File, FileId
-from matrix.log.frame import FRAME_PREFIX_BYTES, Frame, FrameKind, decode_prefix, payload_matches
+from matrix.log.frame import FRAME_PREFIX_BYTES, FrameKind
+from matrix.log.references import Kept, References
 from matrix.log.segment import (
     BlockEntry,
     Place,
     Seal,
     Walk,
     durable_behind,
+    read_block,
     read_seal,
+    references_in,
     segment_numbers,
     segment_path,
     shard_numbers,
@@ -136,13 +139,15 @@ class LogReader:
         self._directories: dict[BlockRef, Directory] = {}  # of blocks in sealed segments, verified
         self._newest: dict[int, int] = {}  # a segment of each shard: all before it are sealed
         self._recent = _Recent()
+        self._kept = Kept()  # values that blocks refer to
+        self._referred: OrderedDict[BlockRef, References] = OrderedDict()  # of segments, named by their byte 0
 
     def close(self) -> None:
         """Forgets all files."""
         with self._files_lock:
             self._files.clear()
         self._directories.clear()
-        self._recent.clear()
+        self._forget_decoded()
 
     def shards(self) -> list[int]:
         """Numbers of the shards, ascending: ``[1, 2]``."""
@@ -189,8 +194,9 @@ class LogReader:
         try:
             file, known = self._file(ref), self._directories.get(ref)
             if known is not None:
-                return Block.known(known, _Columns(file, ref.offset + FRAME_PREFIX_BYTES, path), path, ref)
-            block = self._read_block(file, path, ref)
+                references = self._references(file, path, ref) if known.is_referring else None
+                return Block.known(known, _Columns(file, ref.offset + FRAME_PREFIX_BYTES, path), path, ref, references)
+            block = read_block(file, path, ref, self._references(file, path, ref))
             if self._is_sealed(ref):
                 self._keep(block)
             return block
@@ -260,7 +266,7 @@ class LogReader:
             known.id = found
             known.seal = read_seal(self._disk.open(path), path)
             return known
-        self._recent.clear()  # if this segment is another than it was, so are its blocks
+        self._forget_decoded()  # if this segment is another than it was, so are its blocks
         file = self._disk.open(path)
         walk = Walk(file, path)
         if (walk.head.shard, walk.head.segment) != (shard, number):
@@ -304,6 +310,23 @@ class LogReader:
                 self._files.popitem(last=False)  # closed once no other thread reads from it
         return file
 
+    def _references(self, file: File, path: Path, ref: BlockRef) -> References:
+        """Those of a segment: one for all its blocks, so that they keep one file open."""
+        key = ref._replace(offset=0)
+        with self._files_lock:
+            found = self._referred.get(key)
+            if found is None:
+                found = self._referred[key] = references_in(file, path, key, self._kept)
+                if len(self._referred) > _OPEN_FILES_MAX:
+                    self._referred.popitem(last=False)
+            return found
+
+    def _forget_decoded(self) -> None:
+        self._recent.clear()
+        with self._files_lock:
+            self._referred.clear()
+        self._kept.clear()
+
     # -- blocks -------------------------------------------------------------------------------
 
     def _blocks_of(self, shard: int, number: int, after: int) -> Iterator[Block]:
@@ -329,17 +352,18 @@ class LogReader:
 
     def _committed(self, walk: Walk, known: _Known, shard: int, after: int) -> Iterator[Block]:
         path, segment, generation = walk.path, walk.head.segment, walk.head.generation
+        references = self._references(walk.file, path, BlockRef(shard, segment, generation, 0))
         pending: list[BlockRef] = []
         for frame in walk.frames():
             is_wanted = frame.header.kind == FrameKind.EVENTS and frame.header.last > after
             if walk.group_start is None or known.seal:  # a sealed segment holds no open transaction
                 self._remember(known, walk.place)
                 for ref in pending:
-                    yield self._read_block(walk.file, path, ref)
+                    yield read_block(walk.file, path, ref, references)
                 pending = []
                 if is_wanted:
                     ref = BlockRef(shard, segment, generation, frame.offset)
-                    block = self._recent.get(ref) or block_of(frame, path, ref)
+                    block = self._recent.get(ref) or block_of(frame, path, ref, references)
                     if known.seal is None:
                         self._recent.add(block)
                     yield block
@@ -379,18 +403,3 @@ class LogReader:
         raise LogCorrupt(
             walk.path, again.place.offset, f"{wanted}; good up to position {again.place.position}, durable {durable}"
         )
-
-    def _read_block(self, file: File, path: Path, ref: BlockRef) -> Block:
-        prefix = file.read(FRAME_PREFIX_BYTES, ref.offset)
-        try:
-            if len(prefix) < FRAME_PREFIX_BYTES:
-                raise FormatError("a block is expected, the file ends")
-            header = decode_prefix(prefix, 0, None)
-            data = file.read(header.payload_bytes, ref.offset + FRAME_PREFIX_BYTES)
-            if header.kind != FrameKind.EVENTS or len(data) < header.payload_bytes:
-                raise FormatError("a block is expected here")
-            if not payload_matches(header, data, 0):
-                raise FormatError("the checksum of a frame's payload does not match")
-        except FormatError as error:
-            raise LogCorrupt(path, ref.offset, str(error)) from error
-        return block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref)

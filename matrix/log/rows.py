@@ -14,10 +14,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from matrix.errors import UsageError
 from matrix.event import Event
 
 #: The numeric fixed columns, in the order in which a block stores them.
 FIXED_COLUMNS = ("simulation", "seq", "time", "wall", "agent", "turn", "goal", "state", "cause")
+
+
+class TooLarge(UsageError):
+    """The rows do not fit a frame: pack fewer at once."""
 
 
 class Runs(NamedTuple):

@@ -12,15 +12,15 @@ live) the positions continue those before it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from matrix.errors import FormatError, LogCorrupt
+from matrix.errors import FormatError, LogCorrupt, StoreError
 from matrix.limits import FRAME_BYTES_MAX, SEGMENTS_PER_SHARD_MAX
 from matrix.log import columns, integers, items
 from matrix.log.block import Block, BlockRef, block_of
@@ -36,6 +36,7 @@ from matrix.log.frame import (
     payload_matches,
 )
 from matrix.log.items import ARRAY, Cursor, byte_string, head
+from matrix.log.references import Kept, References, Stored
 
 READ_BYTES: Final = 1024 * 1024  # how much a walk reads at once
 _HEAD_BYTES: Final = 4096  # enough for a segment's head: a tail is looked at often, and rarely from the start
@@ -217,7 +218,15 @@ class Walk:
     wrong at ``place.offset``; ``group_start`` is set when a transaction was left open.
     """
 
-    def __init__(self, file: File, path: Path, *, place: Place | None = None, with_digest: bool = False) -> None:
+    def __init__(
+        self,
+        file: File,
+        path: Path,
+        *,
+        place: Place | None = None,
+        with_digest: bool = False,
+        kept: Kept | None = None,
+    ) -> None:
         self.file, self.path = file, path
         self._data, self._base = b"", 0
         self.digest = hashlib.blake2b(digest_size=16) if with_digest else None
@@ -227,6 +236,7 @@ class Walk:
         self.group_start: Place | None = None
         self.head, self.salt, self.place = self._read_head()
         self.place = place or self.place
+        self._kept = kept
 
     def frames(self) -> Iterator[Frame]:
         """Verified frames from the place on."""
@@ -243,10 +253,17 @@ class Walk:
                 return
             yield frame
 
+    @cached_property
+    def references(self) -> References:
+        """What references in the segment's blocks stand for."""
+        return references_in(self.file, self.path, self._ref(0), self._kept)
+
     def block(self, frame: Frame) -> Block:
         """The block in a frame of events."""
-        head = self.head
-        return block_of(frame, self.path, BlockRef(head.shard, head.segment, head.generation, frame.offset))
+        return block_of(frame, self.path, self._ref(frame.offset), self.references)
+
+    def _ref(self, offset: int) -> BlockRef:
+        return BlockRef(self.head.shard, self.head.segment, self.head.generation, offset)
 
     def _read_head(self) -> tuple[SegmentHead, int, Place]:
         start = Place(0, 0, None, 0, 0)
@@ -299,6 +316,8 @@ class Walk:
         place = self.place
         if header.salt != self.salt or header.number != place.number or header.epoch < place.epoch:
             raise FormatError("a frame of another shard, place or writer")
+        if header.is_referring and header.kind != FrameKind.EVENTS:
+            raise FormatError(f"a frame of kind {header.kind} with references")
         if header.kind == FrameKind.EVENTS:
             if self.head.generation == 0 and header.first != place.position + 1:
                 raise FormatError(f"events from position {header.first} behind position {place.position}")
@@ -339,6 +358,35 @@ class Walk:
             raise FormatError("the digest in the seal is not that of the segment")
         if self.head.generation and seal.live_chain is None:
             raise FormatError("the seal of a compacted segment does not say what it stands for")
+
+
+def read_block(file: File, path: Path, ref: BlockRef, references: References | None) -> Block:
+    """The block at a place, its checksums verified; ``LogCorrupt`` when there is none."""
+    prefix = file.read(FRAME_PREFIX_BYTES, ref.offset)
+    try:
+        if len(prefix) < FRAME_PREFIX_BYTES:
+            raise FormatError("a block is expected, the file ends")
+        header = decode_prefix(prefix, 0, None)
+        data = file.read(header.payload_bytes, ref.offset + FRAME_PREFIX_BYTES)
+        if header.kind != FrameKind.EVENTS or len(data) < header.payload_bytes:
+            raise FormatError("a block is expected here")
+        if not payload_matches(header, data, 0):
+            raise FormatError("the checksum of a frame's payload does not match")
+    except FormatError as error:
+        raise LogCorrupt(path, ref.offset, str(error)) from error
+    return block_of(Frame(header, ref.offset, data, 0, len(data)), path, ref, references)
+
+
+def references_in(file: File, path: Path, ref: BlockRef, kept: Kept | None = None) -> References:
+    """What references in a segment stand for; ``ref`` is any block of it."""
+
+    def fetch(offset: int) -> Callable[[int], Stored]:
+        try:
+            return read_block(file, path, ref._replace(offset=offset), None).stored
+        except OSError as error:
+            raise StoreError(f"{path}: the segment cannot be read: {error}") from error
+
+    return References(fetch, kept, ref[:3])
 
 
 def read_seal(file: File, path: Path) -> Seal | None:

@@ -20,12 +20,23 @@ from typing import Any, NamedTuple
 
 from matrix.errors import LogCorrupt, LogWriteError, ShardBusy, UsageError
 from matrix.limits import BLOCK_EVENTS_MAX, SEGMENT_BYTES_MAX
+from matrix.log.block import Block, BlockRef
 from matrix.log.disk import DISK, Disk, File, write_all
-from matrix.log.frame import GROUP_OPEN, FrameKind, Header, crc, encode_prefix
+from matrix.log.frame import FRAME_PREFIX_BYTES, GROUP_OPEN, FrameKind, Header, crc, encode_prefix
 from matrix.log.pack import Packed, pack_halving
 from matrix.log.recovery import Tail, recover
+from matrix.log.repeats import Repeats
 from matrix.log.rows import Rows, cut_rows
-from matrix.log.segment import BlockEntry, Seal, SegmentHead, segment_path, shard_folder, shard_numbers
+from matrix.log.segment import (
+    BlockEntry,
+    Seal,
+    SegmentHead,
+    read_block,
+    references_in,
+    segment_path,
+    shard_folder,
+    shard_numbers,
+)
 
 _DIAGNOSTICS = logging.getLogger("matrix.log")
 
@@ -71,6 +82,7 @@ class Writer:
         self._group: _State | None = None
         self._is_closed_in_order = False
         self._blocks: list[BlockEntry] = []  # of the active segment, for its seal
+        self._repeats = Repeats()  # the long values of the active segment
         self._digest: Any = None  # running, over all frame prefixes of the active segment
         self.last_position = self.durable_position = 0
         # The end of the newest append or transaction that is whole: what a sync in another thread may acknowledge.
@@ -151,8 +163,16 @@ class Writer:
         self._chain, self._digest = place.chain, walk.digest
         if walk.seal and walk.seal.live_chain:
             self._chain = walk.seal.live_chain  # compacted since: the next segment continues the original
+        self._repeats = Repeats(self._earlier)
         self._is_closed_in_order = walk.is_closed
         self._is_sealed = walk.seal is not None
+
+    def _earlier(self) -> Iterator[Block]:
+        """The blocks that were written to the active segment before this writer, one read after the other."""
+        ref = BlockRef(self.shard, self._head.segment, self._head.generation, 0)
+        references = references_in(self._file, self._path, ref)
+        for offset in [block.offset for block in self._blocks]:
+            yield read_block(self._file, self._path, ref._replace(offset=offset), references)
 
     # -- what it tells ------------------------------------------------------------------------
 
@@ -197,18 +217,20 @@ class Writer:
 
     def _packed(self, rows: Rows) -> Iterator[Packed]:
         """The rows in blocks, each packed only when it is asked for."""
-        position = self.last_position + 1
+        position, offset = self.last_position + 1, self._offset
         for start in range(0, rows.count, BLOCK_EVENTS_MAX):
             whole = rows.count <= BLOCK_EVENTS_MAX
             part = rows if whole else cut_rows(rows, start, min(start + BLOCK_EVENTS_MAX, rows.count))
-            for packed in pack_halving(part, position):
+            for packed in pack_halving(part, position, self._repeats, offset):
                 yield packed
                 position += packed.events
+                offset += FRAME_PREFIX_BYTES + len(packed.payload)
 
     def _write_block(self, packed: Packed, flags: int) -> None:
         first, last = self.last_position + 1, self.last_position + packed.events
         offset = self._offset
-        self._write_frame(FrameKind.EVENTS, packed.payload, flags=flags, events=packed.events, first=first, last=last)
+        about = (flags, packed.events, first, last, packed.is_referring)
+        self._write_frame(FrameKind.EVENTS, packed.payload, *about)
         length = self._offset - offset
         span = (packed.simulation_first, packed.simulation_last)
         self._blocks.append(BlockEntry(offset, length, packed.events, first, last, *span))
@@ -216,7 +238,14 @@ class Writer:
         self.last_position = last
 
     def _write_frame(
-        self, kind: FrameKind, payload: bytes, *, flags: int = 0, events: int = 0, first: int = -1, last: int = -1
+        self,
+        kind: FrameKind,
+        payload: bytes,
+        flags: int = 0,
+        events: int = 0,
+        first: int = -1,
+        last: int = -1,
+        is_referring: bool = False,
     ) -> None:
         if first < 0:
             first = last = self.last_position
@@ -232,6 +261,7 @@ class Writer:
             salt=self._salt,
             durable=self.durable_position,
             payload_crc=crc(payload),
+            is_referring=is_referring,
         )
         prefix, chain = encode_prefix(header, self._chain)
         self._write(prefix + payload)
@@ -362,6 +392,7 @@ class Writer:
         self._offset, self._number, self._chain = before.offset, before.number, before.chain
         self.last_position, self._simulations = before.last_position, before.simulations
         del self._blocks[before.blocks :]
+        self._repeats.cut(before.offset)
         self._digest = before.digest.copy()
         self._is_closed_in_order = False
         if self._ended:
@@ -425,7 +456,7 @@ class Writer:
         with self._sync_turn:
             self._file, self._head = file, head
         self._digest = new_digest(prefix)
-        self._blocks = []
+        self._blocks, self._repeats = [], Repeats()
         self._offset, self._number, self._chain = len(data), 1, new_chain
         self._is_sealed = self._is_closed_in_order = False
 

@@ -2,8 +2,8 @@
 
 What always holds: memory is bounded, whatever the size: n-grams of 3 to 8 words lie in a Bloom filter of at most
 512 MiB, whose share of wrong answers is measured and told; of passages there are at most 200,000, with a signature of
-512 bytes each, and their texts lie on disk. A hundred megabytes of text make a filter of 256 MiB, of whose answers one
-in a thousand is wrong.
+512 bytes each, and their texts lie on disk. A hundred megabytes of text (23 million words) make a filter of 256 MiB, of
+whose answers on what is not in it one in 400 is wrong.
 
 ``real_text`` is what real text scores: some passages are held back, looked up in the filter while it holds all others,
 and only then added. It is what "much" and "little" are to be measured by.

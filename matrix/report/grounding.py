@@ -3,7 +3,8 @@
 A row's share for n is the share of the n-grams of the agent's own words, message by message, that stand somewhere in
 the reference. Two flags, by shares that the caller may set: **copied**, where at least ``COPIED`` of the 8-grams are in
 it (eight words in a row are rarely the same by chance: real text of one kind shares a few percent); **far**, where
-less than ``FAR`` of the 3-grams are. Rows of fewer than 20 words are not judged, and counted.
+less than ``FAR`` of the 3-grams are. Rows of fewer than 20 words are not judged, and counted; of messages that all
+have fewer than eight words nobody can say that they were copied.
 """
 
 from __future__ import annotations

@@ -21,10 +21,9 @@ def grounding(figures: Figures) -> Part:
     names = ", ".join(file["name"] for file in reference["files"])
     lead = (
         f"The agents' own words beside {reference['words']:,} words of reference ({names}). {figures['judged']:,} "
-        "rows were "
-        f"judged; {figures['too_short']:,} have fewer than {limits['words_min']} words and were not. An n-gram that "
-        "is not in the "
-        f"reference is taken for one that is in {percent(reference['false_positives'])} of cases."
+        f"rows were judged; {figures['too_short']:,} have fewer than {limits['words_min']} words and were not. An "
+        f"n-gram that is not in the reference is taken for one that is in {percent(reference['false_positives'])} of "
+        "cases."
     )
     return [
         tag("p", lead, class_="lead"),
@@ -51,8 +50,7 @@ def _contained(figures: Figures) -> Html:
     meaning = (
         tag("b", "Word sequences that stand in the reference. "),
         "The share of the rows' n-grams, by n. Real text is a part of the reference looked up in the rest of it: a "
-        "line near "
-        "that one means words as real as these; a line that stays high towards 8 means copying.",
+        "line near that one means words as real as these; a line that stays high towards 8 means copying.",
     )
     rows = [
         (one["n"], one["ngrams"], one["contained"], percent(one["share"]), percent(one["real_text"])) for one in shares
@@ -71,8 +69,7 @@ def _spread(figures: Figures) -> Html:
     meaning = (
         tag("b", "The same row by row, for n = 3. "),
         f"Half of the rows have {percent(first['rows']['p50'])} or less. Those at the far left speak of something "
-        "else than the "
-        "reference, or in another way.",
+        "else than the reference, or in another way.",
     )
     plot = histogram(
         "Rows by the share of their 3-grams in the reference",

@@ -28,13 +28,10 @@ def duplicates(figures: Figures) -> Part:
     total = max(figures["rows"], 1)
     how = (
         "Rows are equal when what is said and which tools are called differ only in case and white space. They are "
-        "nearly "
-        f"equal when they have {percent(figures['threshold'])} of their {figures['shingle_words']}-word sequences "
-        "in common "
-        f"(Jaccard; proposed by MinHash with {figures['permutations']} permutations, then compared in full, so none "
-        "of them "
-        "is false). System prompts and answers of tools are not compared, and the other side of a conversation is "
-        "another row."
+        f"nearly equal when they have {percent(figures['threshold'])} of their {figures['shingle_words']}-word "
+        f"sequences in common (Jaccard; proposed by MinHash with {figures['permutations']} permutations, then "
+        "compared in full, so none of them is false). System prompts and answers of tools are not compared, and the "
+        "other side of a conversation is another row."
     )
     shown = table(("rows", "count", "share"), [(name, count, percent(count / total)) for name, count in rows])
     listed = figures["greatest"][:CLUSTERS_SHOWN]
@@ -64,8 +61,7 @@ def _cluster_sizes(figures: Figures) -> Html | None:
     meaning = (
         tag("b", "Rows in a group that says the same. "),
         f"{sizes['count']:,} groups, the greatest of {sizes['max']:,} rows. Many pairs are chance or simple tasks; "
-        "one great "
-        "group is a program that repeats itself.",
+        "one great group is a program that repeats itself.",
     )
     plot = histogram("Rows in a group that says the same", sizes["histogram"], {"median": sizes["p50"]})
     return figure(meaning, plot, ("from", "up to", "groups"), bins(sizes))
@@ -98,9 +94,8 @@ def diversity(figures: Figures, similarity: Figures) -> Part:
     """How varied the agents' own words are."""
     how = (
         "Distinct-n is the number of different n-grams in the agents' own words, through the number of all their "
-        "words (Li et "
-        "al., 2016). It falls as data grows; per 1,000 words it can be compared between sets of any size. Higher is "
-        "more varied."
+        "words (Li et al., 2016). It falls as data grows; per 1,000 words it can be compared between sets of any "
+        "size. Higher is more varied."
     )
     head = (
         "role",
@@ -137,10 +132,9 @@ def _frequent(figures: Figures) -> Html:
     once = figures["said_once"]
     meaning = (
         tag("b", "The most frequent words. "),
-        f"The hundred most frequent ones are {percent(figures['share_of_100_most_frequent'])} of all that is said"
-        f"{'' if once is None else f'; {once:,} words are said once'}. Function words (the, to, you) belong at the "
-        "top; names "
-        "and phrases of one task there mean that the data is about little else.",
+        f"The hundred most frequent ones are {percent(figures['share_of_100_most_frequent'])} of all that is "
+        f"said{'' if once is None else f'; {once:,} words are said once'}. Function words (the, to, you) belong at "
+        "the top; names and phrases of one task there mean that the data is about little else.",
     )
     rows = [(one["word"], one["count"]) for one in figures["frequent"]]
     return figure(meaning, ranked("The most frequent words", top), ("word", "count"), rows)
@@ -152,10 +146,9 @@ def _nearest(similarity: Figures) -> Html | None:
         return None
     meaning = (
         tag("b", "Likeness to the nearest other row. "),
-        f"How much of their word pairs a row and the row most like it have in common (Jaccard), in a sample of "
-        f"{similarity['rows']:,} rows; two rows at random have {similarity['pairs']['mean']:.3f}. A heap at the "
-        "left is good; "
-        "one at the right are variations of each other.",
+        "How much of their word pairs a row and the row most like it have in common (Jaccard), in a sample of "
+        f"{similarity['rows']:,} rows; two rows at random have {similarity['pairs']['mean']:.3f}. A heap at the left "
+        "is good; one at the right are variations of each other.",
     )
     plot = histogram("Likeness to the nearest other row", nearest["histogram"], {"mean": nearest["mean"]})
     return figure(meaning, plot, _BIN_HEAD, bins(nearest))
@@ -264,9 +257,8 @@ def coverage(figures: Figures) -> Part:
         both["selection"] += row["selection"]
     lead = (
         "What the selected agents did, of what all agents of the store did: the number of events in the selection "
-        "and, where "
-        "the store has more, its share. Red is what the store has and the selection has not; a dot is what nobody "
-        "of the role did."
+        "and, where the store has more, its share. Red is what the store has and the selection has not; a dot is "
+        "what nobody of the role did."
     )
     agents = [(row["role"], row["selection"], row["store"]) for row in figures["roles"]]
     return [

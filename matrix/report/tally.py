@@ -90,6 +90,8 @@ def round_step(least: float, *, is_whole: bool) -> float:
         return 1
     if least <= 0:
         return 0.05
+    if not is_whole:
+        least = max(least, 1e-6)  # edges have six digits
     power = 10.0 ** math.floor(math.log10(least))
     found = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
     return round(found) if is_whole else round(found, 9)

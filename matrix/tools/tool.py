@@ -134,6 +134,14 @@ class Tool:
             return self.error_text(error)
         return str(error) if isinstance(error, MatrixError) else f"{type(error).__name__}: {error}"
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tool):
+            return NotImplemented
+        return self.function is other.function and self.owner is other.owner and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((self.function, id(self.owner), self.name))
+
     def __repr__(self) -> str:
         of = f" of {self.owner!r}" if self._is_bound else ""
         return f"<Tool {self.name}{of}>"
@@ -195,7 +203,7 @@ def gather(given: Iterable[Any]) -> dict[str, Tool]:
         if not some:
             raise ProgramError(f"{one!r} is no tool, and has none; decorate a function with @matrix.tool")
         for each in some:
-            if each.name in found and found[each.name] is not each:
+            if each.name in found and found[each.name] != each:
                 raise ProgramError(f"two tools are called {each.name}; give one of them another name")
             found[each.name] = each
     return found

@@ -124,12 +124,12 @@ def test_an_unreadable_segment_is_one_line(shell: Shell, place: Path) -> None:
 
 
 def test_a_newer_format_is_one_line_that_says_what_to_do(shell: Shell, place: Path) -> None:
-    code = "from matrix.log import frame; frame.FORMAT_VERSION = 2; from matrix.cli.main import main; main()"
+    code = "from matrix.log import frame; frame.FORMAT_VERSION = 3; from matrix.cli.main import main; main()"
     assert shell(f"{sys.executable} -c '{code}' run market.py --store newer").returncode == 0
     for verb in ("query newer events", "verify newer", "info newer"):
         done = shell(f"matrix {verb}")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "a frame of format version 2; this is version 1. Upgrade matrix-runtime?" in done.stderr
+        assert "a frame of format version 3; this is version 2. Upgrade matrix-runtime?" in done.stderr
         assert done.stderr.startswith("error: ")
         assert "Traceback" not in done.stderr
 

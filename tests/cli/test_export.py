@@ -128,3 +128,8 @@ def test_a_full_disk_is_one_line(shell: Shell, place: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("No space left on device")
     assert "Traceback" not in done.stderr
+    done = shell("matrix export runs agents --as chat -o /dev/full")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: /dev/full: not all rows were written: No space left on device\n",
+    )

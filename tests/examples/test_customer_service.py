@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import matrix
-from examples.customer_service import DESKS, customer_service, main
+from examples.customer_service import customer_service, desk_kind, main
 from matrix.models import Endpoint
 from tests.models.service import Service
 
@@ -39,8 +39,8 @@ def example(*arguments: str | Path, cwd: Path, module: bool = False) -> subproce
 
 
 def compared(store: Path) -> list[tuple[str, bool]]:
-    rows = matrix.open(store).query("events compared | select .tool, .equal").rows()
-    return [(row["tool"], row["equal"]) for row in rows]
+    rows = matrix.open(store).query("events compared | select .tool, .result").rows()
+    return [(row["tool"], row["result"] == "equal") for row in rows]
 
 
 # -- the shop for lamps ------------------------------------------------------------------------
@@ -74,18 +74,27 @@ def test_a_result_that_differs_is_told_with_both_texts(tmp_path: Path, monkeypat
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"id": "x", "name": "sing", "arguments": {}, "requestor": "assistant"}],
+            "tool_calls": [{"id": "x", "name": "functions.sing", "arguments": {}, "requestor": "assistant"}],
         }
     )
     (tmp_path / "changed.json").write_text(json.dumps(changed))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["customer_service", "--recorded", "changed.json"])
     main()
-    different = matrix.open(tmp_path / "runs").query("events compared where .equal = false | select .tool, .then, .now")
+    different = matrix.open(tmp_path / "runs").query(
+        'events compared where .result != "equal" | select .tool, .result, .then, .now'
+    )
     assert different.rows() == [
-        {"tool": "order_lamp", "then": '{"order_id": "L3", "price": 91}', "now": '{"order_id": "L3", "price": 90}'},
-        {"tool": "sing", "then": None, "now": "Error: Tool 'sing' not found."},  # which nobody answered
+        {
+            "tool": "order_lamp",
+            "result": "different",
+            "then": '{"order_id": "L3", "price": 91}',
+            "now": '{"order_id": "L3", "price": 90}',
+        },
+        {"tool": "functions.sing", "result": "unanswered", "then": None, "now": None},
     ]
+    (sung,) = matrix.open(tmp_path / "runs").query('events tool.failed where .tool = "functions_sing"').rows()
+    assert sung["data"]["error"] == "Error: Tool 'functions.sing' not found."
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -184,7 +193,7 @@ def airline() -> Desk:
         "reservations": [],
     }
     data = {"flights": {"HAT1": flight}, "users": {"ada": ada}, "reservations": {}}
-    return DESKS["airline"](json.dumps(data).encode())
+    return desk_kind("airline")(json.dumps(data).encode())
 
 
 def says(desk: Desk, tool: str, **arguments: Any) -> str:
@@ -278,7 +287,7 @@ def test_a_booking_takes_seats_money_and_whole_certificates(airline: Desk) -> No
     assert says(airline, "send_certificate", user_id="ada", amount=50) == (
         "Certificate certificate_3221322 added to user ada with amount 50."
     )
-    fresh = DESKS["airline"](airline.data)
+    fresh = desk_kind("airline")(airline.data)
     assert airline.changed_since(fresh) == ["flights/HAT1", "reservations/HATHAT", "reservations/HATHAU", "users/ada"]
 
 
@@ -322,7 +331,7 @@ def test_every_recorded_call_gives_the_recorded_text_again(domain: str, calls: i
     expected = truth(domain)
     data = read_bytes(TAU2 / "domains" / domain / "db.json.gz")
     whole = read_json(TAU2 / "results" / f"gpt-4.1_{domain}.json.gz")
-    desk = DESKS[domain](data)
+    desk = desk_kind(domain)(data)
     assert desk.digest() == expected["initial_db_hash"]
     made = changing = 0
     for id in ids_of(whole):
@@ -334,7 +343,7 @@ def test_every_recorded_call_gives_the_recorded_text_again(domain: str, calls: i
             changing += 1
             if changing % 5 == 1:
                 assert desk.digest() == expected["final"][id]["db_hash"]
-            desk = DESKS[domain](data)  # reading all of a database takes longer than a conversation
+            desk = desk_kind(domain)(data)  # reading all of a database takes longer than a conversation
     assert desk.digest() == expected["initial_db_hash"]
     assert made == calls == expected["counts"]["exact"]
 

@@ -230,6 +230,16 @@ def test_what_follows_the_agents_last_message_is_cut_and_who_said_nothing_left_o
     }
 
 
+def test_what_an_agent_did_without_words_is_in_no_chat_and_counted(tmp_path):
+    talk, counts = desk(), Counts()
+    talk.says("bot", "Watch this.", "ann")
+    talk.emits("bot", "vote", whom="ann")
+    (row,) = exported(stored(tmp_path, talk), "agents where id = bot", counts=counts)
+    assert [message["content"] for message in row["messages"]] == ["Watch this."]
+    did = "events of agents' own kinds that were sent to nobody, and are in no conversation"
+    assert counts.as_data()["left_out"] == {did: 1}
+
+
 @pytest.mark.parametrize("query", ['conversations where id = "t1/ann+bot"', "messages where to = bot | conversations"])
 def test_of_chosen_conversations_nothing_else_is_told(tmp_path, query):
     talk = desk().agent("eve")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,13 @@ def test_what_json_has_no_form_for_is_null_or_text(place: Path) -> None:
     assert (found["reward"], found["data"]) == (None, {"b": "00ff", "n": [None]})
 
 
+def test_parquet_has_what_the_lines_have_of_it(place: Path) -> None:
+    rows = [row("ada", key=b"\x00\xff", when=Path("/x"), pair=(1, 2)), row("ben", key="k", when=None, pair=[])]
+    write(rows, place, "odd.parquet")
+    table = parquet.read_table(place / "odd.parquet")
+    assert [table[name].to_pylist() for name in ("key", "when", "pair")] == [["00ff", "k"], ["/x", None], [[1, 2], []]]
+
+
 def test_a_column_without_a_value_has_the_type_it_would_have(place: Path) -> None:
     write([row("ada", first_seq=None)], place, "nulls.parquet")
     columns = parquet.read_schema(place / "nulls.parquet")
@@ -213,14 +221,15 @@ def test_datasets_loads_rows_of_which_the_last_has_more(
     assert found[0] == row_with_tools("late") | {"padding": ""}
     assert found[20_000]["messages"] == row("agent-19999")["messages"]
     table = datasets.load_dataset("parquet", data_files=str(late / "late.parquet"), cache_dir=str(tmp_path))["train"]
-    assert table[0]["messages"][1]["tool_calls"] == [CALL]
+    assert table[20_000]["messages"][1]["tool_calls"] == [CALL]
 
 
 def test_polars_pandas_and_duckdb_read_them_as_they_are(late: Path) -> None:
     lines, table = str(late / "late.jsonl"), str(late / "late.parquet")
     for frame in (polars.read_ndjson(lines), polars.read_parquet(table)):
         assert frame.height == 20_001
-        assert frame["messages"][0][1]["tool_calls"][0]["function"]["name"] == "look_up"
+        (said,) = frame.filter(polars.col("agent") == "late")["messages"]
+        assert said[1]["tool_calls"][0]["function"]["name"] == "look_up"
     assert len(pandas.read_json(lines, lines=True)) == len(pandas.read_parquet(table)) == 20_001
     for file in (lines, table):
         asked = f"select messages[2].tool_calls[1].function.arguments from '{file}' where reward = 1"
@@ -230,6 +239,8 @@ def test_polars_pandas_and_duckdb_read_them_as_they_are(late: Path) -> None:
 def test_only_rows_that_show_something_new_change_their_place(late: Path) -> None:
     agents = [json.loads(line)["agent"] for line in (late / "late.jsonl").read_bytes().splitlines()]
     assert agents == ["late", *(f"agent-{n}" for n in range(20_000))]
+    table = parquet.read_table(late / "late.parquet", columns=["agent"])
+    assert table["agent"].to_pylist() == [*agents[1:], "late"]  # it says its types by itself
 
 
 def quiet_datasets(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -290,6 +301,15 @@ def test_what_stops_half_way_leaves_nothing_and_what_was_there_stays(tmp_path: P
             stop_half_way(name)
     assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
     assert (tmp_path / "chats.jsonl").read_text() == "old\n"
+
+
+def test_what_a_killed_process_left_behind_stops_nobody_and_others_may_read_what_is_made(tmp_path: Path) -> None:
+    (tmp_path / f".chats.{os.getpid()}.partial").mkdir()
+    (tmp_path / "usual").mkdir()
+    with target(tmp_path / "chats").staged() as staging:
+        (staging / "file").write_text("whole")
+    assert (tmp_path / "chats" / "file").read_text() == "whole"
+    assert (tmp_path / "chats").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_a_full_disk_is_one_error_that_says_where(tmp_path: Path) -> None:

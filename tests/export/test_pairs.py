@@ -28,6 +28,7 @@ from matrix.export.pairs import (
     rows,
 )
 from matrix.export.selection import Selection
+from tests.export.rules import broken
 
 ASKED = ["Hello", "Is it in stock?", "And the price?"]
 
@@ -109,6 +110,9 @@ def test_a_fork_that_came_out_better_is_chosen_over_its_parent(here: Shop) -> No
     assert (family, data["family"], data["fork_of"]) == ("1-1", "1-1", "1-1")
     assert (data["agent"], data["role"], data["conversation"]) == ("clerk", "clerk", "clerk+customer")
     assert left_out == {}
+    assert data["prompt"][-1]["role"] != "assistant"
+    for side in ("chosen", "rejected"):
+        assert broken({"messages": data["prompt"] + data[side]}) == []
 
 
 def test_a_pair_names_the_events_of_both_sides(here: Shop) -> None:

@@ -162,6 +162,14 @@ def test_parameters_are_keywords_or_a_map(store: matrix.Store, tmp_path: Path) -
     assert (one.card["parameters"], other.card["parameters"]) == ({"role": "clerk"}, {"test": "clerk"})
 
 
+def test_some_columns_are_all_there_is_and_one_that_is_not_there_is_told(store: matrix.Store, tmp_path: Path) -> None:
+    done = store.export("agents", tmp_path / "chats.jsonl", columns=["messages", "tools", "agent"], test=0.5)
+    assert {tuple(row) for row in lines_of(tmp_path / "chats.jsonl")} == {("messages", "agent")}
+    assert '  no row has a column "tools"' in str(done)
+    assert [column["name"] for column in done.card["columns"]] == ["messages", "agent"]
+    assert set(done.card["counts"]["by_split"]) == {"train", "test"}
+
+
 # -- the card ---------------------------------------------------------------------------------------
 
 

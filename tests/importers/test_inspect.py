@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -254,17 +255,22 @@ def test_values_of_wrong_types_are_taken_or_refused(logs, tmp_path: Path):
     with zipfile.ZipFile(logs / "sums.eval") as archive:
         sample = json.loads(archive.read("samples/a_epoch_1.json"))
     places = [(sample, key) for key in sample] + [(event, key) for event in sample["events"] for key in event]
-    refusals = []
-    for number, (inner, key) in enumerate(places[::3]):
-        kept, inner[key] = inner[key], WRONG[number % len(WRONG)]
+    refusals, taken = [], 0
+    chance = random.Random(1)
+    for inner, key in places[::4]:
+        kept, inner[key] = inner[key], chance.choice(WRONG)
         bent = {"samples/a_epoch_1.json": json.dumps(sample).encode()}
         inner[key] = kept
         path = rewritten(logs / "sums.eval", tmp_path / "bent", lambda name, part, bent=bent: bent.get(name, part))
         try:
-            next(importer_of("inspect")(Source(path)))
+            events = next(importer_of("inspect")(Source(path))).events
         except Refusal as refusal:
             refusals.append(refusal.place)
-    assert 20 < len(refusals) < len(places[::3]) - 20
+            continue
+        taken += 1
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert [event.time for event in events] == sorted(event.time for event in events) and events[0].time == 0
+    assert taken > 3 and len(refusals) > 20
     assert all(place.startswith("sample 'a', epoch 1") for place in refusals)
 
 
@@ -282,6 +288,22 @@ def test_a_log_that_is_changed_while_it_is_read_is_refused(logs, tmp_path: Path)
     with pytest.raises(Refusal):
         for _ in histories:
             pass
+
+
+def test_a_compressed_log_that_finds_no_room_to_be_unpacked_is_refused(logs, tmp_path: Path, monkeypatch):
+    zipped = tmp_path / "log.gz"
+    zipped.write_bytes(gzip.compress((logs / "sums.eval").read_bytes()))
+    source = Source(zipped)
+
+    def full(self: Path, mode: str = "r", **more: Any) -> Any:
+        if mode == "wb":
+            raise OSError(28, "No space left on device")
+        return opened(self, mode, **more)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(Refusal, match=r"^the file: cannot be unpacked into .*: No space left on device$"):
+        next(importer_of("inspect")(source))
 
 
 def test_without_the_library_one_error_names_the_extra(logs, monkeypatch):

@@ -86,6 +86,17 @@ def test_an_agent_of_another_kind_is_briefed_with_the_policy_and_the_tools_of_th
     assert told("tau2", tau2)[0][4].data == {"subject": "briefing", "system": "Be kind.", "tools": tools}
 
 
+def test_signatures_of_tools_become_schemas(tau2, told):
+    params = {"type": "object", "properties": {"order_id": {"type": "string"}}}
+    signature = {"name": "get_order", "doc": "Look an order up.", "params": params, "returns": {"type": "object"}}
+    tau2["info"]["environment_info"]["tool_defs"] = {"get_order": signature, "done": {"doc": None}}
+    function = {"name": "get_order", "description": "Look an order up.", "parameters": params}
+    assert told("tau2", tau2)[0][4].data["tools"] == [
+        {"type": "function", "function": function},
+        {"type": "function", "function": {"name": "done"}},
+    ]
+
+
 def test_without_policy_and_tools_nobody_is_briefed(tau2, told):
     del tau2["info"]["environment_info"]["policy"]
     assert all(event.data.get("subject") != "briefing" for event in told("tau2", tau2)[0])

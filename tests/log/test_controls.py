@@ -96,7 +96,7 @@ def test_the_file_in_memory_does_what_the_real_one_does() -> None:
 def test_a_rewrite_that_is_not_equal_never_takes_the_original_s_place(
     monkeypatch: pytest.MonkeyPatch, column: str
 ) -> None:
-    def pack_wrongly(rows: Rows, positions: Any, *, is_compact: bool) -> Packed:
+    def pack_wrongly(rows: Rows, positions: Any, **how: Any) -> Packed:
         if column == "price":
             data = rows.data[rows.kinds.index("offer")]
             cells = dict(data.columns or {})
@@ -104,7 +104,7 @@ def test_a_rewrite_that_is_not_equal_never_takes_the_original_s_place(
             data.columns = cells
         else:
             setattr(rows, column, getattr(rows, column) + 1)
-        return pack(rows, positions, is_compact=is_compact)
+        return pack(rows, positions, **how)
 
     disk = MemoryDisk()
     write_log(disk, blocks=6, per_block=20, segment_bytes_max=2_000)

@@ -2,13 +2,14 @@
 
     MATRIX_MODEL_URL=http://127.0.0.1:8080/v1 python -m pytest tests/models/test_real_server.py
 
-``llama_server.py`` starts one that needs no download. MATRIX_MODEL is the model's name where the server has several.
-Nothing here depends on what a model says, only on what every server of the protocol does. Without the variable these
-tests are skipped; so is a test of something that the server does not offer.
+``make real-model`` starts llama.cpp's, with weights that need no download (``llama_server.py``). MATRIX_MODEL is the
+model's name where the server has several. Nothing here depends on what a model says, only on what every server of the
+protocol does. Without the variable these tests are skipped; so is a test of something that the server does not offer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 import matrix
 from matrix.endpoint.endpoint import Endpoint
+from matrix.models import StepsExceeded, ToolAgent, tool
 from matrix.testing.played import Played, play
 from tests.models.talk import talking
 
@@ -113,6 +115,45 @@ def test_tools_are_called_and_their_results_go_back(stream: bool) -> None:
     assert first.data["tools"] == [ADD] and "tools" not in second.data
     assert second.data["after"] == played.of("model.completed")[0].seq
     assert [message["role"] for message in second.data["messages"]] == ["tool"] * len(called["calls"])
+
+
+class Clerk(ToolAgent):
+    """Adds, for as long as the model wants."""
+
+    model_name = MODEL
+    options = {"max_tokens": 400}
+    steps_max = 3
+
+    @tool
+    def add(self, a: int, b: int) -> int:
+        """Adds two whole numbers."""
+        return a + b
+
+    async def run(self) -> None:
+        messages = list(HELLO)
+        with contextlib.suppress(StepsExceeded):
+            await self.converse(messages)
+        self.emit("said", roles=[message["role"] for message in messages])
+
+
+def test_a_tool_agent_does_what_the_model_wants_done() -> None:
+    async def program(simulation: matrix.Simulation) -> None:
+        simulation.spawn(Clerk, "clerk")
+
+    models = Endpoint(URL, key=os.environ.get("OPENAI_API_KEY", ""))
+    played = play(program, models=models)
+    assert played.outcome.status == "finished"
+    called = {event.data["tool_call_id"]: event.data["arguments"] for event in played.of("tool.called")}
+    if not called:
+        pytest.skip("the model calls no tools")
+    for event in played.of("tool.completed"):
+        arguments = called[event.data["tool_call_id"]]
+        assert event.data["result"] == arguments["a"] + arguments["b"]
+    asked = [
+        call["id"] for event in played.of("model.completed") for call in event.data["message"].get("tool_calls", ())
+    ]
+    (said,) = played.data("said")
+    assert said["roles"].count("tool") == len(asked)  # each call has its answer, whatever became of it
 
 
 def test_an_answer_in_a_schema_is_json() -> None:

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from matrix.log import columns, repeats
+from matrix.log.references import Known, Near, Place, References
 from matrix.testing.histories import Shards
 from matrix.testing.strategies import histories, queries, random_example
 from tests.query.oracle import Setting, compare_all
@@ -47,3 +49,24 @@ def test_the_executor_agrees_over_a_long_search(part: int) -> None:
             raise
         number += PARTS
     assert compared >= COMPARISONS // PARTS
+
+
+def test_the_executor_agrees_where_most_values_stand_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = 0
+    value = References.value
+
+    def counted(self: References, place: Place, near: Near, steps: int) -> Known:
+        nonlocal followed
+        followed += 1
+        return value(self, place, near, steps)
+
+    monkeypatch.setattr(References, "value", counted)
+    for room in (columns, repeats):
+        monkeypatch.setattr(room, "LONG_VALUE_BYTES_MIN", 3)
+    monkeypatch.setattr(columns, "_LONG_TEXT", 1)
+    compared, number = 0, 0
+    while compared < 160:
+        random = Random(f"shared {SEED}:{number}")
+        compared += compare_all(*random_example(random, queries_count=QUERIES_EACH), Setting(9, False, False, False))
+        number += 1
+    assert followed > 500

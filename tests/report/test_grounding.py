@@ -206,3 +206,12 @@ def test_a_row_is_placed_by_its_own_words_only(tmp_path: Path) -> None:
     one = row(1, speech(2, 30, vocabulary=10**9), heard=real, system=real)
     found: dict[str, Any] = report([one], reference=[write(tmp_path / "real.txt", real)]).data["grounding"]
     assert (found["copied"], found["far"], found["contained"][0]["share"]) == (0, 1, 0.0)
+
+
+def test_a_small_reference_makes_no_row_a_bad_one(tmp_path: Path) -> None:
+    rows = [row(1, speech(2, 60, vocabulary=10**9))]
+    verdicts = {}
+    for words_count in (1_000, 60_000):
+        found = report(rows, reference=[write(tmp_path / "real.txt", speech(1, words_count))]).data["readings"]
+        verdicts[words_count] = found[-1]["verdict"], "few enough that ordinary text is far" in found[-1]["meaning"]
+    assert verdicts == {1_000: ("note", True), 60_000: ("bad", False)}

@@ -239,7 +239,10 @@ def test_a_method_is_described_the_same_when_read_from_the_class() -> None:
 
 
 def test_tools_are_gathered_from_functions_and_objects_and_two_of_a_name_refused() -> None:
-    assert list(gather([book, Shop(1)])) == ["book", "price", "opening", "kind"]
+    shop = Shop(1)
+    assert list(gather([book, shop, shop.price])) == ["book", "price", "opening", "kind"]
+    assert shop.price == shop.price != Shop(1).price
+    assert {shop.price: 1}[shop.price] == 1
     with pytest.raises(ProgramError, match="two tools are called price"):
         gather([Shop(1), Shop(2)])
     with pytest.raises(ProgramError, match="is no tool, and has none"):

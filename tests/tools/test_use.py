@@ -201,6 +201,26 @@ def test_a_models_call_brings_its_id_and_whatever_is_wrong_with_it_is_recorded()
     ]
 
 
+def test_what_a_tool_does_to_its_arguments_and_an_agent_to_a_result_changes_no_history() -> None:
+    @matrix.tool(inside=True)
+    def take(items: Any) -> Any:
+        items.append("more")
+        return items
+
+    async def body(self: Any) -> None:
+        self.tools = [take]
+        for call in (
+            ToolCall.of({"id": "c1", "function": {"name": "take", "arguments": '{"items": ["lamp"]}'}}),
+            ToolCall("c2", "take", {"items": ["lamp"]}, ""),
+        ):
+            (await self.use(call)).append("still more")
+        (await self.use(take, items=["lamp"])).append("still more")
+
+    played = using(body)
+    assert [data["arguments"] for data in played.data("tool.called")] == [{"items": ["lamp"]}] * 3
+    assert [data["result"] for data in played.data("tool.completed")] == [["lamp", "more"]] * 3
+
+
 def test_a_programs_own_mistakes_with_tools_are_errors_of_the_program() -> None:
     async def body(self: Any) -> None:
         with pytest.raises(ProgramError, match="has no tool 'by'; did you mean buy"):
@@ -364,7 +384,7 @@ def test_a_simulation_that_was_cut_off_goes_on_with_the_world_of_its_tools(tmp_p
     with segment.open("r+b") as file:
         file.truncate(int(segment.stat().st_size * share))
     with matrix.open(tmp_path / "cut") as store:
-        store.resume()
+        assert len(store.resume()) == 1
         (it,) = store.query("simulations | select id, status").rows()
         assert it["status"] == "finished"
         rows = store.query("events tool.completed | select .result.lamp as lamp").rows()

@@ -38,6 +38,8 @@ INPUT_KINDS = frozenset(
 )
 
 
+_OUTSIDE = frozenset({"attempts", "unknown", "step"})  # one of them is in every answer that came from there
+
 CallKey: TypeAlias = tuple[int, str]  # the number of the agent that asked, and the call_id
 
 
@@ -92,6 +94,8 @@ class Playback:
                 data = event.data
                 who = str(data.get("agent", "")), int(data.get("task", 0))
                 inputs.append(Input(*_order(data), event.time, arrival_of(event), *who))
+            elif event.kind.startswith("tool.") and _OUTSIDE.isdisjoint(event.data):
+                continue  # of a tool that ran inside, or that could not be asked: it runs again
             elif event.data.get("cancelled"):
                 if "step" in event.data:  # it had come, and was not taken any more
                     came = Answer((event.agent, str(event.data["call_id"])), dict(event.data))

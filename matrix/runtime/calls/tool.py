@@ -101,18 +101,18 @@ def _asked(agent: Agent, tool: Any, arguments: dict[str, Any]) -> _Asked:
 def _asked_by_model(tools: dict[str, Tool], call: ToolCall) -> _Asked:
     """A model's call: whatever it wrote is recorded, and what is wrong with it is told to it."""
     name, told = mended(call.name), {"tool_call_id": mended(call.id)} if call.id else {}
-    arguments, problem = call.arguments, call.problem
+    given, problem = call.arguments, call.problem
     try:
-        arguments = snapshot(arguments, "the whole")
+        arguments = snapshot(given, "the whole")  # a copy: the tool may change what it is given
     except ProgramError as error:  # half a letter, or nested too deep
-        arguments, problem = {}, str(error)
+        given, arguments, problem = {}, {}, str(error)
     if problem:
         told["arguments_text"] = mended(call.text)
         problem = f"the arguments of {name} cannot be read: {problem}"
     found = tools.get(name)
     if found is None:
         problem = f"there is no tool {name!r}; {_hint(name, tools)}"
-    return _Asked(found, name, arguments, arguments, told, problem)
+    return _Asked(found, name, given, arguments, told, problem)
 
 
 def tools_in_hand(agent: Agent) -> dict[str, Tool]:
