@@ -258,6 +258,8 @@ def test_without_any_endpoint_the_call_fails_and_says_what_to_do(
         ),
         (["hello"], {"model": "m", "tools": ["add"]}, r"tools\[0\] is a matrix.tools.Tool"),
         (["hello"], {"model": "m", "temperature": object()}, "the options of a model call.temperature"),
+        (["hello"], {"model": "m", "latency": "soon"}, "soon"),
+        (["hello"], {"model": "m", "timeout": -1}, "timeout is a number of seconds above 0"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_recorded(
@@ -266,10 +268,11 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_recorded(
     async def body(agent: Any) -> None:
         with pytest.raises(matrix.MatrixError, match=said):
             await agent.model(*arguments, **options)
+        await agent.model("hello", model="m", tools=[ADD])
 
-    played = talk(service, body)
-    assert played.outcome.status == "finished"
-    assert "model.called" not in played.kinds()
+    called = talk(service, body).one("model.called").data
+    assert (called["call_id"], called["tools"]) == ("talker-0#1", [ADD])
+    assert called["messages"] == [{"role": "user", "content": "hello"}], "nothing of what was refused is known"
 
 
 def test_no_secret_is_in_the_store_or_in_an_error_even_if_the_server_repeats_it(

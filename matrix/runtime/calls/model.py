@@ -176,30 +176,29 @@ async def model(
     if policy is not None:
         check_given(policy)
     asked = _checked(messages, model, tools, options)
+    if latency is not None:
+        scheduler.after(latency)  # refuses what is no duration: from here on nothing may fail before it is recorded
+    timeout_s = None if timeout is None else seconds_of("timeout", timeout)
     agent._calls += 1
     told = {"model": model, "call_id": f"{agent._id or 'program'}#{agent._calls}"}
-    if scheduler.playback is not None:
-        endpoint = scheduler.playback.endpoint_of(agent._number, told["call_id"])
-    else:
-        endpoint = simulation.runtime.models.address(model)
+    endpoint = _address(agent, model, told["call_id"])
     rules = simulation.policies.of(model, None, policy, simulation.runtime.models.policy(model))
     is_streamed = stream or on_text is not None
-    request_hash = asked.hash(endpoint)
     request = ModelCall(
         activity,
         asked.question(is_streamed, on_text),
         call_id=told["call_id"],
         policy=rules,
         endpoint=endpoint,
-        request_hash=request_hash,
+        request_hash=asked.hash(endpoint),
         is_cached=cache,
     )
-    if timeout is not None:
-        request.timeout = seconds_of("timeout", timeout)
+    if timeout_s is not None:
+        request.timeout = timeout_s
     if repeatable is not None:
         request.repeatable = repeatable
     prefixes, hashes = simulation.prefixes, rolling(asked.texts)
-    said: dict[str, Any] = {**told, "endpoint": endpoint, "request_hash": request_hash}
+    said: dict[str, Any] = {**told, "endpoint": endpoint, "request_hash": request.request_hash}
     said |= _recorded(asked, prefixes, hashes, agent._recorder.next_seq())
     if is_streamed:
         said["stream"] = True
@@ -209,6 +208,14 @@ async def model(
         simulation.runtime.answers.leave(request)
     prefixes.add_answer(activity.cause, hashes, _canonical(reply.message))
     return reply
+
+
+def _address(agent: Agent, model: str, call_id: str) -> str:
+    """Where a model is asked: what the runtime says, and in a replay the history."""
+    playback = agent._scheduler.playback
+    if playback is not None:
+        return playback.endpoint_of(agent._number, call_id)
+    return agent._scheduler.simulation.runtime.models.address(model)
 
 
 def _recorded(asked: _Asked, prefixes: Prefixes, hashes: list[bytes], seq: int) -> dict[str, Any]:
