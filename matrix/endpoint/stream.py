@@ -118,14 +118,15 @@ class Assembly:
         for name, value in given.items():
             if name == "logprobs" and isinstance(value, Mapping):
                 _merge(choice.setdefault("logprobs", {}), value)
-            elif name not in ("index", "delta") and value is not None:
+            elif name not in ("index", "delta", "message", "logprobs") and value is not None:
                 choice[name] = value
         delta = given.get("delta")
         if not isinstance(delta, Mapping):
             return ""
+        calls = delta.get("tool_calls")
         self.has_begun |= any(value for name, value in delta.items() if name != "role")
         _merge(choice["message"], {name: value for name, value in delta.items() if name != "tool_calls"})
-        for part in delta.get("tool_calls") or ():
+        for part in calls if isinstance(calls, list) else ():
             _add_call(choice["message"].setdefault("tool_calls", []), part)
         content = delta.get("content")
         return content if key == 0 and isinstance(content, str) else ""

@@ -8,13 +8,17 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from matrix.endpoint.answer import fields_of
 from matrix.endpoint.endpoint import Endpoint
 from matrix.endpoint.reply import Reply, ToolCall
 from matrix.endpoint.secrets import Secrets
+from matrix.endpoint.stream import Assembly
 from matrix.endpoint.trouble import retry_after, trouble_of
-from matrix.errors import EndpointBusy, EndpointGarbled, EndpointRefused, UsageError
+from matrix.errors import EndpointBusy, EndpointError, EndpointGarbled, EndpointRefused, UsageError
+from matrix.runtime.values import snapshot
 from tests.models.service import Fault, Service
 from tests.models.talk import QUICK, talk
 
@@ -208,3 +212,44 @@ def test_secrets_are_hidden_in_everything_even_where_they_are_part_of_others() -
     untouched = {"text": "short ollama"}
     assert secrets.hidden(untouched) is untouched
     assert "sk" not in repr(secrets)
+
+
+# -- whatever comes ------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    [
+        "choices",
+        "message",
+        "delta",
+        "content",
+        "tool_calls",
+        "index",
+        "id",
+        "function",
+        "arguments",
+        "logprobs",
+        "usage",
+    ]
+)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "\ud800", "stop"])
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5))
+CHOICE = st.fixed_dictionaries({"message": JSON, "delta": JSON, "logprobs": JSON, "finish_reason": LEAVES})
+CHOICES = st.fixed_dictionaries({"choices": st.lists(CHOICE, max_size=2)})
+
+
+@given(JSON | CHOICES, JSON)
+@settings(max_examples=200, deadline=None)
+def test_nothing_that_a_server_sends_raises_anything_else_or_breaks_the_log(answer: Any, later: Any) -> None:
+    try:
+        found = fields_of(answer, "m")
+        assert snapshot(found, "the answer")
+        Reply.of(found).tool_calls, Reply.of(found).text
+    except EndpointError:
+        pass
+    assembly = Assembly()
+    try:
+        for piece in (answer, later, answer):
+            assembly.add(json.dumps(piece))
+        assert snapshot(fields_of(assembly.answer(), "m"), "the answer")
+    except EndpointError:
+        pass
