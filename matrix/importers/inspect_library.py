@@ -103,15 +103,23 @@ def open_log(source: Source) -> Iterator[InspectLog]:
     with TemporaryDirectory(prefix="matrix-inspect-") as folder, ThreadPoolExecutor(1) as thread:
         # Under a name of ours: the library takes some signs in a path for another file system's.
         path = Path(folder) / ("log.eval" if is_zip else "log.json")
-        if source.compression:
-            with path.open("wb") as file:
-                for chunk in source.chunks():
-                    file.write(chunk)
-        else:
-            path.symlink_to(source.path.resolve())
+        _put(source, path)
         yield InspectLog(source, path, "eval" if is_zip else "json", thread)
     for _ in source.chunks():  # refuses a file that was changed while the library read it
         pass
+
+
+def _put(source: Source, path: Path) -> None:
+    """The log at this path: a link to it, or what is inside of a compressed one."""
+    try:
+        if not source.compression:
+            path.symlink_to(source.path.resolve())
+            return
+        with path.open("wb") as file:
+            for chunk in source.chunks():
+                file.write(chunk)
+    except OSError as error:
+        raise Refusal("the file", f"cannot be unpacked into {path.parent}: {error.strerror or error}") from error
 
 
 def _library() -> ModuleType:

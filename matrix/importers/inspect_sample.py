@@ -134,7 +134,7 @@ class InspectSample:
         seq = self.calls.answer(asked, said)
         for call in said["message"].get("tool_calls", ()):
             self.causes[call["id"]] = seq
-        if place is not None:
+        if place is not None and place >= self.told_messages:  # else another answer, of a call beside it, was later
             self._say(agent, self.messages[place][0], cause=seq)
             self.told_messages = place + 1
 

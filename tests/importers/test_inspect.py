@@ -290,6 +290,22 @@ def test_a_log_that_is_changed_while_it_is_read_is_refused(logs, tmp_path: Path)
             pass
 
 
+def test_a_compressed_log_that_finds_no_room_to_be_unpacked_is_refused(logs, tmp_path: Path, monkeypatch):
+    zipped = tmp_path / "log.gz"
+    zipped.write_bytes(gzip.compress((logs / "sums.eval").read_bytes()))
+    source = Source(zipped)
+
+    def full(self: Path, mode: str = "r", **more: Any) -> Any:
+        if mode == "wb":
+            raise OSError(28, "No space left on device")
+        return opened(self, mode, **more)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(Refusal, match=r"^the file: cannot be unpacked into .*: No space left on device$"):
+        next(importer_of("inspect")(source))
+
+
 def test_without_the_library_one_error_names_the_extra(logs, monkeypatch):
     monkeypatch.setitem(sys.modules, "inspect_ai", None)
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
