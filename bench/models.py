@@ -5,7 +5,7 @@
     concurrent   1,000 conversations at once against a model server in a process of its own, whose answers take a fixed
                  time: turns a second, beside the ideal (that time and nothing else), and beside a plain loop of httpx
                  on Trio with as many tasks and connections against the same server, which records nothing: in clients
-                 of as few connections as ours, and (once) in one client
+                 of as few connections as ours, and (once, one turn) in one client
 
     python bench/models.py [--quick] [--only turns,concurrent] [--rounds 3] [--answer-ms 4000] [--json FILE]
 
@@ -181,13 +181,15 @@ def concurrent(conversations: int, turns: int, answer_ms: float, rounds: int) ->
     with server(answer_ms) as url:
         for number in range(rounds):
             for way, runs in found.items():
-                if way != "one client" or not number:  # a minute of processor time is enough
-                    runs.append(in_process(way, url, conversations, turns))
+                if way != "one client":
+                    runs.append(in_process(way, url, conversations, turns) | {"turns": turns})
+                elif not number:  # one turn takes it as long as five do the others
+                    runs.append(in_process(way, url, conversations, 1) | {"turns": 1})
     told: dict[str, Any] = {"conversations": conversations, "turns": turns, "answer_ms": answer_ms}
     told["ideal_turns_per_s"] = conversations / answer_ms * 1_000
     for way, runs in found.items():
         middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-        told[way] = {**middle, "turns_per_s": conversations * turns / middle["seconds"]}
+        told[way] = {**middle, "turns_per_s": conversations * middle["turns"] / middle["seconds"]}
     return told
 
 

@@ -8,7 +8,6 @@ connections. What always holds: a pool is opened when it is needed.
 from __future__ import annotations
 
 import resource
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -79,7 +78,7 @@ class Pools:
         if endpoint.key and "authorization" not in {name.lower() for name in headers}:
             headers["authorization"] = f"Bearer {endpoint.key}"
         if self._certificates is None:  # loaded once for all pools, and not for plain HTTP
-            self._certificates = ssl.create_default_context() if endpoint.target.startswith("https") else False
+            self._certificates = library.create_ssl_context() if endpoint.target.startswith("https") else False
         client: httpx.AsyncClient = library.AsyncClient(
             headers=headers,
             auth=endpoint.login,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,17 @@ def test_an_answer_that_is_none_is_tried_again(service: Service) -> None:
     completed = talk(service, lambda agent: chat(agent, 1)).one("model.completed")
     errors = [one["error"].partition(":")[0] for one in completed.data["tries"]]
     assert errors == ["EndpointGarbled", "EndpointGarbled", "EndpointGarbled", "EndpointLost"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_is_not_there_is_tried_again_and_named(service: Service, scheme: str) -> None:
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        url = f"{scheme}://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        failed = talk(service, lambda agent: chat(agent, 1), models=Endpoint(url, key="")).one("model.failed")
+    assert failed.data["error"].startswith(f"EndpointLost: {url}: ConnectError: ")
+    assert failed.data["attempts"] == 6
+    assert "status" not in failed.data
 
 
 def test_an_attempt_that_takes_too_long_is_tried_again(service: Service) -> None:
