@@ -163,7 +163,7 @@ class _Work:
 
     def write(self, to: Target, staging: Path) -> dict[str, Any]:
         """All files, and the card beside them; returns that."""
-        wanted = self.wanted
+        wanted, self.options.counts.digests = self.wanted, {}
         with contextlib.closing(
             Files(staging, to, wanted.splits.names, count=wanted.shards, rows_each=wanted.shard_rows)
         ) as files:
