@@ -39,13 +39,15 @@ class Counts:
     """What became of what was chosen, each by the reason in words: ``{"agents that said nothing": 3}``.
 
     ``taken`` is what the rows are made of, ``cut`` what rows were shortened by, ``left_out`` what made no row, and
-    ``kept`` what is odd and in the rows all the same. All of it goes into the card.
+    ``kept`` what is odd and in the rows all the same. All of it goes into the card. ``digests``, where it is not None,
+    gets the digest of each simulation that is read, by its number in the index.
     """
 
     taken: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
+    digests: dict[int, str] | None = None
 
     def as_data(self) -> dict[str, dict[str, int]]:
         """The counts as JSON holds them, in order of their words; without those that are zero."""

@@ -22,7 +22,7 @@ from matrix.event import AGENT_STARTED, GOAL_STARTED, Event
 from matrix.export.contract import Row
 from matrix.export.conversation import members_of
 from matrix.export.message import json_text
-from matrix.export.simulation import LOST, history_of, is_left
+from matrix.export.simulation import LOST, history_of, is_left, note_digest
 from matrix.log.history import Histories
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def rows(store: Reading, selection: Selection, options: Options) -> Iterator[Row
             options.counts.taken["events"] += 1
             data = who.data(event, one, options.store)
             yield Row(data, one.family, f"{event.kind} {data['data']}")
+        note_digest(history, one, options.counts)
 
 
 class _Agents:

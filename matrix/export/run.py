@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from matrix.errors import StoreError, UsageError
+from matrix.event import MODEL_COMPLETED
 from matrix.export import card as cards
 from matrix.export import columns, jsonl, shards
 from matrix.export.contract import Form, Options, Reading, Row
@@ -28,7 +29,7 @@ from matrix.export.splits import TRAIN, Splits
 from matrix.export.tally import Repeats, Tally
 from matrix.export.target import PARQUET, Target
 from matrix.log.frame import FORMAT_VERSION
-from matrix.log.history import Histories
+from matrix.log.history import Histories, History
 
 FORMS: Final = ("chat", "pairs", "episodes", "events")
 #: Told with the number of rows written so far.
@@ -162,7 +163,7 @@ class _Work:
 
     def write(self, to: Target, staging: Path) -> dict[str, Any]:
         """All files, and the card beside them; returns that."""
-        wanted = self.wanted
+        wanted, self.options.counts.digests = self.wanted, {}
         with contextlib.closing(
             Files(staging, to, wanted.splits.names, count=wanted.shards, rows_each=wanted.shard_rows)
         ) as files:
@@ -184,15 +185,28 @@ class _Work:
     def digest(self) -> str:
         """Which simulations the rows are of: one digest over those of each, in the order of the store.
 
-        Of one that still runs it is that of its events by now, which may be more than were exported.
+        Of one that still runs it is that of its events by now, which may be more than were exported. Since these are
+        read here, the tokens that models told of are counted, too: each answer once, also one that forks share.
         """
         histories = Histories(self.store.reader)
         digest = blake2b(digest_size=16)
+        counted: dict[tuple[int, int], int] = {}  # up to which event of whose
         for one in self.selection:
             if one.id in self.tally.simulations:
                 history = histories.history(one.gid >> 32, one.gid & 0xFFFF_FFFF, last_seq=one.last_seq)
                 digest.update(f"{one.id} {history.digest()}\n".encode())
+                self._count_tokens(history, counted)
         return digest.hexdigest()
+
+    def _count_tokens(self, history: History, counted: dict[tuple[int, int], int]) -> None:
+        for part in history.parts:
+            owner = (part.shard, part.ordinal)
+            first_seq = max(part.first_seq, counted.get(owner, 0) + 1)
+            counted[owner] = max(part.last_seq, counted.get(owner, 0))
+            for event in history.events(first_seq, part.last_seq, {MODEL_COMPLETED}):
+                tokens = event.data.get("tokens")
+                if type(tokens) is int and "cached" not in event.data:  # which the log answered, not a model
+                    self.tally.tokens = (self.tally.tokens or 0) + tokens
 
     # -- the card ---------------------------------------------------------------------------------
 
@@ -248,6 +262,8 @@ class _Work:
         splits, tally = self.wanted.splits, self.tally
         if not tally.rows:
             yield f"no rows: the query found {_count(self.selection.rows, self.selection.relation.rstrip('s'))}"
+            if self.wanted.form == "pairs":
+                yield "a pair needs two branches that part where the agent itself speaks: fork right before it does"
         for name in (self.wanted.columns or ()) if tally.rows else ():
             if name not in shape.fields:
                 yield f'no row has a column "{name}"'

@@ -114,6 +114,7 @@ def simulations(store: Reading, selection: Iterable[Selected], counts: Counts) -
             counts.left_out[LOST] += 1
         else:
             yield _read(history, one)
+            note_digest(history, one, counts)
 
 
 def history_of(store: Reading, histories: Histories, one: Selected) -> History | None:
@@ -123,6 +124,12 @@ def history_of(store: Reading, histories: Histories, one: Selected) -> History |
         return None
     last_seq = one.last_seq if one.turn is None else None
     return histories.history(one.gid >> 32, one.gid & 0xFFFF_FFFF, last_seq=last_seq)
+
+
+def note_digest(history: History, one: Selected, counts: Counts) -> None:
+    """Keep a simulation's digest while its blocks are at hand; not where only turns say what of it was read."""
+    if counts.digests is not None and one.turn is None:
+        counts.digests[one.gid] = history.digest()
 
 
 def is_left(event: Event, one: Selected) -> bool:

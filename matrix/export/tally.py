@@ -23,8 +23,8 @@ class Tally:
     """Counts of rows, and of what they are made of."""
 
     def __init__(self) -> None:
-        self.rows = self.messages = self.steps = self.tokens = 0
-        self.has_tokens = False
+        self.rows = self.messages = self.steps = 0
+        self.tokens: int | None = None  # of the models' answers in the simulations, where they told them
         self.by_split: Counter[str] = Counter()
         self.by_outcome: Counter[str] = Counter()
         self.by_role: Counter[str] = Counter()
@@ -40,9 +40,6 @@ class Tally:
         self.rows += 1
         self.messages += sum(len(data[name]) for name in _MESSAGES if isinstance(data.get(name), list))
         self.steps += len(data["steps"]) if isinstance(data.get("steps"), list) else 0
-        if isinstance(tokens := data.get("tokens"), int):
-            self.has_tokens = True
-            self.tokens += tokens
         self.by_split[split] += 1
         for name in ("outcome", "chosen_outcome"):
             if name in data:
@@ -71,7 +68,7 @@ class Tally:
         }
         found |= {"messages": self.messages} if self.messages else {}
         found |= {"steps": self.steps} if self.steps else {}
-        found |= {"tokens": self.tokens} if self.has_tokens else {}
+        found |= {"tokens": self.tokens} if self.tokens is not None else {}
         families = Counter(self.families.values())
         found["by_split"] = {
             name: {"rows": self.by_split[name], "families": families[name]}

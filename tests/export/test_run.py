@@ -14,8 +14,11 @@ from pyarrow import parquet
 
 import matrix
 from matrix.errors import StoreError, UsageError
+from matrix.event import Event
 from matrix.export.columns import COLUMNS
 from matrix.export.run import FORMS
+from matrix.log.rows import rows_from_events
+from matrix.testing.stores import write_rows
 from tests.export.test_files import lines_of, quiet_datasets
 
 SIMULATIONS, FORKS = 12, 4
@@ -197,6 +200,31 @@ def test_the_digest_changes_with_what_was_exported_and_with_nothing_else(store: 
     assert digest("agents where simulation = '1-1'", "one.jsonl") != digest("agents", "all-again.jsonl")
 
 
+def test_tokens_that_models_told_of_are_counted_once(tmp_path: Path) -> None:
+    def event(simulation: int, seq: int, kind: str, **data: Any) -> Event:
+        return Event(simulation, seq, seq, seq, int(not kind.startswith("simulation")), seq, 0, 0, 0, kind, (), data)
+
+    events = [
+        event(1, 1, "simulation.started", id="one", seed=7),
+        event(1, 2, "agent.started", id="bot"),
+        event(1, 3, "model.completed", call_id="bot#1", tokens=12),
+        event(1, 4, "message.sent", text="Hi"),
+        event(2, 4, "simulation.forked", id="two", parent="one", parent_shard=1, parent_ordinal=1, at=3, seed=8),
+        event(2, 5, "model.completed", call_id="bot#2", tokens=30),
+        event(2, 6, "model.completed", call_id="bot#3", tokens=30, cached={"simulation": "two", "seq": 5}),
+        event(2, 7, "message.sent", text="Hello"),
+        event(3, 1, "simulation.started", id="three", seed=9),
+        event(3, 2, "agent.started", id="bot"),
+        event(3, 3, "message.sent", text="Hm"),
+    ]
+    write_rows(tmp_path / "runs", [rows_from_events(events)])
+    with matrix.open(tmp_path / "runs") as store:
+        for query, tokens in (("agents", 42), ("agents where simulation = 'two'", 42), ("agents | limit 1", 12)):
+            assert store.export(query, tmp_path / "chats.jsonl").card["counts"]["tokens"] == tokens
+        silent = store.export("agents where simulation = 'three'", tmp_path / "chats.jsonl")
+        assert "tokens" not in silent.card["counts"]
+
+
 def test_people_read_the_same_card(store: matrix.Store, tmp_path: Path) -> None:
     store.export("agents", tmp_path / "chats", test=0.3)
     text = (tmp_path / "chats" / "README.md").read_text()
@@ -254,3 +282,5 @@ def test_no_rows_are_told(store: matrix.Store, tmp_path: Path) -> None:
     done = store.export("agents where role = nobody", tmp_path / "none.jsonl")
     assert (done.rows, (tmp_path / "none.jsonl").read_bytes()) == (0, b"")
     assert "no rows: the query found 0 agents" in str(done)
+    done = store.export("agents where simulation = '1-2'", tmp_path / "none.jsonl", as_="pairs")
+    assert str(done).splitlines()[-1].endswith("part where the agent itself speaks: fork right before it does")
