@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrix.importers import JsonStream, Progress, Refusal, Source
@@ -35,6 +35,7 @@ class InChunks(Source):
         return iter([self.content[at : at + self.size] for at in range(0, len(self.content), self.size)])
 
 
+@settings(deadline=None)  # a busy machine may take its time
 @given(st.lists(JSON, max_size=6), st.integers(1, 40), st.booleans(), st.sampled_from([None, 2]))
 def test_elements_come_out_whole_whatever_the_chunks(values, size, escaped, indent):
     content = json.dumps(values, ensure_ascii=escaped, indent=indent).encode()
@@ -43,6 +44,7 @@ def test_elements_come_out_whole_whatever_the_chunks(values, size, escaped, inde
     stream.end()
 
 
+@settings(deadline=None)  # a busy machine may take its time
 @given(st.dictionaries(TEXT, JSON, max_size=5), st.integers(1, 40))
 def test_an_object_is_read_key_by_key_whatever_the_chunks(value, size):
     stream = JsonStream(InChunks(json.dumps(value).encode(), size))
@@ -50,6 +52,7 @@ def test_an_object_is_read_key_by_key_whatever_the_chunks(value, size):
     stream.end()
 
 
+@settings(deadline=None)  # a busy machine may take its time
 @given(st.lists(JSON, min_size=1, max_size=3), st.integers(1, 40), st.data())
 def test_a_document_cut_anywhere_is_refused(values, size, data):
     content = json.dumps(values).encode()
@@ -58,6 +61,7 @@ def test_a_document_cut_anywhere_is_refused(values, size, data):
         read_list(InChunks(content[:cut], size))
 
 
+@settings(deadline=None)  # a busy machine may take its time
 @given(st.lists(JSON, max_size=4), st.integers(1, 40), st.sampled_from(["\n", "\n\n", " \r\n", "\n\t"]))
 def test_documents_one_after_the_other_come_out_with_their_lines(values, size, between):
     content = between.join(map(json.dumps, values)) + between
