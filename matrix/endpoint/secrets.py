@@ -8,6 +8,7 @@ not get it into a log by that.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
@@ -54,6 +55,11 @@ class Secrets:
         text = self.hidden(text)
         halves = (len(half) for one in self._texts for half in _beginnings(one) if text.endswith(half))
         return text[: len(text) - max(halves, default=0)]
+
+    def hide_in(self, record: logging.LogRecord) -> bool:
+        """A filter of diagnostics: httpx tells each request's whole URL, and httpcore the headers of answers."""
+        record.msg, record.args = self.hidden(record.getMessage()), ()
+        return True
 
     def _without(self, value: Any) -> Any:
         if isinstance(value, str):

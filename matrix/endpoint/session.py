@@ -8,6 +8,7 @@ replay needs none.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
 OnText = Callable[[str], Any]
+_DIAGNOSTICS: Final = [logging.getLogger(name) for name in ("httpx", "httpcore.connection", "httpcore.http11")]
 _USAGE_WANTED: Final = b'"stream":true,"stream_options":{"include_usage":true}'
 
 
@@ -63,6 +65,8 @@ class Session:
         self._secrets = Secrets(endpoint.secrets)
         self._tells_usage = True  # of streams: until the server refuses to be asked for it
         self._pools = Pools(endpoint)
+        for log in _DIAGNOSTICS:
+            log.addFilter(self._secrets.hide_in)
 
     def __repr__(self) -> str:
         return f"<Session with {self.address}>"
@@ -90,6 +94,8 @@ class Session:
     async def close(self) -> None:
         """Close the connections."""
         await self._pools.close()
+        for log in _DIAGNOSTICS:
+            log.removeFilter(self._secrets.hide_in)
 
     def _settle(self, question: Question, charge: Charge, found: dict[str, Any]) -> None:
         """The answer corrects what was guessed."""

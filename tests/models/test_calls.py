@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import traceback
 from dataclasses import replace
@@ -339,6 +340,17 @@ def test_what_opens_an_endpoint_is_hidden_in_the_form_of_urls_too(service: Servi
 
         played = talk(service, body, models=Endpoint(f"{service.url}?{query}", key=KEY))
         assert "hidden" not in played.one("model.failed").data["error"]
+
+
+def test_diagnostics_of_the_http_library_show_no_secret(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    service.next(Fault(500, headers={"x-key": KEY}))
+    models = Endpoint(f"{service.url}?token=hidden-query-5", key=KEY)
+    talk(service, lambda agent: chat(agent, 1), models=models)
+    assert "chat/completions?token=***" in caplog.text
+    assert "hidden-query-5" not in caplog.text
+    assert KEY not in caplog.text
+    assert not any(logging.getLogger(name).filters for name in ("httpx", "httpcore.http11")), "all is as it was"
 
 
 def test_who_is_sent_elsewhere_hears_where(service: Service) -> None:
