@@ -246,10 +246,17 @@ def run_all(given: argparse.Namespace) -> list[str]:
     settings |= {"recording": given.recorded, "model": given.model}
     if given.endpoint:
         settings["models"] = Endpoint(given.endpoint, key=os.environ.get("OPENAI_API_KEY", ""))
-    return [
-        matrix.run(customer_service, store=given.store, seed=given.seed, conversation=id, **settings).id
-        for id in ids[: given.conversations or None]
-    ]
+    ran = []
+    for id in ids[: given.conversations or None]:
+        try:
+            outcome = matrix.run(customer_service, store=given.store, seed=given.seed, conversation=id, **settings)
+        except matrix.SimulationFailed as failed:
+            if not given.model:
+                raise
+            print(f"customer_service: {failed}", file=sys.stderr)  # what one server refuses ends one conversation
+            outcome = failed.outcome
+        ran.append(outcome.id)
+    return ran
 
 
 def main() -> None:

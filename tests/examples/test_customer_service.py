@@ -18,7 +18,7 @@ import pytest
 import matrix
 from examples.customer_service import customer_service, desk_kind, main
 from matrix.models import Endpoint
-from tests.models.service import Service
+from tests.models.service import Fault, Service
 
 from desks import lamps  # isort: skip  # found once the example has been imported
 from desks.desk import Desk, read_bytes, read_json, result_text, told  # isort: skip
@@ -156,6 +156,22 @@ def test_models_speak_for_both_sides_and_what_they_did_is_judged(tmp_path: Path)
         (failed,) = store.query("events tool.failed | select .error").rows()
         assert failed["error"] == "the arguments of order_lamp are wrong:\n- lamp_id: is missing"
         assert store.replay(outcome.id).status == "identical"
+
+
+def test_a_conversation_that_a_server_refuses_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Service(answer=clever) as service:
+        service.next(Fault(400))
+        arguments = ["--model", "clever", "--endpoint", service.url, "--conversations", "2"]
+        monkeypatch.setattr(sys, "argv", ["customer_service", *arguments])
+        main()
+    told = capsys.readouterr()
+    assert told.out.startswith("2 conversations\n")
+    assert told.err.startswith("customer_service: simulation 1-1 failed: ")
+    with matrix.open(tmp_path / "runs") as store:
+        assert store.query("simulations | select status").rows() == [{"status": "failed"}, {"status": "finished"}]
 
 
 # -- the words of what goes wrong at a desk ----------------------------------------------------
