@@ -60,12 +60,16 @@ class Files:
         *,
         count: int | None = None,
         rows_each: int | None = None,
+        expected: Sequence[str] = (),
     ) -> None:
-        """``count`` files of each split, or files of ``rows_each`` rows; else one."""
+        """``count`` files of each split, or files of ``rows_each`` rows; else one.
+
+        ``expected`` are the columns of a Parquet file without rows.
+        """
         check_shards(to, count, rows_each)
         self.shape = Shape()
         self._folder, self._to, self._count, self._rows_each = folder, to, count, rows_each
-        self._moved_within = 0
+        self._expected, self._moved_within = expected, 0
         self._waiting = {
             split: shards.Waiting(folder / f"waiting-{split}") for split in (splits if to.is_folder else [ALL])
         }
@@ -100,7 +104,7 @@ class Files:
             name = self._to.path.name if is_one else shards.name(split, number, len(sizes), self._to.suffix)
             some = (line for _, line in zip(range(rows), lines))
             if self._to.format == PARQUET:
-                parquet.write(self._folder / name, some, columns.schema(self.shape))
+                parquet.write(self._folder / name, some, columns.schema(self.shape, self._expected))
             else:
                 jsonl.write(self._folder / name, self._for_itself(some) if number else some)
             yield File.of(self._folder / name, split=split, rows=rows)
