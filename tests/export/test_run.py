@@ -211,6 +211,18 @@ def test_people_read_the_same_card(store: matrix.Store, tmp_path: Path) -> None:
     assert "| messages | list" in text
 
 
+@pytest.mark.parametrize(
+    ("format", "needs"),
+    [("parquet", (False, False)), ("jsonl", (True, False)), ("jsonl.gz", (True, False)), ("jsonl.zst", (True, True))],
+)
+def test_a_card_says_what_opens_the_folder(
+    format: str, needs: tuple[bool, bool], store: matrix.Store, tmp_path: Path
+) -> None:
+    store.export("agents", tmp_path / "chats", format=format)
+    text = (tmp_path / "chats" / "README.md").read_text()
+    assert ("`datasets` 4.7 or newer" in text, "the package `zstandard`" in text) == needs
+
+
 def test_a_file_has_its_card_beside_it_with_all_of_it_for_machines(store: matrix.Store, tmp_path: Path) -> None:
     done = store.export("agents", tmp_path / "chats.jsonl")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chats.jsonl", "chats.jsonl.card.md"]
