@@ -103,9 +103,8 @@ class ToolAgent(Agent):
         known = list(gather([*tools_of(self), *self.tools]).values())
         for _ in range(self.steps_max):
             reply = await self.ask_model(messages, known)
-            messages.append(reply.message)
-            if reply.tool_calls:
-                messages += await self.answers_to(reply.tool_calls)
+            answers = await self.answers_to(reply.tool_calls) if reply.tool_calls else []
+            messages += [reply.message, *answers]  # at once: servers refuse a call without its answer, ever after
             if self.is_done(reply):
                 return reply
         raise StepsExceeded(f"{self.id}: the model calls tools still after {self.steps_max} replies; raise steps_max?")

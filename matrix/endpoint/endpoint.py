@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit, urlunsplit
 
 from matrix.errors import UsageError
 from matrix.limits import ENDPOINT_CONNECTIONS_MAX, ENDPOINT_TIMEOUT_S
@@ -107,7 +107,12 @@ class Endpoint:
         found = [self.key or "", *(self.login or ())[1:], self._parts.password or ""]
         if self.login:
             found.append(b64encode(":".join(self.login).encode()).decode())
-        found += [value for name, value in parse_qsl(self._parts.query) if name.lower() not in _OPEN_PARAMETERS]
+        for part in self._parts.query.split("&"):
+            name, is_named, value = part.partition("=")
+            if not is_named:  # a query may be nothing but a key
+                name, value = "", part
+            if name.lower() not in _OPEN_PARAMETERS:
+                found += [value, unquote_plus(value)]
         for name, value in (self.headers or {}).items():
             if name.lower() not in _OPEN_HEADERS:
                 found += [value, value.partition(" ")[2]]  # "Bearer sk-..."

@@ -8,6 +8,7 @@ replay needs none.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
 OnText = Callable[[str], Any]
+_DIAGNOSTICS: Final = [logging.getLogger(name) for name in ("httpx", "httpcore.connection", "httpcore.http11")]
 _USAGE_WANTED: Final = b'"stream":true,"stream_options":{"include_usage":true}'
 
 
@@ -63,6 +65,8 @@ class Session:
         self._secrets = Secrets(endpoint.secrets)
         self._tells_usage = True  # of streams: until the server refuses to be asked for it
         self._pools = Pools(endpoint)
+        for log in _DIAGNOSTICS:
+            log.addFilter(self._secrets.hide_in)
 
     def __repr__(self) -> str:
         return f"<Session with {self.address}>"
@@ -90,6 +94,8 @@ class Session:
     async def close(self) -> None:
         """Close the connections."""
         await self._pools.close()
+        for log in _DIAGNOSTICS:
+            log.removeFilter(self._secrets.hide_in)
 
     def _settle(self, question: Question, charge: Charge, found: dict[str, Any]) -> None:
         """The answer corrects what was guessed."""
@@ -115,15 +121,16 @@ class Session:
 
     async def _whole(self, question: Question) -> dict[str, Any]:
         async with self._response(question.body) as response:
-            return await self._read_whole(response, question)
+            return self._answer(await _body(response, ENDPOINT_ANSWER_BYTES_MAX), question)
 
-    async def _read_whole(self, response: httpx.Response, question: Question) -> dict[str, Any]:
-        raw = await _body(response, ENDPOINT_ANSWER_BYTES_MAX)
+    def _answer(self, raw: bytes, question: Question) -> dict[str, Any]:
+        """What an answer in one piece says."""
+        text = raw.decode("utf-8", "replace")
+        said = self._secrets.hidden(text)
         try:
-            answer = json.loads(raw)
+            answer = json.loads(raw if said is text else said)
         except (ValueError, RecursionError):
-            said = shown(raw[:ENDPOINT_ERROR_BYTES_MAX].decode("utf-8", "replace"))
-            raise EndpointGarbled(f"{self.address} did not answer with JSON: {said}", status=200) from None
+            raise EndpointGarbled(f"{self.address} did not answer with JSON: {shown(said)}", status=200) from None
         return fields_of(answer, question.model)
 
     async def _streamed(self, question: Question, begun: float) -> dict[str, Any]:
@@ -131,11 +138,8 @@ class Session:
         body = question.body.removesuffix(b"}") + b"," + wanted + b"}"
         try:
             async with self._response(body) as response:
-                if response.headers.get("content-type", "").startswith("application/json"):  # it does not stream
-                    found = await self._read_whole(response, question)
-                    if question.on_text is not None:
-                        question.on_text(Reply.of(found).text)
-                    return found
+                if response.headers.get("content-type", "").startswith("application/json"):
+                    return self._unstreamed(await _body(response, ENDPOINT_ANSWER_BYTES_MAX), question)
                 return await self._assembled(response, question, begun)
         except EndpointRefused as error:
             if not self._tells_usage or not _is_about_usage(error):
@@ -145,6 +149,7 @@ class Session:
 
     async def _assembled(self, response: httpx.Response, question: Question, begun: float) -> dict[str, Any]:
         lines, assembly, size = Lines(), Assembly(), 0
+        unread = bytearray()  # what came, until it proves to be a stream
         first_ms: float | None = None
 
         def take(some: bytes) -> bool:
@@ -152,8 +157,10 @@ class Session:
             size += len(some)
             if size > ENDPOINT_ANSWER_BYTES_MAX:
                 raise EndpointGarbled(f"the stream is longer than {ENDPOINT_ANSWER_BYTES_MAX:,} bytes")
+            if not lines.have_begun:
+                unread.extend(some)
             for data in lines.feed(some) if some else lines.end():
-                text = assembly.add(data)
+                text = assembly.add(self._secrets.hidden(data))
                 if first_ms is None and assembly.has_begun:
                     first_ms = round((trio.current_time() - begun) * 1_000, 3)
                 if text and question.on_text is not None:
@@ -165,8 +172,17 @@ class Session:
         except imported_httpx().HTTPError:
             if not assembly.is_whole:  # else it broke after the last word
                 raise
+        if not lines.have_begun and not response.headers.get("content-type", "").startswith("text/event-stream"):
+            return self._unstreamed(bytes(unread), question)
         found = fields_of(assembly.answer(), question.model)
         return found if first_ms is None else {**found, "first_ms": first_ms}
+
+    def _unstreamed(self, raw: bytes, question: Question) -> dict[str, Any]:
+        """What a server said that was asked for a stream, and does not stream."""
+        found = self._answer(raw, question)
+        if question.on_text is not None:
+            question.on_text(Reply.of(self._secrets.hidden(found)).text)
+        return found
 
     @asynccontextmanager
     async def _response(self, body: bytes) -> AsyncIterator[httpx.Response]:
@@ -174,7 +190,9 @@ class Session:
         async with self._pools.post(body) as response:
             if response.status_code != 200:
                 raw = await _body(response, ENDPOINT_ERROR_BYTES_MAX, is_cut=True)
-                said = raw.decode("utf-8", "replace")
+                text = raw.decode("utf-8", "replace")
+                is_cut = len(raw) == ENDPOINT_ERROR_BYTES_MAX
+                said = self._secrets.hidden_beginning(text) if is_cut else self._secrets.hidden(text)
                 raise trouble_of(response.status_code, response.headers, said, self.address)
             yield response
 

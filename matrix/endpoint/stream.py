@@ -30,6 +30,7 @@ class Lines:
     """
 
     def __init__(self) -> None:
+        self.have_begun = False  #: there was a line of data, so this is a stream
         self._rest = b""
         self._data: list[str] = []
 
@@ -46,6 +47,7 @@ class Lines:
 
     def _line(self, line: bytes) -> Iterator[str]:
         if line.startswith(b"data:"):
+            self.have_begun = True
             self._data.append(line[5:].decode("utf-8", "replace").removeprefix(" "))
         elif not line and self._data:
             yield "\n".join(self._data)

@@ -38,6 +38,9 @@ def trouble_of(status: int, headers: Mapping[str, str], body: str, url: str) -> 
     told = f"{status} {_reason(status)} from {url}: {words_of(body) or 'no further words'}"
     if status == 404:
         told += " (a model that is not there, or a base URL that is not right: it mostly ends with /v1)"
+    if 300 <= status < 400:
+        place = headers.get("location", "").partition("?")[0]  # what follows may open it
+        told += f" (redirects are not followed; where the server is now, the endpoint should say: {place or 'unknown'})"
     if status in _TEMPORARY or status >= 500:
         return EndpointBusy(told, status=status, retry_after=retry_after(headers))
     return EndpointRefused(told, status=status)

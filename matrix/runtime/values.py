@@ -61,7 +61,9 @@ def snapshot(value: Any, place: str, depth: int = 1) -> Any:
 def snapshot_payload(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """A copy of a whole payload of ``kind``."""
     return {
-        name: v if type(v) in _PLAIN or (type(v) is str and v.isascii()) else snapshot(v, f"{kind}.{name}")
+        name if name.isascii() else check_text(name, f"the name of a field of {kind}"): v
+        if type(v) in _PLAIN or (type(v) is str and v.isascii())
+        else snapshot(v, f"{kind}.{name}")
         for name, v in data.items()
     }
 
@@ -69,13 +71,13 @@ def snapshot_payload(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def _key(key: Any, place: str) -> str:
     if not isinstance(key, str):
         raise ProgramError(f"{place} has the key {key!r}; the keys of a map in the log are text")
-    return key if type(key) is str else str.__str__(key)
+    return check_text(key if type(key) is str else str.__str__(key), f"a key of {place}")
 
 
 def _unusual(value: Any, place: str, depth: int) -> Any:
     """Kin of the plain types: enums, named tuples, numpy scalars; anything else is refused."""
     if isinstance(value, str):
-        return str.__str__(value)
+        return check_text(str.__str__(value), place)
     for plain in (int, float):
         if isinstance(value, plain):
             return plain(value)

@@ -18,6 +18,7 @@ simulation's own: then it runs within the agent's turn, and again whenever the s
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
@@ -52,7 +53,7 @@ class Tool:
             raise ProgramError(f"{function!r} is one already")
         is_static, is_of_class = isinstance(function, staticmethod), isinstance(function, classmethod)
         made_of: Any = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-        if not callable(made_of) or isinstance(made_of, type):
+        if not inspect.isroutine(made_of):  # a class, or an object that can be called, says no types of its own
             raise ProgramError(f"@matrix.tool decorates a function, not {function!r}")
         functools.update_wrapper(self, made_of)  # also what other decorators left on it, such as a call policy
         self.function = made_of

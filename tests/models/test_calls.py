@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import socket
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +186,7 @@ def test_an_attempt_that_takes_too_long_is_tried_again(service: Service) -> None
     service.next(Fault("slow", seconds=5))
     models = endpoint(service, timeout=0.1)
     completed = talk(service, lambda agent: chat(agent, 1), models=models).one("model.completed")
-    assert [one["error"].partition(":")[0] for one in completed.data["tries"]] == ["TooSlowError"]
+    assert [one["error"] for one in completed.data["tries"]] == ["TooSlowError: took longer than 0.1 seconds"]
 
 
 def test_a_policy_by_the_name_of_the_model_is_nearer_than_the_endpoints(service: Service) -> None:
@@ -258,6 +261,9 @@ def test_without_any_endpoint_the_call_fails_and_says_what_to_do(
         ),
         (["hello"], {"model": "m", "tools": ["add"]}, r"tools\[0\] is a matrix.tools.Tool"),
         (["hello"], {"model": "m", "temperature": object()}, "the options of a model call.temperature"),
+        (["hello"], {"model": "m", "temperature": float("nan")}, "a model call cannot be sent as JSON"),
+        ([[{"role": "user", "content": "x", "weight": float("inf")}]], {"model": "m"}, r"messages\[0\] cannot be sent"),
+        (["hello"], {"model": "m", "on_text": "print"}, "on_text is a function that takes a text, not 'print'"),
         (["hello"], {"model": "m", "latency": "soon"}, "soon"),
         (["hello"], {"model": "m", "timeout": -1}, "timeout is a number of seconds above 0"),
     ],
@@ -303,6 +309,63 @@ def test_no_secret_is_in_the_store_or_in_an_error_even_if_the_server_repeats_it(
     for secret in (KEY, header, query):
         assert not any(secret in text for text in said)
         assert not holds(tmp_path, secret)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(401, body="x" * (2_000 - len(KEY) // 2) + KEY),
+        Fault(401, body=" " * (65_536 - len(KEY) // 2) + KEY),
+        Fault("garbage", body="x" * (2_000 - len(KEY) // 2) + KEY),
+        Fault("garbage", body=json.dumps({"none": "x" * (2_000 - 10 - len(KEY) // 2) + KEY})),
+        Fault("garbage", body="data: " + json.dumps({"error": "x" * (2_000 - len(KEY) // 2) + KEY}) + "\n\n"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_a_secret_is_in_no_error_that_is_cut_within_it(service: Service, fault: Fault, stream: bool) -> None:
+    service.next(replace(fault, headers={"content-type": "text/plain"}))
+
+    async def body(agent: Any) -> None:
+        with pytest.raises(matrix.CallFailed):
+            await agent.model("hello", model="small", stream=stream, policy=matrix.CallPolicy(attempts=1))
+
+    error = talk(service, body).one("model.failed").data["error"]
+    assert KEY[:6] not in error
+
+
+def test_what_opens_an_endpoint_is_hidden_in_the_form_of_urls_too(service: Service) -> None:
+    for query in ("token=hidden%2Fquery%2B5", "hidden-query-5"):
+        service.next(Fault(401, body=f"no entry for POST /v1/chat/completions?{query}"))
+
+        async def body(agent: Any) -> None:
+            with pytest.raises(matrix.CallFailed, match=r"\*\*\*"):
+                await agent.model("hello", model="small")
+
+        played = talk(service, body, models=Endpoint(f"{service.url}?{query}", key=KEY))
+        assert "hidden" not in played.one("model.failed").data["error"]
+
+
+def test_diagnostics_of_the_http_library_show_no_secret(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    service.next(Fault(500, headers={"x-key": KEY}))
+    models = Endpoint(f"{service.url}?token=hidden-query-5", key=KEY)
+    talk(service, lambda agent: chat(agent, 1), models=models)
+    assert "chat/completions?token=***" in caplog.text
+    assert "hidden-query-5" not in caplog.text
+    assert KEY not in caplog.text
+    assert not any(logging.getLogger(name).filters for name in ("httpx", "httpcore.http11")), "all is as it was"
+
+
+def test_who_is_sent_elsewhere_hears_where(service: Service) -> None:
+    service.next(Fault(308, headers={"location": "https://elsewhere/v1/chat/completions?opens=it"}))
+
+    async def body(agent: Any) -> None:
+        with pytest.raises(matrix.CallFailed):
+            await agent.model("hello", model="small")
+
+    failed = talk(service, body).one("model.failed").data
+    assert (failed["status"], failed["attempts"]) == (308, 1)
+    assert failed["error"].endswith("should say: https://elsewhere/v1/chat/completions)")
 
 
 def test_a_name_and_password_in_the_url_are_sent_and_shown_nowhere(

@@ -13,7 +13,7 @@ import matrix
 from matrix.endpoint.stream import Assembly, Lines
 from matrix.errors import EndpointBusy, EndpointGarbled, EndpointLost, EndpointRefused
 from tests.models.service import Fault, Service
-from tests.models.talk import QUICK, talk, talking
+from tests.models.talk import KEY, QUICK, talk, talking
 
 CALLS = 'call add {"a": 1, "b": 22}\ncall find {"name": "Zoë"}'
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("add", "find")]
@@ -109,16 +109,41 @@ def test_what_a_callback_raises_fails_the_call_and_is_not_tried_again(service: S
     assert service.served == 1
 
 
-def test_a_server_that_answers_in_one_piece_all_the_same_is_understood(service: Service) -> None:
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_a_server_that_answers_in_one_piece_all_the_same_is_understood(service: Service, kind: str) -> None:
     heard: list[str] = []
     message = {"role": "assistant", "content": "all at once"}
-    service.next(Fault("garbage", body=json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]})))
+    answer = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]})
+    service.next(Fault("garbage", body=answer, headers={"content-type": kind}))
 
     async def body(agent: Any) -> None:
         await agent.model("hello", model="small", on_text=heard.append)
 
     assert talk(service, body).one("model.completed").data["message"] == message
     assert heard == ["all at once"]
+
+
+def test_a_page_in_place_of_a_stream_is_shown_in_the_error(service: Service) -> None:
+    service.next(Fault("garbage", body="<html>please log in</html>", headers={"content-type": "text/html"}))
+
+    async def body(agent: Any) -> None:
+        with pytest.raises(matrix.CallFailed, match="<html>please log in</html>"):
+            await agent.model("hello", model="small", stream=True, policy=matrix.CallPolicy(attempts=1))
+
+    talk(service, body)
+
+
+def test_a_secret_is_in_no_text_that_is_told_as_it_comes(service: Service) -> None:
+    heard: list[str] = []
+    piece = {"choices": [{"delta": {"content": f"your key is {KEY}"}, "finish_reason": "stop"}]}
+    said = f"data: {json.dumps(piece)}\n\n"
+    service.next(Fault("garbage", body=said, headers={"content-type": "text/event-stream"}))
+
+    async def body(agent: Any) -> None:
+        await agent.model("hello", model="small", on_text=heard.append)
+
+    talk(service, body)
+    assert heard == ["your key is ***"]
 
 
 # -- lines ---------------------------------------------------------------------------------------

@@ -179,6 +179,28 @@ def test_a_model_that_never_stops_is_stopped() -> None:
     assert issubclass(StepsExceeded, matrix.MatrixError)
 
 
+def test_a_conversation_has_no_call_without_its_answer_when_a_tool_is_given_up() -> None:
+    @matrix.tool
+    async def wait() -> None:
+        await trio.sleep_forever()
+
+    class Hurried(Clerk):
+        async def answer(self, message: Message) -> Reply:
+            with self.move_on_after(0.05):
+                return await super().answer(message)
+            self.reply(message, text="not now")
+            return Reply({})
+
+        async def run(self) -> None:
+            self.tools = [wait]
+            await ToolAgent.run(self)
+
+    with Service(answer=chosen([("c", "wait", "{}")], "hello")) as service:
+        played = talk(service, "go", "still there?", clerk=Hurried)
+    assert heard(played) == ["not now", "hello"]
+    assert [message["role"] for message in service.requests[1].body["messages"]] == ["system", "user", "user"]
+
+
 def test_a_class_of_ones_own_says_when_it_is_done_and_what_it_reads() -> None:
     class Quick(Clerk):
         def is_done(self, reply: Reply) -> bool:

@@ -228,6 +228,9 @@ HALF = "half a pair: \ud800"
     [
         lambda simulation: simulation.emit("said", words=HALF),
         lambda simulation: simulation.emit("said", words=[HALF]),
+        lambda simulation: simulation.emit("said", words={HALF: 1}),
+        lambda simulation: simulation.emit("said", words=[1], **{HALF: 1}),
+        lambda simulation: simulation.emit("said", words=type("Text", (str,), {})(HALF)),
         lambda simulation: simulation.note(HALF),
         lambda simulation: simulation.goal(HALF).begin(),
         lambda simulation: simulation.state.update(mood=HALF),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import matrix
@@ -107,3 +109,15 @@ async def test_an_answer_that_comes_while_only_what_is_over_lies_in_the_queue_ha
     with matrix.open(tmp_path) as store:
         replay = await trio.to_thread.run_sync(lambda: store.replay("1-1", program=program))
     assert replay.status == "identical"
+
+
+def test_a_store_that_is_never_closed_makes_no_noise_when_the_program_ends(tmp_path: Path) -> None:
+    code = (
+        "import matrix, sys\n"
+        "async def program(simulation): simulation.emit('said')\n"
+        "matrix.run(program, store=sys.argv[1])\n"
+        "store = matrix.open(sys.argv[1])\n"
+        "print(store.replay('1-1', program=program).status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("identical\n", "")

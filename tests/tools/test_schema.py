@@ -177,6 +177,8 @@ def test_what_cannot_be_a_tool_is_refused_by_name_and_reason() -> None:
         matrix.tool(3)  # type: ignore[call-overload]
     with pytest.raises(ProgramError, match="decorates a function, not <class"):
         matrix.tool(Passenger)
+    with pytest.raises(ProgramError, match=r"decorates a function, not functools\.partial"):
+        matrix.tool(name="part")(functools.partial(print, 1))
 
     @matrix.tool
     def later(what: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821

@@ -178,18 +178,20 @@ def test_a_models_call_brings_its_id_and_whatever_is_wrong_with_it_is_recorded()
             ("c5", "buy", "[1]"),
             ("c6", "buy", '{"item": "\\ud800"}'),
             ("c7", "buy", ""),
+            ("c8", "buy", '{"\\ud800": 1}'),
         ):
             with pytest.raises(matrix.ToolFailed):
                 await self.use(call(id, name, text))
 
     played = using(body)
-    assert [data["tool_call_id"] for data in played.data("tool.called")] == ["c1", "c2", "c3", "c4", "c5", "c6", "c7"]
+    assert [data["tool_call_id"] for data in played.data("tool.called")] == [f"c{n}" for n in range(1, 9)]
     assert [data.get("arguments_text") for data in played.data("tool.called")[2:]] == [
         None,
         '{"item": ',
         "[1]",
         '{"item": "\\ud800"}',
         None,
+        '{"\\ud800": 1}',
     ]
     errors = [(data["tool_call_id"], data["error"].partition(":")[0]) for data in played.data("tool.failed")]
     assert errors == [
@@ -198,6 +200,7 @@ def test_a_models_call_brings_its_id_and_whatever_is_wrong_with_it_is_recorded()
         ("c5", "the arguments of buy cannot be read"),
         ("c6", "the arguments of buy cannot be read"),
         ("c7", "the arguments of buy are wrong"),
+        ("c8", "the arguments of buy cannot be read"),
     ]
 
 

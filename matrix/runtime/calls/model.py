@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from matrix.runtime.agent import Agent
     from matrix.runtime.scheduling.activity import Activity
 
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
-_as_given = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+_as_given = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_answered = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode  # whatever came
 #: Names that are no sampling options: what they mean elsewhere, and what says it here.
 _NO_OPTIONS: Final = {
     **dict.fromkeys(
@@ -175,6 +176,8 @@ async def model(
     simulation = scheduler.simulation
     if policy is not None:
         check_given(policy)
+    if on_text is not None and not callable(on_text):
+        raise ProgramError(f"on_text is a function that takes a text, not {on_text!r}")
     asked = _checked(messages, model, tools, options)
     if latency is not None:
         scheduler.after(latency)  # refuses what is no duration: from here on nothing may fail before it is recorded
@@ -206,7 +209,7 @@ async def model(
         reply: Reply = await answer_to(request, "model", told=told, said=said, latency=latency)
     finally:
         simulation.runtime.answers.leave(request)
-    prefixes.add_answer(activity.cause, hashes, _canonical(reply.message))
+    prefixes.add_answer(activity.cause, hashes, _answered(reply.message))
     return reply
 
 
@@ -301,7 +304,7 @@ def _message_text(message: Any, place: str) -> str:
 def _json(value: Any, place: str) -> str:
     try:
         return _as_given(value) if isinstance(value, list) else _canonical(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ProgramError(f"{place} cannot be sent as JSON: {error}") from None
 
 

@@ -262,8 +262,9 @@ def _work(call: Call, time: float, ns: int) -> tuple[Any]:
 
 
 async def _in_time(seconds: float, work: Awaitable[Any]) -> Any:
-    with trio.fail_after(seconds):
+    with trio.move_on_after(seconds):
         return await work
+    raise trio.TooSlowError(f"took longer than {seconds:g} seconds")
 
 
 def is_async(function: Callable[..., Any]) -> bool:
