@@ -25,7 +25,18 @@ def json_text(card: Mapping[str, Any]) -> str:
 
 def folder_text(card: Mapping[str, Any], features: Sequence[Mapping[str, Any]] | None) -> str:
     """The card of a folder for people and for Hugging Face; ``features`` where files do not say their types."""
-    return "\n".join(["---", *_head(card, features), "---", "", *_body(card)]) + "\n"
+    needed = [] if features is None else list(_list("To open it", _needed(card)))
+    return "\n".join(["---", *_head(card, features), "---", "", *_body(card), *needed]) + "\n"
+
+
+def _needed(card: Mapping[str, Any]) -> Iterator[str]:
+    """What readers of JSON Lines must have."""
+    yield (
+        "`datasets` 4.7 or newer loads this folder, since it has a type for JSON; older ones take the files one by one,"
+        ' `load_dataset("json", data_files=…)`, or an export to Parquet.'
+    )
+    if card["files"] and card["files"][0]["name"].endswith(".zst"):
+        yield "`datasets` and pandas read `.zst` where the package `zstandard` is installed."
 
 
 def file_text(card: Mapping[str, Any]) -> str:

@@ -6,11 +6,13 @@ type alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from matrix.errors import UsageError
 from matrix.export.shape import LIST, NESTED, TEXT, TEXT_TYPE, Shape
 
 
@@ -22,12 +24,34 @@ class Column(NamedTuple):
 
 
 _WHOLE, _NUMBER, _TRUTH = pa.int64(), pa.float64(), pa.bool_()
+_TEXTS: Final = pa.list_(pa.field("element", TEXT_TYPE))
+_MESSAGES: Final = pa.list_(pa.field("element", pa.struct([("role", TEXT_TYPE), ("content", TEXT_TYPE)])))
+_STEPS: Final = pa.list_(
+    pa.field(
+        "element",
+        pa.struct(
+            [
+                ("observation", TEXT_TYPE),
+                ("action", TEXT_TYPE),
+                ("reward", _NUMBER),
+                ("terminated", _TRUTH),
+                ("truncated", _TRUTH),
+                ("seq", _WHOLE),
+                ("time", _WHOLE),
+            ]
+        ),
+    )
+)
 
 COLUMNS: Final[Mapping[str, Column]] = {
-    "messages": Column("the conversation as the agent knew it, in OpenAI's form; it ends with its own last message"),
-    "prompt": Column("what both branches share: the conversation as the agent knew it, up to where they part"),
-    "chosen": Column("how it went on in the branch that came out better"),
-    "rejected": Column("how it went on in the branch that came out worse"),
+    "messages": Column(
+        "the conversation as the agent knew it, in OpenAI's form; it ends with its own last message", _MESSAGES
+    ),
+    "prompt": Column(
+        "what both branches share: the conversation as the agent knew it, up to where they part", _MESSAGES
+    ),
+    "chosen": Column("how it went on in the branch that came out better", _MESSAGES),
+    "rejected": Column("how it went on in the branch that came out worse", _MESSAGES),
     "margin": Column("reward of the chosen branch less that of the rejected one; null where one has none", _NUMBER),
     "tools": Column("schemas of the tools that the agent had, in OpenAI's form; null for none"),
     "parallel_tool_calls": Column("whether the agent may call several tools at once", _TRUTH),
@@ -47,7 +71,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "goals": Column("the agent's outermost goals, or those that were chosen, with what became of each"),
     "source": Column("the file that it was imported from"),
     "parent": Column("the simulation that its own was forked from"),
-    "steps": Column("what the agent did: each action with what it saw before, and what it brought"),
+    "steps": Column("what the agent did: each action with what it saw before, and what it brought", _STEPS),
     "final_observation": Column("what reached the agent after its last action"),
     "terminated": Column("whether the goal came to an end of its own", _TRUTH),
     "truncated": Column("whether something outside ended it: a limit, a cancellation, the recording's end", _TRUTH),
@@ -63,7 +87,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "state": Column("number of the event that made the state in which it happened", _WHOLE),
     "cause": Column("number of the event that led to it", _WHOLE),
     "kind": Column("the event's kind"),
-    "to": Column("the agents that it was sent to", pa.list_(TEXT_TYPE)),
+    "to": Column("the agents that it was sent to", _TEXTS),
     "data": Column("the event's data, as JSON text"),
     "family": Column("the simulation at the root of its forks; a family is in one split"),
     "split": Column("train, validation or test"),
@@ -84,9 +108,46 @@ COLUMNS: Final[Mapping[str, Column]] = {
     )
 }
 
+_FROM: Final = ("store", "simulation", "agent", "role", "program", "code", "source", "seed", "parent", "family")
+_SIDES: Final = tuple(name for name in COLUMNS if name.startswith(("chosen_", "rejected_")))
 
-def schema(shape: Shape) -> pa.Schema:
-    """The columns of Parquet for rows of this shape."""
+#: The columns that rows of each form may have, in their order; of tools only where an agent had some.
+OF_FORM: Final[Mapping[str, Sequence[str]]] = {
+    "chat": (
+        *("messages", "tools", "parallel_tool_calls", *_FROM),
+        *("conversation", "first_seq", "last_seq", "model", "outcome", "reward", "goals", "split"),
+    ),
+    "pairs": (
+        *("prompt", "chosen", "rejected", "tools", "parallel_tool_calls", "store", "agent", "role", "program"),
+        *("family", "conversation", "margin", "fork_of", "fork_at", *_SIDES, "split"),
+    ),
+    "episodes": (
+        *("steps", "final_observation", "reward", "terminated", "truncated", *_FROM),
+        *("goal", "name", "parent_goal", "outcome", "reason", "first_seq", "last_seq", "split"),
+    ),
+    "events": (
+        *("store", "simulation", "seq", "id", "time", "wall", "turn", "agent", "role"),
+        *("goal", "state", "cause", "kind", "to", "data", "family", "split"),
+    ),
+}
+
+
+def check(names: Sequence[str], form: str) -> None:
+    """Refuse columns that no row of a form has, whatever the history is."""
+    known = OF_FORM[form]
+    if not names:
+        raise UsageError(f"no columns: give some of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            raise UsageError(f'rows of {form} have no column "{name}"{hint or "."} They have {", ".join(known)}')
+
+
+def schema(shape: Shape, expected: Sequence[str] = ()) -> pa.Schema:
+    """The columns of Parquet for rows of this shape; where there are no rows, the columns that they would have."""
+    if not shape.fields:
+        return pa.schema([(name, COLUMNS[name].type) for name in expected])
     return pa.schema([(name, _type(name, of)) for name, of in shape.fields.items()])
 
 

@@ -7,6 +7,7 @@ how many files there are, depend on all of them. Until then rows wait as lines o
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,16 @@ class Files:
         *,
         count: int | None = None,
         rows_each: int | None = None,
+        expected: Sequence[str] = (),
     ) -> None:
-        """``count`` files of each split, or files of ``rows_each`` rows; else one."""
+        """``count`` files of each split, or files of ``rows_each`` rows; else one.
+
+        ``expected`` are the columns of a Parquet file without rows.
+        """
         check_shards(to, count, rows_each)
         self.shape = Shape()
         self._folder, self._to, self._count, self._rows_each = folder, to, count, rows_each
+        self._expected, self._moved_within = expected, 0
         self._waiting = {
             split: shards.Waiting(folder / f"waiting-{split}") for split in (splits if to.is_folder else [ALL])
         }
@@ -71,12 +77,15 @@ class Files:
     @property
     def moved(self) -> int:
         """How many rows stand before others that came earlier."""
-        return sum(len(waiting.news) for waiting in self._waiting.values())
+        return sum(len(waiting.news) for waiting in self._waiting.values()) + self._moved_within
 
     def add(self, data: Mapping[str, Any], split: str) -> None:
         """One more row."""
-        is_new = self.shape.learn_row(data) and self._to.format != PARQUET  # which says its types by itself
-        self._waiting[split if self._to.is_folder else ALL].add(jsonl.line_of(data), is_new=is_new)
+        self.shape.learn_row(data)
+        waiting = self._waiting[split if self._to.is_folder else ALL]
+        # Of each split by itself: it is read without the others. Parquet says its types.
+        is_new = self._to.format != PARQUET and waiting.shape.learn_row(data)
+        waiting.add(jsonl.line_of(data), is_new=is_new)
 
     def finish(self) -> list[File]:
         """Write them; no rows may follow."""
@@ -95,10 +104,22 @@ class Files:
             name = self._to.path.name if is_one else shards.name(split, number, len(sizes), self._to.suffix)
             some = (line for _, line in zip(range(rows), lines))
             if self._to.format == PARQUET:
-                parquet.write(self._folder / name, some, columns.schema(self.shape))
+                parquet.write(self._folder / name, some, columns.schema(self.shape, self._expected))
             else:
-                jsonl.write(self._folder / name, some)
+                jsonl.write(self._folder / name, self._for_itself(some) if number else some)
             yield File.of(self._folder / name, split=split, rows=rows)
+
+    def _for_itself(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The lines of a later file of a split, so that it, too, can be read without the first."""
+        waiting = shards.Waiting(self._folder / "waiting-within")
+        try:
+            for line in lines:
+                waiting.add(line, is_new=waiting.shape.learn_row(json.loads(line)))
+            self._moved_within += len(waiting.news)
+            yield from waiting.lines()
+        finally:
+            waiting.close()
+            waiting.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the rows that wait; closing twice is nothing."""

@@ -3,7 +3,7 @@
 The rules:
 
 - A ``message.sent`` with a text says that text. Any other event that is sent to somebody says its kind and its data as
-  JSON: ``{"kind": "offer", "data": {"price": 40}}``.
+  JSON: ``{"kind": "offer", "data": {"price": 40}}``; that it came too late for somebody is not the speaker's word.
 - A call of a tool is an entry of ``tool_calls``, its arguments as JSON text, as they were recorded; its answer is a
   message of the role ``tool``: the text as it was recorded, and of a failed call its error.
 - An event that was imported may bring along what its message says beside that (``.message``), or an entry of
@@ -25,6 +25,8 @@ from matrix.importers.jsontext import arguments_text, result_text
 from matrix.limits import EXPORT_NAME_CHARS_MAX
 from matrix.query.rows import json_default
 
+#: What a run adds to the data of a message that somebody did not get: true for all, else their ids.
+UNDELIVERED: Final = "undelivered"
 #: What a message says only of who said it: of no use to whom it was said.
 _OF_THE_SPEAKER: Final = frozenset({"role", "tool_calls", "function_call", "refusal", "audio", "tool_call_id"})
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -42,7 +44,20 @@ def content_of(event: Event, *, is_imported: bool = False) -> str:
     data = event.data
     if is_imported and "message" in data:
         data = {name: value for name, value in data.items() if name != "message"}
+    elif not is_imported and _missed(event):
+        data = {name: value for name, value in data.items() if name != UNDELIVERED}
     return json_text({"kind": event.kind, "data": data})
+
+
+def has_reached(event: Event, number: int, id: str) -> bool:
+    """Whether an agent got what a run sent to it; one that had ended by then did not."""
+    missed = _missed(event)
+    return number in event.to and not (missed is True or (missed and id in missed))
+
+
+def _missed(event: Event) -> bool | list[Any]:
+    found: Any = event.data.get(UNDELIVERED)
+    return found if found is True or type(found) is list else False
 
 
 def json_text(value: Any) -> str:

@@ -53,6 +53,13 @@ class Wanted:
         if self.form not in FORMS:
             raise UsageError(f'there is no form "{self.form}"; there are {", ".join(FORMS)}')
         shards.check(self.shards, self.shard_rows)
+        if self.columns is not None:
+            columns.check(self.columns, self.form)
+
+    @property
+    def expected(self) -> Sequence[str]:
+        """The columns that rows may have."""
+        return columns.OF_FORM[self.form] if self.columns is None else self.columns
 
     def told(self, row: Row) -> dict[str, Any]:
         """What is written of a row."""
@@ -109,13 +116,8 @@ def export(store: Reading, selection: Selection, options: Options, wanted: Wante
     if to.is_stream:
         if to.format == PARQUET:
             raise UsageError(f"{to.path} is no file, and Parquet is written to a file or a folder")
-        try:
-            with to.path.open("wb") as out:
-                return Exported(to.path, work.stream(out))
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{to.path}: not all rows were written: {error.strerror or error}") from error
+        with _told(to.path), to.path.open("wb") as out:
+            return Exported(to.path, work.stream(out))
     with to.staged() as staging:
         return Exported(to.path, work.write(to, staging))
 
@@ -123,7 +125,21 @@ def export(store: Reading, selection: Selection, options: Options, wanted: Wante
 def stream(store: Reading, selection: Selection, options: Options, wanted: Wanted, out: BinaryIO) -> Exported:
     """Write what was chosen as JSON Lines to a pipe, row by row as they are made."""
     check_shards(None, wanted.shards, wanted.shard_rows)
-    return Exported(None, _Work(store, selection, options, wanted).stream(out))
+    with _told(getattr(out, "name", "output")):
+        card = _Work(store, selection, options, wanted).stream(out)
+        out.flush()  # what is still in a buffer may not fit either
+    return Exported(None, card)
+
+
+@contextlib.contextmanager
+def _told(where: object) -> Iterator[None]:
+    """Says where it was that rows could not be written; a pipe that nobody reads any more is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{where}: not all rows were written: {error.strerror or error}") from error
 
 
 class _Work:
@@ -164,9 +180,15 @@ class _Work:
     def write(self, to: Target, staging: Path) -> dict[str, Any]:
         """All files, and the card beside them; returns that."""
         wanted, self.options.counts.digests = self.wanted, {}
-        with contextlib.closing(
-            Files(staging, to, wanted.splits.names, count=wanted.shards, rows_each=wanted.shard_rows)
-        ) as files:
+        files = Files(
+            staging,
+            to,
+            wanted.splits.names,
+            count=wanted.shards,
+            rows_each=wanted.shard_rows,
+            expected=wanted.expected,
+        )
+        with contextlib.closing(files):
             for row, split in self.rows():
                 files.add(wanted.told(row), split)
             written, shape = files.finish(), files.shape
@@ -227,7 +249,7 @@ class _Work:
         if self.repeats is not None:
             found["duplicates"] = self.repeats
         found["notices"] = [*self.selection.notices, *self._notices(shape)]
-        found["columns"] = _columns(shape)
+        found["columns"] = _columns(shape, self.wanted.expected)
         found["files"] = [file.as_data() for file in files]
         return found
 
@@ -275,9 +297,9 @@ class _Work:
                 )
 
 
-def _columns(shape: Shape) -> list[dict[str, str]]:
+def _columns(shape: Shape, expected: Sequence[str]) -> list[dict[str, str]]:
     found = []
-    for column in columns.schema(shape):
+    for column in columns.schema(shape, expected):
         meaning = columns.COLUMNS[column.name].meaning if column.name in columns.COLUMNS else ""
         found.append({"name": column.name, "type": str(column.type), "meaning": meaning})
     return found

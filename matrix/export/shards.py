@@ -1,9 +1,9 @@
 """Shards: rows wait on disk until all are known, and are then divided among files.
 
 What always holds: rows keep the order they came in, but for those of JSON Lines that show something new about the
-columns (see ``Shape.learn``): what would stand behind the first hundred rows or the first MiB is moved to the front.
-Readers of JSON Lines guess the types of columns from what comes first (Polars from 100 rows, ``datasets`` from 10 MB,
-DuckDB from 20,480 rows), and fail at a row of another shape that comes later.
+columns (see ``Shape.learn``): what would stand behind the first hundred rows or the first MiB is moved to the front,
+of its split, and of its file. Readers of JSON Lines guess the types of columns from what comes first (Polars from 100
+rows, ``datasets`` from 10 MB, DuckDB from 20,480 rows), and fail at a row of another shape that comes later.
 
 Files are named as Hugging Face's documents on the structure of repositories have it: ``train-00000-of-00004.parquet``.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from matrix.errors import UsageError
+from matrix.export.shape import Shape
 from matrix.limits import EXPORT_SHARDS_MAX
 
 HEAD_ROWS: Final = 100
@@ -24,11 +25,12 @@ HEAD_BYTES: Final = 1024 * 1024
 
 @dataclass(slots=True)
 class Waiting:
-    """The lines of one group of files, in a file of their own."""
+    """The lines of one group of files, in a file of their own; ``shape`` is what the group alone shows."""
 
     path: Path
     rows: int = 0
     size: int = 0
+    shape: Shape = field(default_factory=Shape)
     news: list[tuple[int, int, int]] = field(default_factory=list)  # row, offset and length of those to be moved
     _out: BinaryIO | None = None
 

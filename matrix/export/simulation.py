@@ -27,6 +27,7 @@ from matrix.event import (
     Event,
 )
 from matrix.export.goals import Goal
+from matrix.export.message import has_reached
 from matrix.log.history import Histories, History
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ def _read(history: History, one: Selected) -> Simulation:
             _note(actor, event, goals)
         for number in event.to:
             if number != event.agent and one.has_agent(number):
-                _actor(simulation, number).events.append(event)
+                actor = _actor(simulation, number)
+                if simulation.is_imported or has_reached(event, number, actor.id):
+                    actor.events.append(event)
     return simulation
 
 

@@ -193,6 +193,9 @@ def test_demo_runs_a_thousand_agents_asks_three_questions_and_says_what_to_type_
 def test_the_examples_of_every_help_work(verb: str, shell: Shell, place: Path) -> None:
     shutil.copytree(Path(__file__).parents[2] / "examples", place / "examples")
     (place / "talks.json").write_text(json.dumps([TALK]))
+    (place / "books.txt").write_text("It was the best of times, it was the worst of times.\n" * 9)
+    talk = {"messages": [{"role": "user", "content": "May I have two pounds of apples?"}]}
+    (place / "talks.jsonl.gz").write_bytes(gzip.compress(f"{json.dumps(talk)}\n".encode()))
     shown = shell(f"matrix {verb} --help").stdout
     examples = [line.strip() for line in re.split(r"Examples?:\n", shown)[1].splitlines()]
     examples = [example for example in examples if not example.endswith("--serve")]  # tried in test_serve

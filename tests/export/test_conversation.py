@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import matrix
 from matrix.export.contract import Counts
 from tests.export.rules import broken
 from tests.export.told import RUN, Talk, exported, stored
@@ -249,3 +250,37 @@ def test_of_chosen_conversations_nothing_else_is_told(tmp_path, query):
     talk.says("ann", "What?", "eve")
     rows = exported(stored(tmp_path, talk), query)
     assert [(row["agent"], row["conversation"]) for row in rows] == [("ann", "t1/ann+bot"), ("bot", "t1/ann+bot")]
+
+
+def test_what_came_too_late_is_said_without_a_word_of_that_and_heard_by_nobody(tmp_path):
+    class Boss(matrix.Agent):
+        def on_message(self, message):
+            if message.sender == "clerk":
+                self.send("clerk", "late", hours=2)
+                self.send(["clerk", "porter"], "rest", where="home")
+
+    class Clerk(matrix.Agent):
+        async def run(self):
+            self.send("boss", text="I am off.")
+
+    class Porter(matrix.Agent):
+        def on_message(self, message):
+            self.reply(message, text="Thank you.")
+
+    async def office(simulation):
+        simulation.spawn(Boss, "boss")
+        simulation.spawn(Porter, "porter")
+        simulation.spawn(Clerk, "clerk")
+
+    matrix.run(office, store=tmp_path / "store")
+    rows = exported(tmp_path / "store", "agents where id = boss")
+    assert [row["messages"][-1]["content"] for row in rows] == [
+        '{"kind": "late", "data": {"hours": 2}}',
+        '{"kind": "rest", "data": {"where": "home"}}',
+    ]
+    (episode,) = exported(tmp_path / "store", "agents where id = clerk", form="episodes")
+    assert episode["final_observation"] == []
+    (heard,) = exported(tmp_path / "store", "agents where id = porter", form="episodes")
+    assert [message["content"] for message in heard["steps"][0]["observation"]] == [
+        '{"kind": "rest", "data": {"where": "home"}}'
+    ]

@@ -45,10 +45,12 @@ def row_with_tools(agent: str) -> Data:
     return row(agent, messages=said, tools=[TOOL], reward=1.0)
 
 
-def write(rows: Iterable[Mapping[str, Any]], folder: Path, to: str, **how: Any) -> list[File]:
+def write(
+    rows: Iterable[Mapping[str, Any]], folder: Path, to: str, format: str | None = None, **how: Any
+) -> list[File]:
     """Rows as files in a folder, named as if they went to `to`."""
     folder.mkdir(exist_ok=True)
-    files = Files(folder, target(folder.parent / to), ["train", "validation", "test"], **how)
+    files = Files(folder, target(folder.parent / to, format), ["train", "validation", "test"], **how)
     for data in rows:
         files.add(data, data["split"])
     return files.finish()
@@ -241,6 +243,21 @@ def test_only_rows_that_show_something_new_change_their_place(late: Path) -> Non
     assert agents == ["late", *(f"agent-{n}" for n in range(20_000))]
     table = parquet.read_table(late / "late.parquet", columns=["agent"])
     assert table["agent"].to_pylist() == [*agents[1:], "late"]  # it says its types by itself
+
+
+@pytest.mark.parametrize("how", [{"count": 2}, {"rows_each": 150}])
+def test_each_file_of_each_split_is_read_by_itself(place: Path, how: dict[str, int]) -> None:
+    """The only row that has tools comes last in the test split; in training the last half begins without a reward."""
+    rows = [row(f"train-{n}", reward=None if n < 290 else 1.0) for n in range(300)]
+    rows += [row(f"test-{n}", split="test") for n in range(290)]
+    rows += [row_with_tools(f"test-{n}") | {"split": "test"} for n in range(290, 300)]
+    files = write(rows, place, "lines", format="jsonl", **how)
+    assert [file.name[:-6] for file in files] == [
+        f"{split}-0000{n}-of-00002" for split in ("train", "test") for n in (0, 1)
+    ]
+    assert [polars.read_ndjson(place / file.name).height for file in files] == [150, 150, 150, 150]
+    told = sorted(data["agent"] for file in files for data in lines_of(place / file.name))
+    assert told == sorted(data["agent"] for data in rows)
 
 
 def quiet_datasets(monkeypatch: pytest.MonkeyPatch) -> Any:

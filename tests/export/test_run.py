@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyarrow import parquet
 
 import matrix
 from matrix.errors import StoreError, UsageError
 from matrix.event import Event
-from matrix.export.columns import COLUMNS
+from matrix.export.columns import COLUMNS, OF_FORM
 from matrix.export.run import FORMS
 from matrix.log.rows import rows_from_events
 from matrix.testing.stores import write_rows
@@ -150,6 +151,9 @@ def test_what_cannot_be_is_refused(store: matrix.Store, tmp_path: Path) -> None:
         ({"as_": "chats"}, 'there is no form "chats"; there are chat, pairs, episodes, events'),
         ({"test": 1.0}, "the share of test is a number from 0 to below 1"),
         ({"shard_rows": 0}, "shard_rows is a whole number from 1 on, not 0"),
+        ({"columns": ["agent", "message"]}, 'rows of chat have no column "message"; did you mean "messages"'),
+        ({"columns": ["prompt"]}, 'rows of chat have no column "prompt"'),
+        ({"columns": []}, "no columns: give some of messages, tools"),
     ):
         with pytest.raises(UsageError, match=said):
             store.export("agents", tmp_path / "chats", **how)
@@ -235,6 +239,18 @@ def test_people_read_the_same_card(store: matrix.Store, tmp_path: Path) -> None:
     assert "| messages | list" in text
 
 
+@pytest.mark.parametrize(
+    ("format", "needs"),
+    [("parquet", (False, False)), ("jsonl", (True, False)), ("jsonl.gz", (True, False)), ("jsonl.zst", (True, True))],
+)
+def test_a_card_says_what_opens_the_folder(
+    format: str, needs: tuple[bool, bool], store: matrix.Store, tmp_path: Path
+) -> None:
+    store.export("agents", tmp_path / "chats", format=format)
+    text = (tmp_path / "chats" / "README.md").read_text()
+    assert ("`datasets` 4.7 or newer" in text, "the package `zstandard`" in text) == needs
+
+
 def test_a_file_has_its_card_beside_it_with_all_of_it_for_machines(store: matrix.Store, tmp_path: Path) -> None:
     done = store.export("agents", tmp_path / "chats.jsonl")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chats.jsonl", "chats.jsonl.card.md"]
@@ -259,6 +275,28 @@ def test_every_column_has_a_meaning(store: matrix.Store, tmp_path: Path) -> None
         assert [column["name"] for column in done.card["columns"] if not column["meaning"]] == []
         for column in done.card["columns"]:
             assert COLUMNS[column["name"]].meaning == column["meaning"]
+        without_tools = [name for name in OF_FORM[form] if name not in ("tools", "parallel_tool_calls")]
+        assert [column["name"] for column in done.card["columns"]] == without_tools
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_without_rows_has_the_columns_that_rows_have(form: str, store: matrix.Store, tmp_path: Path) -> None:
+    some, none = tmp_path / "some.parquet", tmp_path / "none.parquet"
+    assert store.export("agents", some, as_=form).rows > 0
+    done = store.export("agents where role = nobody", none, as_=form)
+    assert done.rows == 0
+    empty, full = parquet.read_schema(none), parquet.read_schema(some)
+    assert {name: full.field(name).type for name in full.names}.items() <= {
+        name: empty.field(name).type for name in empty.names
+    }.items()
+    assert [column["name"] for column in done.card["columns"]] == empty.names
+    assert duckdb.sql(f"select * from '{none}'").fetchall() == []
+
+
+def test_a_table_without_rows_has_no_column_that_was_not_asked_for(store: matrix.Store, tmp_path: Path) -> None:
+    columns = ["messages", "tools"]
+    store.export("agents where role = nobody", tmp_path / "none.parquet", columns=columns)
+    assert parquet.read_schema(tmp_path / "none.parquet").names == columns
 
 
 def test_names_that_would_break_a_table_are_kept_out_of_it(tmp_path: Path) -> None:
