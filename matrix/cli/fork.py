@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from matrix.cli import output, values
+from matrix.cli.endpoints import endpoint_option, endpoints_of
 
 if TYPE_CHECKING:
     from matrix.runtime.outcome import Outcome
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a crash may cost: nothing, 100 ms after a power cut, or what the system had not written.",
 )
+@endpoint_option
 def command(
     store: str,
     simulation: str,
@@ -43,6 +45,7 @@ def command(
     program: str | None,
     times: int,
     durability: str,
+    endpoints: tuple[str, ...],
 ) -> None:
     """Make new simulations that share the history of SIMULATION (an id) up to a point, and then go on live.
 
@@ -55,7 +58,7 @@ def command(
     from matrix.cli.progress import run_progress
 
     place = values.instant(at, option="--at")
-    changes = values.pairs(settings, option="--set")
+    changes, models = values.pairs(settings, option="--set"), endpoints_of(endpoints)
     function = None if program is None else load_program(program)
 
     import matrix
@@ -71,6 +74,7 @@ def command(
             times=times,
             durability=durability,
             progress=progress,
+            models=models,
         )
     took = time.perf_counter() - begun
     _write(outcomes)

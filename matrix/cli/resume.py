@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from matrix.cli import output
+from matrix.cli.endpoints import endpoint_option, endpoints_of
 
 if TYPE_CHECKING:
     from matrix.runtime.again.blocking import Resumed
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a crash may cost: nothing, 100 ms after a power cut, or what the system had not written.",
 )
-def command(store: str, program: str | None, durability: str) -> None:
+@endpoint_option
+def command(store: str, program: str | None, durability: str, endpoints: tuple[str, ...]) -> None:
     """Let every simulation of STORE go on that was cut off, live, from its last event.
 
     Up to there each is replayed and compared. A call that was under way then has an unknown outcome: it is not made
@@ -38,13 +40,14 @@ def command(store: str, program: str | None, durability: str) -> None:
     from matrix.cli.program import load_program
     from matrix.cli.progress import run_progress
 
+    models = endpoints_of(endpoints)
     function = None if program is None else load_program(program)
 
     import matrix
 
     begun = time.perf_counter()
     with matrix.open(store) as opened, run_progress(1) as progress:
-        done = opened.resume(program=function, durability=durability, progress=progress)
+        done = opened.resume(program=function, durability=durability, progress=progress, models=models)
     took = time.perf_counter() - begun
     if not done:
         output.words(f"{store}: nothing to resume; every simulation has its end, or runs in another process")

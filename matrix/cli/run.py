@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from matrix.cli import output, values
+from matrix.cli.endpoints import endpoint_option, endpoints_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +70,7 @@ ROWS_SHOWN_MAX = 20  # on a terminal; in a pipe every simulation is written
     show_default=True,
     help="With --time real: seconds of the simulation in one of the wall clock.",
 )
+@endpoint_option
 @click.option("--shuffle", is_flag=True, help="Let the seed say who goes first among those ready at one time.")
 def command(
     program: str,
@@ -82,6 +84,7 @@ def command(
     guard: str,
     flow: str,
     speed: float,
+    endpoints: tuple[str, ...],
     shuffle: bool,
 ) -> None:
     """Run PROGRAM (module:function, or file.py[:function]) and record every event in a store.
@@ -94,7 +97,7 @@ def command(
 
     if speed != 1 and flow != "real":
         raise click.UsageError("--speed is of use with --time real only: virtual time waits for nobody")
-    parameters = values.pairs(settings, option="--set")
+    parameters, models = values.pairs(settings, option="--set"), endpoints_of(endpoints)
     function = load_program(program)
     check_parameters(function, parameters)
 
@@ -118,6 +121,7 @@ def command(
             time=flow,
             speed=speed,
             shuffle=shuffle,
+            models=models,
             **parameters,
         )
     took = time.perf_counter() - begun
