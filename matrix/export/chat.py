@@ -153,9 +153,11 @@ def chats_of(simulation: Simulation, options: Options) -> Iterator[Chat]:
 
 
 def _asked(simulation: Simulation, actor: Actor, asked: Asked) -> Iterator[Chat]:
+    turns = {event.seq: event.turn for event in simulation.asked if event.agent == actor.number}
     for chain in asked.chains(actor.number):
         last = chain.answered[-1]
-        members = _members_before(actor, last.request.seq)
+        seq = last.request.seq
+        members = _members_before(actor, seq, seq if simulation.is_imported else actor.taken.get(turns[seq], 0))
         if not _is_meant(simulation, actor, members):
             continue
         yield Chat(
@@ -179,10 +181,12 @@ def _seqs(chain: Chain) -> list[int]:
     return found
 
 
-def _members_before(actor: Actor, seq: int) -> Members:
-    """Who talked in the agent's newest message before an event; nobody where there was none."""
-    newest = next((event for event in reversed(actor.events) if event.to and event.seq < seq), None)
-    return () if newest is None else members_of(newest)
+def _members_before(actor: Actor, seq: int, taken: int) -> Members:
+    """Who talked in the agent's newest message before an event, of what it got up to ``taken``; nobody for none."""
+    for event in reversed(actor.events):
+        if event.to and event.seq < seq and (event.agent == actor.number or event.seq <= taken):
+            return members_of(event)
+    return ()
 
 
 # -- agents that speak by messages and tools --------------------------------------------------------
