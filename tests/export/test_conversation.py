@@ -298,6 +298,38 @@ def test_a_message_that_waits_in_the_mailbox_is_told_where_it_was_taken(tmp_path
     ]
 
 
+def test_an_answer_that_was_waited_for_is_known_though_the_mailbox_is_full(tmp_path):
+    class Hub(matrix.Agent):
+        async def run(self):
+            first = await self.receive()
+            answer = await self.ask("oracle", text="Which?")
+            self.reply(first, text=f"It is {answer.text}.")
+            second = await self.receive()
+            self.reply(second, text="It is the other.")
+
+    class Oracle(matrix.Agent):
+        def on_message(self, message):
+            self.reply(message, text="this")
+
+    class Guest(matrix.Agent):
+        async def run(self):
+            self.send("hub", text="one")
+            self.send("hub", text="two")
+
+    async def office(simulation):
+        simulation.spawn(Oracle, "oracle")
+        simulation.spawn(Hub, "hub")
+        simulation.spawn(Guest, "guest")
+
+    matrix.run(office, store=tmp_path / "store")
+    (episode,) = exported(tmp_path / "store", "agents where id = hub", form="episodes")
+    assert [[message["content"] for message in step["observation"]] for step in episode["steps"]] == [
+        ["one"],
+        ["this"],
+        ["two"],
+    ]
+
+
 def test_a_chat_has_each_question_before_its_answer(tmp_path):
     class Hurry(matrix.Agent):
         async def run(self):
