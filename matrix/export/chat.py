@@ -42,6 +42,7 @@ from matrix.limits import EXPORT_NAME_CHARS_MAX
 from matrix.report.texts import compared
 
 if TYPE_CHECKING:
+    from matrix.event import Event
     from matrix.export.contract import Options, Reading
     from matrix.export.selection import Selection
     from matrix.export.simulation import Actor, Simulation
@@ -153,9 +154,11 @@ def chats_of(simulation: Simulation, options: Options) -> Iterator[Chat]:
 
 
 def _asked(simulation: Simulation, actor: Actor, asked: Asked) -> Iterator[Chat]:
+    turns = {event.seq: event.turn for event in simulation.asked if event.agent == actor.number}
     for chain in asked.chains(actor.number):
         last = chain.answered[-1]
-        members = _members_before(actor, last.request.seq)
+        seq = last.request.seq
+        members = _members_before(actor, seq, None if simulation.is_imported else turns[seq])
         if not _is_meant(simulation, actor, members):
             continue
         yield Chat(
@@ -179,10 +182,21 @@ def _seqs(chain: Chain) -> list[int]:
     return found
 
 
-def _members_before(actor: Actor, seq: int) -> Members:
-    """Who talked in the agent's newest message before an event; nobody where there was none."""
-    newest = next((event for event in reversed(actor.events) if event.to and event.seq < seq), None)
-    return () if newest is None else members_of(newest)
+def _members_before(actor: Actor, seq: int, turn: int | None) -> Members:
+    """Who talked in the newest message that an agent sent or took before it asked a model; nobody for none."""
+    for event in reversed(actor.events):
+        if event.to and event.seq < seq and _is_known(actor, event, turn):
+            return members_of(event)
+    return ()
+
+
+def _is_known(actor: Actor, event: Event, turn: int | None) -> bool:
+    """Whether an agent had taken a message by a turn; None asks nothing."""
+    if turn is None or event.agent == actor.number:
+        return True
+    if event.seq in actor.answers:
+        return actor.answers[event.seq] <= turn
+    return event.seq <= actor.taken.get(turn, 0)
 
 
 # -- agents that speak by messages and tools --------------------------------------------------------

@@ -4,6 +4,8 @@ Each set of agents that talk is one conversation, as in the query language. In i
 
 - what it says is ``assistant``, what reaches it ``user``, with the sender's id as ``name`` where more than two talk;
   of others' calls it sees nothing;
+- a message stands where the agent took it from its mailbox, as far as the history tells (``simulation``): what still
+  waited there it did not know;
 - its text and its calls of one turn are one message, unless an answer came in between;
 - its calls, and what it says to nobody, belong to the conversation of its newest message, sent or received; before
   the first one, to the conversation that this opens; an agent without messages has one conversation, with nobody;

@@ -195,7 +195,8 @@ def _lived(simulation: Simulation, actor: Actor, options: Options) -> Course:
         for said in one.said:
             course.happened.append(_Happened(said.first.seq, said.first.time, said.message, said.is_own))
     course.happened += [_Happened(event.seq, event.time, _done(event), is_own=True) for event in actor.deeds()]
-    course.happened.sort(key=lambda one: one.seq)
+    order = {event.seq: place for place, event in enumerate(actor.events)}
+    course.happened.sort(key=lambda one: order[one.seq])
     return course
 
 

@@ -6,6 +6,7 @@ selection bounds them; only one simulation is in memory at a time.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,7 +41,12 @@ LOST: Final = "simulations whose parent's events are lost"
 
 @dataclass(slots=True)
 class Actor:
-    """An agent, and what it said and did (``event.agent`` is its number) and what was sent to it, in order."""
+    """An agent, and what it said and did (``event.agent`` is its number) and what was sent to it, in order.
+
+    ``heard`` are the messages (``seq``) that came into its mailbox, ``newest`` is the newest of them that is known to
+    have led to something it did, and ``taken`` has by turn which one that was by then. ``answers`` are those that came
+    of its own messages (``sent``), with the first turn in which it did something because of them, 0 for none.
+    """
 
     number: int
     id: str
@@ -50,6 +56,11 @@ class Actor:
     events: list[Event] = field(default_factory=list)
     briefings: list[Event] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
+    heard: set[int] = field(default_factory=set)
+    sent: set[int] = field(default_factory=set)
+    answers: dict[int, int] = field(default_factory=dict)
+    taken: dict[int, int] = field(default_factory=dict)
+    newest: int = 0
 
     def briefing(self, before: int) -> Mapping[str, Any]:
         """What it was told before this event (``seq``): the newest such briefing, else its first, else nothing."""
@@ -157,12 +168,57 @@ def _read(history: History, one: Selected) -> Simulation:
             if (event.to or _is_told(event.kind)) and one.has_agent(event.agent):
                 actor.events.append(event)
             _note(actor, event, goals)
+            _note_cause(actor, event)
         for number in event.to:
             if number != event.agent and one.has_agent(number):
                 actor = _actor(simulation, number)
                 if simulation.is_imported or has_reached(event, number, actor.id):
                     actor.events.append(event)
+                    if event.cause in actor.sent:
+                        actor.answers[event.seq] = 0
+                    else:
+                        actor.heard.add(event.seq)
+    if not simulation.is_imported:
+        for actor in simulation.actors.values():
+            actor.events = _as_taken(actor)
     return simulation
+
+
+def _note_cause(actor: Actor, event: Event) -> None:
+    """Which message led to what an agent did, and so was taken by then."""
+    if event.to:
+        actor.sent.add(event.seq)
+    if event.cause in actor.heard:
+        actor.newest = max(actor.newest, event.cause)
+    elif actor.answers.get(event.cause) == 0:
+        actor.answers[event.cause] = event.turn
+    actor.taken[event.turn] = actor.newest
+
+
+def _as_taken(actor: Actor) -> list[Event]:
+    """What an agent did and got, each message where it took it: what waits in its mailbox it does not know.
+
+    A turn takes one message at most, and what is done in it has that message, or one that is answered, as its cause.
+    So a turn knows the messages up to the newest cause so far; answers, for which an agent may wait beside its mailbox,
+    it knows one by one. What nothing ever came of stays where it was sent.
+    """
+    found: list[Event] = []
+    waiting: deque[Event] = deque()
+    answers: list[Event] = []
+    turn = -1
+    for event in actor.events:
+        if event.agent != actor.number:
+            (answers if event.seq in actor.answers else waiting).append(event)
+            continue
+        if event.turn != turn:
+            turn = event.turn
+            known = [answer for answer in answers if actor.answers[answer.seq] <= turn]
+            answers = [answer for answer in answers if actor.answers[answer.seq] > turn]
+            while waiting and (waiting[0].seq <= actor.taken[turn] or waiting[0].seq > actor.newest):
+                known.append(waiting.popleft())
+            found += sorted(known, key=lambda message: message.seq)
+        found.append(event)
+    return [*found, *sorted([*answers, *waiting], key=lambda message: message.seq)]
 
 
 @lru_cache(maxsize=1_024)

@@ -252,6 +252,104 @@ def test_of_chosen_conversations_nothing_else_is_told(tmp_path, query):
     assert [(row["agent"], row["conversation"]) for row in rows] == [("ann", "t1/ann+bot"), ("bot", "t1/ann+bot")]
 
 
+class Asker(matrix.Agent):
+    async def run(self):
+        for number in (1, 2, 3):
+            self.send(["clerk", "dealer"], text=f"question {number}")
+        self.send("dealer", text="no more")
+
+
+class Clerk(matrix.Agent):
+    def on_message(self, message):
+        self.reply(message, text=f"{message['text']}: yes")
+
+
+class SlowClerk(matrix.Agent):
+    async def run(self):
+        async for message in self.messages():
+            await self.sleep(5)
+            self.reply(message, text=f"{message['text']}: yes")
+
+
+class Dealer(matrix.Agent):
+    async def run(self):
+        asked = [await self.receive() for _ in range(3)]
+        self.send("asker", text=f"{len(asked)} questions")
+
+
+@pytest.mark.parametrize("clerk", [Clerk, SlowClerk])
+def test_a_message_that_waits_in_the_mailbox_is_told_where_it_was_taken(tmp_path, clerk):
+    async def office(simulation):
+        simulation.spawn(clerk, "clerk")
+        simulation.spawn(Dealer, "dealer")
+        simulation.spawn(Asker, "asker")
+
+    matrix.run(office, store=tmp_path / "store")
+    (episode,) = exported(tmp_path / "store", "agents where id = clerk", form="episodes")
+    assert [[message["content"] for message in step["observation"]] for step in episode["steps"]] == [
+        ["question 1"],
+        ["question 2"],
+        ["question 3"],
+    ]
+    (step,) = exported(tmp_path / "store", "agents where id = dealer", form="episodes")[0]["steps"]
+    assert [message["content"] for message in step["observation"]] == [
+        *("question 1", "question 2", "question 3"),
+        "no more",  # nothing came of it, so nobody knows that it was not taken
+    ]
+
+
+def test_an_answer_that_was_waited_for_is_known_though_the_mailbox_is_full(tmp_path):
+    class Hub(matrix.Agent):
+        async def run(self):
+            first = await self.receive()
+            answer = await self.ask("oracle", text="Which?")
+            self.reply(first, text=f"It is {answer.text}.")
+            second = await self.receive()
+            self.reply(second, text="It is the other.")
+
+    class Oracle(matrix.Agent):
+        def on_message(self, message):
+            self.reply(message, text="this")
+
+    class Guest(matrix.Agent):
+        async def run(self):
+            self.send("hub", text="one")
+            self.send("hub", text="two")
+
+    async def office(simulation):
+        simulation.spawn(Oracle, "oracle")
+        simulation.spawn(Hub, "hub")
+        simulation.spawn(Guest, "guest")
+
+    matrix.run(office, store=tmp_path / "store")
+    (episode,) = exported(tmp_path / "store", "agents where id = hub", form="episodes")
+    assert [[message["content"] for message in step["observation"]] for step in episode["steps"]] == [
+        ["one"],
+        ["this"],
+        ["two"],
+    ]
+
+
+def test_a_chat_has_each_question_before_its_answer(tmp_path):
+    class Hurry(matrix.Agent):
+        async def run(self):
+            for number in (1, 2):
+                self.send("clerk", text=f"question {number}")
+
+    async def office(simulation):
+        simulation.spawn(Clerk, "clerk")
+        simulation.spawn(Hurry, "hurry")
+
+    matrix.run(office, store=tmp_path / "store")
+    (row,) = exported(tmp_path / "store", "agents where id = clerk")
+    assert [message["content"] for message in row["messages"]] == [
+        *("question 1", "question 1: yes"),
+        *("question 2", "question 2: yes"),
+    ]
+    (row,) = exported(tmp_path / "store", "agents where id = hurry")
+    assert [message["content"] for message in row["messages"]] == ["question 1", "question 2"]
+
+
 def test_what_came_too_late_is_said_without_a_word_of_that_and_heard_by_nobody(tmp_path):
     class Boss(matrix.Agent):
         def on_message(self, message):

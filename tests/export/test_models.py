@@ -60,10 +60,12 @@ def test_a_row_is_what_the_server_got_and_answered(run):
     store, requests = run
     rows = exported(store, "agents where role = assistant")
     assert [(row["conversation"], len(row["messages"])) for row in rows] == [
+        ("1-1/clerk+guest 1", 10),  # whose first question was that of the other, to the letter
         ("1-1/clerk+guest 0", 10),
-        ("1-1/clerk+guest 1", 10),
     ]
     for row in rows:
+        guest = row["conversation"][-1]
+        assert row["messages"][3]["content"].startswith(f'call add {{"a": {guest}, "b": 1}}')
         assert broken(row) == []
         *shown, answer = row["messages"]
         assert {"messages": shown, "tools": row["tools"]} in [

@@ -275,3 +275,17 @@ def test_compaction_in_a_thread_beside_its_writer(tmp_path: Path) -> None:
             worker.join()
     assert verify_log(tmp_path)[0].findings == []
     assert [got for _, got in positioned(LogReader(tmp_path))] == events(1, 4_000)
+
+
+def test_a_program_that_ends_with_an_open_store_ends_without_a_word(tmp_path: Path) -> None:
+    """Its last names go when modules are half gone already."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import matrix\n"
+        "async def nothing(simulation): pass\n"
+        f"matrix.run(nothing, store={str(tmp_path / 'runs')!r})\n"
+        f"store = matrix.open({str(tmp_path / 'runs')!r})\n"
+        "print(len(store.query('simulations')))\n"
+    )
+    done = subprocess.run([sys.executable, program], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
