@@ -80,11 +80,11 @@ class File:
         """Gives the lock back, also for processes forked from this one that still hold the file open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def close(self, *, _close: Callable[[int], None] = os.close) -> None:
+    def close(self) -> None:
         """Closes the file; twice is harmless."""
         fd, self._fd = getattr(self, "_fd", -1), -1
         if fd >= 0:
-            _close(fd)  # a default, since modules may be gone when the interpreter ends and __del__ comes
+            os.close(fd)
 
 
 class Disk:
