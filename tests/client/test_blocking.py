@@ -79,7 +79,7 @@ def test_open_and_close_without_a_block(served: Served) -> None:
     threads = threading.active_count()
     remote.close()
     remote.close()
-    assert threading.active_count() == threads - 1
+    assert threading.active_count() <= threads - 1
     with pytest.raises(UsageError, match=r"this connection is closed; matrix\.connect makes another"):
         remote.query("agents")
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_opened_leaves_no_thread(served: Served) -> None:
         matrix.connect(served.url, token="wrong").open()
     with pytest.raises(ConnectionLost):
         matrix.connect("ws://127.0.0.1:1/").open()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # idle ones of Trio end when they like
 
 
 def test_several_threads_ask_side_by_side(remote: BlockingRemote) -> None:

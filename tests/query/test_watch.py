@@ -126,12 +126,12 @@ async def test_cancelled_while_it_waits_a_watch_loses_nothing_and_leaves_nothing
     with trio.move_on_after(0.2) as scope:
         await anext(rows)
     assert scope.cancelled_caught
-    assert open_files() == before
+    assert open_files() <= before
     write(tmp_path, DEAL[6:8])
     assert await take(rows, 2) == [{"seq": 7}, {"seq": 8}]
     await rows.aclose()
     await rows.aclose()
-    assert open_files() == before
+    assert open_files() <= before
     assert threading.active_count() <= threads + 2  # Trio keeps idle workers for a while
     with pytest.raises(StopAsyncIteration):
         await anext(rows)
@@ -144,7 +144,7 @@ async def test_a_watch_that_is_dropped_closes_its_files(tmp_path: Path) -> None:
     async for _ in store.watch("events", after="start"):
         break
     gc.collect()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 async def test_a_damaged_index_that_only_a_look_meets_is_made_anew(tmp_path: Path) -> None:

@@ -43,12 +43,12 @@ async def test_a_killed_process_costs_no_row_and_repeats_none(tmp_path: Path) ->
     assert all(reading.values == list(range(100, 1_100)) for reading in now)
 
 
-def _look_at(served: Serving, text: str) -> None:
-    """Let it seem as if the quick process had been in a look at the feed of that text for a minute."""
+def _look_at(served: Serving, text: str, *, seconds: int) -> None:
+    """Let it seem as if the quick process had been in a look at the feed of that text for so long."""
     keeper = served.watches._quick
     assert keeper._pulse is not None
     [number] = [number for number, group in keeper.groups.items() if group.subscription.text == text]
-    keeper._pulse._write(Beat(number, time.monotonic_ns() - 60_000_000_000, looks=0, rounds=0))
+    keeper._pulse._write(Beat(number, time.monotonic_ns() - seconds * 1_000_000_000, looks=0, rounds=0))
 
 
 async def test_a_look_that_takes_too_long_ends_its_watch_and_no_other(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_a_look_that_takes_too_long_ends_its_watch_and_no_other(tmp_path: 
         guilty, other = served.watch(GUILTY), served.watch(OFFERS)
         for reading in (guilty, other):
             await reading.until(lambda reading=reading: reading.of("position"))
-        _look_at(served, GUILTY)
+        _look_at(served, GUILTY, seconds=60)
         await guilty.until_ended()
         writer.offers(2)
         await other.until_rows(2)
@@ -89,7 +89,7 @@ async def _crash_in_a_look(served: Serving) -> None:
     """Kill the quick process as if it were in a look at the guilty feed."""
     keeper, restarts = served.watches._quick, served.watches._quick.restarts
     assert keeper.pid is not None
-    _look_at(served, GUILTY)
+    _look_at(served, GUILTY, seconds=0)  # it took not too long: it died
     os.kill(keeper.pid, signal.SIGKILL)
     with trio.fail_after(60):
         while keeper.restarts == restarts:
@@ -121,7 +121,7 @@ async def test_two_hundred_watches_leave_nothing_behind(tmp_path: Path) -> None:
             while served.watches.statistics().watches > 2 or served.watches.statistics().groups > 2:
                 await trio.sleep(0.01)
         await trio.sleep(0.1)
-        assert open_files() == files
+        assert open_files() <= files
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         writer.offers(1)
         await first.until_rows(1)
@@ -139,7 +139,7 @@ async def test_when_the_server_ends_so_do_the_processes_and_every_watch(tmp_path
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert open_files() == files
+    assert open_files() <= files
 
 
 _SERVER = """
