@@ -79,7 +79,8 @@ def _import_file(target: Target, importer: Importer, path: Path, opened: Callabl
     except Refusal as refusal:
         error = ImportRefused(f"{path}: {refusal}")
         return ImportReport(path, REFUSED, str(error), error=error)
-    message = f"{path}: {simulations:,} simulations, {events:,} events"
+    counted = "1 simulation" if simulations == 1 else f"{simulations:,} simulations"
+    message = f"{path}: {counted}, {events:,} events"
     return ImportReport(path, IMPORTED, message, simulations, events)
 
 
